@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Sentinel errors; decide with errors.Is.
+var (
+	ErrNotFound    = errors.New("not found")
+	ErrConflict    = errors.New("changed meanwhile or already there")
+	ErrFenced      = errors.New("owner is no longer current")
+	ErrKeyReused   = errors.New("idempotency key was used with another body")
+	ErrFull        = errors.New("no space left in the store")
+	ErrUnavailable = errors.New("store cannot be reached")
+	ErrInUse       = errors.New("store is in use by another process")
+	ErrTooNew      = errors.New("store was written by a newer version")
+)
+
+// Fence names the owner on whose behalf a write is made. On a store with a single owner the generation is constant.
+type Fence struct {
+	Lease      string
+	Generation int64
+}
+
+// Store is everything.
+type Store interface {
+	Transactions
+	Ledgers
+	Streams
+	StatusLog
+
+	// Ping reports whether the database answers and takes writes; ErrFull when the last write found no space.
+	Ping(ctx context.Context) error
+
+	// Lost is closed when another process may have taken the store over (a lost lock). Everything that sends or
+	// delivers must stop at once.
+	Lost() <-chan struct{}
+
+	io.Closer
+}

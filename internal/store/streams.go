@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// Stream is an event stream.
+type Stream struct {
+	Seq     int64
+	ID      string // UUID
+	Name    string // unique
+	Created time.Time
+	Updated time.Time
+
+	Suspended         bool
+	Type              string // of its sink
+	ErrorHandling     string // block | skip
+	BatchSize         int
+	BatchTimeout      time.Duration
+	RetryTimeout      time.Duration
+	BlockedRetryDelay time.Duration
+	Sink              json.RawMessage // configuration of the sink, as the sink's Validate returned it
+
+	Epoch int64 // of the newest run; raised by NewEpoch
+}
+
+// Listener is a listener of a stream.
+type Listener struct {
+	Seq       int64
+	ID        string // UUID
+	StreamID  string
+	Name      string // unique in the stream
+	Type      string // events
+	Created   time.Time
+	Updated   time.Time
+	FromBlock string            // as given
+	Filters   []json.RawMessage // as given
+	Options   json.RawMessage   // as given
+	Resolved  ffcapi.Listener   // as the connector resolved it
+}
+
+// Checkpoint says that everything of a listener before Cursor is delivered.
+type Checkpoint struct {
+	Listener string
+	Cursor   ffcapi.Cursor
+	// Block is the highest block read when the checkpoint was made, with its hash, so that a chain that changed below it is noticed.
+	// Zero: none was read yet.
+	Block   ffcapi.BlockRef
+	Updated time.Time
+}
+
+// Streams is the aggregate of streams, listeners and checkpoints. Lists are in order of Seq.
+type Streams interface {
+	// InsertStream: ErrConflict if the name or id is taken. Seq and Epoch are filled in.
+	InsertStream(ctx context.Context, s *Stream) error
+	// UpdateStream overwrites everything but ID, Seq, Created and Epoch. ErrNotFound, ErrConflict (name).
+	UpdateStream(ctx context.Context, s *Stream) error
+	// DeleteStream deletes it with its listeners and checkpoints; ErrNotFound.
+	DeleteStream(ctx context.Context, id string) error
+	// Stream finds by id or, if no id matches, by name.
+	Stream(ctx context.Context, idOrName string) (*Stream, error)
+	Streams(ctx context.Context, after int64, limit int) ([]*Stream, error)
+
+	// InsertListener: ErrConflict if the name or id is taken in the stream; ErrNotFound for the stream.
+	InsertListener(ctx context.Context, l *Listener) error
+	// UpdateListener overwrites Name, Updated, FromBlock, Filters, Options, Resolved.
+	UpdateListener(ctx context.Context, l *Listener) error
+	// DeleteListener deletes it with its checkpoint.
+	DeleteListener(ctx context.Context, id string) error
+	Listener(ctx context.Context, id string) (*Listener, error)
+	// Listeners of one stream, or of all if stream is "".
+	Listeners(ctx context.Context, stream string, after int64, limit int) ([]*Listener, error)
+
+	// NewEpoch starts a new run of a stream: from now on only checkpoints of the returned epoch are taken.
+	NewEpoch(ctx context.Context, f Fence, stream string) (epoch int64, err error)
+	// Checkpoints of all listeners of a stream that have one.
+	Checkpoints(ctx context.Context, stream string) ([]Checkpoint, error)
+	// WriteCheckpoints stores cps if epoch is the stream's newest; else ErrFenced and nothing is stored. A listener that no longer
+	// exists is passed over.
+	WriteCheckpoints(ctx context.Context, f Fence, stream string, epoch int64, cps []Checkpoint) error
+	// ResetCheckpoint removes a listener's checkpoint, stores its new start in the same transaction, and starts a new epoch.
+	ResetCheckpoint(ctx context.Context, f Fence, l *Listener) error
+}
