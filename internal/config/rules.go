@@ -1,0 +1,114 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+)
+
+// checks are what a "check" tag can name: they look at one text and say what is allowed.
+var checks = map[string]func(string) error{
+	"notempty":    checkNotEmpty,
+	"host":        checkHost,
+	"httpURL":     checkHTTPURL,
+	"origin":      checkOrigin,
+	"postgresURL": checkPostgresURL,
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+func checkNotEmpty(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+func checkHost(s string) error {
+	if net.ParseIP(s) == nil && !hostName.MatchString(s) {
+		return errors.New("must be an IP address or a host name, without a port")
+	}
+	return nil
+}
+
+func checkHTTPURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	if u, err := url.Parse(s); err != nil || !isHTTP(u) || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be a URL such as https://pyralis.example.com")
+	}
+	return nil
+}
+
+func checkOrigin(s string) error {
+	if s == "*" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || !isHTTP(u) || s != u.Scheme+"://"+u.Host {
+		return errors.New("must hold origins such as https://app.example.com, without a path, or *")
+	}
+	return nil
+}
+
+func isHTTP(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+}
+
+func checkPostgresURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	if u, err := url.Parse(s); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return errors.New("must be a URL such as postgres://user:password@host:5432/database")
+	}
+	return nil
+}
+
+// rule is a check across keys. It is asked when each of them is fine by itself, and names the key to change, or none.
+type rule struct {
+	keys  []string
+	check func(*Config) (key, problem string)
+}
+
+var rules = []rule{
+	{[]string{"store.type", "store.postgres.url"}, func(c *Config) (string, string) {
+		return when(c.Store.Type == StorePostgres && c.Store.Postgres.URL == "", "store.postgres.url", "must be set with \"store.type: postgres\"")
+	}},
+	{[]string{"api.requestTimeout", "api.maxRequestTimeout"}, func(c *Config) (string, string) {
+		return when(c.API.RequestTimeout > c.API.MaxRequestTimeout, "api.requestTimeout", "must not be above api.maxRequestTimeout")
+	}},
+	{[]string{"policies.simple.backoff.initial", "policies.simple.backoff.max"}, func(c *Config) (string, string) {
+		b := c.Policies.Simple.Backoff
+		return when(b.Initial > b.Max, "policies.simple.backoff.initial", "must not be above policies.simple.backoff.max")
+	}},
+	{[]string{"devledger.synthetic.historyBlocks", "devledger.synthetic.eventBlocks"}, func(c *Config) (string, string) {
+		s := c.DevLedger.Synthetic
+		return when(s.EventBlocks > s.HistoryBlocks, "devledger.synthetic.eventBlocks", "must not be above devledger.synthetic.historyBlocks")
+	}},
+	{[]string{"api.cors.origins"}, func(c *Config) (string, string) {
+		o := c.API.CORS.Origins
+		return when(len(o) > 1 && slices.Contains(o, "*"), "api.cors.origins", "must hold either * or a list of origins")
+	}},
+	needsFabric("fabric.profile", func(f *Fabric) bool { return f.Profile != "" }),
+	needsFabric("fabric.mspID", func(f *Fabric) bool { return f.MSPID != "" }),
+	needsFabric("fabric.channels", func(f *Fabric) bool { return len(f.Channels) > 0 }),
+	needsFabric("fabric.wallet", func(f *Fabric) bool { return f.Wallet != "" }),
+	needsFabric("fabric.identity", func(f *Fabric) bool { return f.Identity != "" }),
+}
+
+func when(wrong bool, key, problem string) (string, string) {
+	if wrong {
+		return key, problem
+	}
+	return "", ""
+}
+
+func needsFabric(key string, isSet func(*Fabric) bool) rule {
+	return rule{[]string{"connector", key}, func(c *Config) (string, string) {
+		return when(c.Connector == ConnectorFabric && !isSet(&c.Fabric), key, "must be set with \"connector: fabric\"")
+	}}
+}

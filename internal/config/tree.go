@@ -1,0 +1,177 @@
+package config
+
+import "time"
+
+// Values of keys that choose between parts of the program.
+const (
+	ConnectorDevLedger = "devledger"
+	ConnectorFabric    = "fabric"
+	StoreSQLite        = "sqlite"
+	StorePostgres      = "postgres"
+	LogText            = "text"
+	LogJSON            = "json"
+)
+
+// Config is the tree of all keys. The path of key tags is the name of a key; the other tags are explained at field in key.go.
+// Load fills every field, and nil is never left in it.
+type Config struct {
+	Connector     string        `key:"connector" default:"devledger" enum:"devledger,fabric" doc:"The chain to work with: \"devledger\" is the embedded development ledger, \"fabric\" a Hyperledger Fabric network."`
+	Store         Store         `key:"store" doc:"Where transactions, streams and checkpoints are kept."`
+	API           API           `key:"api" doc:"The REST and WebSocket server."`
+	Monitoring    Monitoring    `key:"monitoring" doc:"Prometheus metrics, on a port of their own."`
+	Debug         Debug         `key:"debug" doc:"Go profiles (pprof), on a port of their own. They show memory contents: keep them away from strangers."`
+	Log           Log           `key:"log" doc:"The log, written to standard error."`
+	Confirmations Confirmations `key:"confirmations" doc:"When a transaction or an event counts as final."`
+	Transactions  Transactions  `key:"transactions" doc:"Accepting and submitting transactions."`
+	Policies      Policies      `key:"policies" doc:"Settings of the submission policies, under the name of each."`
+	EventStreams  EventStreams  `key:"eventstreams" doc:"Reading events and delivering them."`
+	DevLedger     DevLedger     `key:"devledger" doc:"The embedded development ledger. Only used with \"connector: devledger\"."`
+	Fabric        Fabric        `key:"fabric" doc:"The connection to a Hyperledger Fabric network. Only used with \"connector: fabric\"."`
+}
+
+// Store chooses the database.
+type Store struct {
+	Type     string   `key:"type" default:"sqlite" enum:"sqlite,postgres" doc:"The database: \"sqlite\" needs no set-up, \"postgres\" is for a shared server."`
+	SQLite   SQLite   `key:"sqlite"`
+	Postgres Postgres `key:"postgres"`
+}
+
+// SQLite locates the SQLite database.
+type SQLite struct {
+	Path string `key:"path" default:"./pyralis-data" check:"notempty" doc:"Directory of the database, created when missing. One process at a time may use it."`
+}
+
+// Postgres locates the PostgreSQL database.
+type Postgres struct {
+	URL      string `key:"url" secret:"true" check:"postgresURL" doc:"Connection URL, e.g. postgres://user:password@host:5432/database?sslmode=verify-full. Required with \"store.type: postgres\"."`
+	MaxConns int    `key:"maxConns" default:"20" min:"2" max:"10000" doc:"Connections to the database at most."`
+}
+
+// API is the REST and WebSocket server.
+type API struct {
+	Address           string        `key:"address" default:"127.0.0.1" check:"host" doc:"IP address or host name to listen on. 0.0.0.0 means all interfaces; there is no authentication yet, so think first."`
+	Port              int           `key:"port" default:"5008" min:"0" max:"65535" doc:"TCP port. 0 picks a free one."`
+	PublicURL         string        `key:"publicURL" check:"httpURL" doc:"URL under which clients reach the API, for the OpenAPI document. Empty: derived from the request."`
+	MaxBodySize       Size          `key:"maxBodySize" default:"4MiB" min:"1KiB" max:"1GiB" doc:"Size of a request body at most."`
+	MaxPage           int           `key:"maxPage" default:"500" min:"1" max:"10000" doc:"Items in one page of a list at most."`
+	RequestTimeout    time.Duration `key:"requestTimeout" default:"30s" min:"1ms" doc:"Time a request may take when it names none in its Request-Timeout header."`
+	MaxRequestTimeout time.Duration `key:"maxRequestTimeout" default:"10m" min:"1ms" doc:"Time a request may ask for at most."`
+	ShutdownTimeout   time.Duration `key:"shutdownTimeout" default:"10s" min:"1ms" max:"1m" doc:"Time that requests under way have to finish when the node stops."`
+	CORS              CORS          `key:"cors"`
+}
+
+// CORS lets web pages of other origins use the API.
+type CORS struct {
+	Origins []string `key:"origins" check:"origin" doc:"Origins whose pages may use the API and the WebSocket, e.g. https://app.example.com, or * for all. Empty: only pages of the same origin."`
+}
+
+// Monitoring is the metrics server.
+type Monitoring struct {
+	Enabled bool   `key:"enabled" default:"false" doc:"Serve metrics at /metrics."`
+	Address string `key:"address" default:"127.0.0.1" check:"host" doc:"IP address or host name to listen on."`
+	Port    int    `key:"port" default:"6000" min:"0" max:"65535" doc:"TCP port. 0 picks a free one."`
+}
+
+// Debug is the profile server.
+type Debug struct {
+	Enabled bool   `key:"enabled" default:"false" doc:"Serve profiles at /debug/pprof."`
+	Address string `key:"address" default:"127.0.0.1" check:"host" doc:"IP address or host name to listen on."`
+	Port    int    `key:"port" default:"6060" min:"0" max:"65535" doc:"TCP port. 0 picks a free one."`
+}
+
+// Log shapes the log.
+type Log struct {
+	Level  string `key:"level" default:"info" enum:"trace,debug,info,warn,error" doc:"The least severe level that is written."`
+	Format string `key:"format" default:"text" enum:"text,json" doc:"Lines for people or for programs."`
+	UTC    bool   `key:"utc" default:"false" doc:"Write times in UTC instead of the local time zone."`
+}
+
+// Confirmations says when something is final.
+type Confirmations struct {
+	Required int `key:"required" default:"0" min:"0" max:"10000" doc:"Blocks that must follow the block of a transaction or an event. Ledgers with instant finality need none, whatever this says."`
+}
+
+// Transactions is the transaction manager.
+type Transactions struct {
+	Policy            string        `key:"policy" default:"simple" enum:"simple" doc:"The policy that decides when to submit, wait, resubmit and give up."`
+	NonceStateTimeout time.Duration `key:"nonceStateTimeout" default:"1h" min:"0" doc:"Age of a signer's newest transaction above which the node is asked for the next nonce. 0 asks each time."`
+	Deadline          time.Duration `key:"deadline" default:"2m" min:"1s" doc:"Time without progress after which a transaction is reported as stuck."`
+	MaxPending        int           `key:"maxPending" default:"1000000" min:"1" doc:"Transactions that are not terminal at most; beyond it new ones are answered with 429."`
+	Workers           int           `key:"workers" default:"64" min:"1" max:"10000" doc:"Submissions under way at once at most."`
+}
+
+// Policies holds the settings of each policy.
+type Policies struct {
+	Simple SimplePolicy `key:"simple"`
+}
+
+// SimplePolicy submits, and resubmits what does not arrive.
+type SimplePolicy struct {
+	ResubmitInterval time.Duration `key:"resubmitInterval" default:"10s" min:"100ms" doc:"Time in which a submitted transaction should be found in a block; after it the same bytes are sent again."`
+	MaxAttempts      int           `key:"maxAttempts" default:"0" min:"0" doc:"Preparations of a transaction at most. 0: no limit."`
+	Backoff          Backoff       `key:"backoff"`
+}
+
+// Backoff is the wait between attempts that failed.
+type Backoff struct {
+	Initial time.Duration `key:"initial" default:"250ms" min:"1ms" doc:"Wait after the first failed attempt; it doubles from there, with full jitter."`
+	Max     time.Duration `key:"max" default:"30s" min:"1ms" doc:"Wait after a failed attempt at most."`
+}
+
+// EventStreams is the event engine.
+type EventStreams struct {
+	Defaults           StreamDefaults `key:"defaults"`
+	ReadAhead          int            `key:"readAhead" default:"4" min:"1" max:"1000" doc:"Batches that are read and encoded while earlier ones wait for their ack, per stream."`
+	MaxMemory          Size           `key:"maxMemory" default:"64MiB" min:"1MiB" doc:"Memory for events read and not yet acked, all streams together."`
+	CheckpointInterval time.Duration  `key:"checkpointInterval" default:"1m" min:"1ms" doc:"How often at most a checkpoint moves past blocks in which nothing matched. Acked events are stored at once."`
+	AckTimeout         time.Duration  `key:"ackTimeout" default:"2m" min:"1ms" doc:"Time a WebSocket client has to ack a batch before it is sent again."`
+	UnstableHead       int            `key:"unstableHead" default:"50" min:"0" max:"1000000" doc:"On ledgers without instant finality, checkpoints without events stay this many blocks below the head."`
+}
+
+// StreamDefaults are the settings of streams that do not say otherwise.
+type StreamDefaults struct {
+	BatchSize         int           `key:"batchSize" default:"50" min:"1" max:"10000" doc:"Events in a batch at most, for streams that do not say."`
+	BatchTimeout      time.Duration `key:"batchTimeout" default:"5s" min:"1ms" doc:"Time a batch may wait to become full, for streams that do not say."`
+	ErrorHandling     string        `key:"errorHandling" default:"block" enum:"block,skip" doc:"What happens when a batch keeps failing, for streams that do not say: \"block\" tries for ever, \"skip\" puts the refused event aside as a dead letter."`
+	RetryTimeout      time.Duration `key:"retryTimeout" default:"30s" min:"0" doc:"Time in which a failed batch is retried with growing waits before errorHandling applies, for streams that do not say."`
+	BlockedRetryDelay time.Duration `key:"blockedRetryDelay" default:"30s" min:"1ms" doc:"Wait between attempts of a blocked stream, for streams that do not say."`
+}
+
+// DevLedger is the embedded ledger.
+type DevLedger struct {
+	BlockPeriod          time.Duration `key:"blockPeriod" default:"0" min:"0" doc:"Time between blocks. 0: a block at once for what waits."`
+	MaxBlockTransactions int           `key:"maxBlockTransactions" default:"500" min:"1" max:"100000" doc:"Transactions in a block at most."`
+	Sequenced            bool          `key:"sequenced" default:"true" doc:"Transactions of a signer carry nonces and commit in their order."`
+	Durable              bool          `key:"durable" default:"true" doc:"Keep the ledger in the data directory. false: in memory only, for benchmarks."`
+	Finality             string        `key:"finality" default:"instant" enum:"instant,confirmations" doc:"Whether a block is final at once, or only under enough others (see confirmations.required)."`
+	SendDelay            time.Duration `key:"sendDelay" default:"0" min:"0" doc:"Time that taking a transaction lasts, to imitate a distant node."`
+	Synthetic            Synthetic     `key:"synthetic"`
+}
+
+// Synthetic makes the development ledger produce events by itself.
+type Synthetic struct {
+	HistoryBlocks      uint64        `key:"historyBlocks" default:"0" doc:"For load tests: blocks that exist when the ledger is created."`
+	EventBlocks        uint64        `key:"eventBlocks" default:"0" doc:"For load tests: how many of those blocks, from block 1 on, carry events."`
+	EventsPerBlock     int           `key:"eventsPerBlock" default:"200" min:"0" max:"1000000" doc:"For load tests: events in each block that carries them."`
+	LiveEventsPerBlock int           `key:"liveEventsPerBlock" default:"0" min:"0" max:"1000000" doc:"For load tests: events in each new block."`
+	BlockPeriod        time.Duration `key:"blockPeriod" default:"0" min:"0" doc:"For load tests: time between new blocks with liveEventsPerBlock events. 0: none are made."`
+}
+
+// Fabric is the connection to a Fabric network.
+type Fabric struct {
+	Profile   string         `key:"profile" doc:"Connection profile (YAML or JSON) that names the peers and their TLS certificates. Required with \"connector: fabric\"."`
+	MSPID     string         `key:"mspID" doc:"Membership service provider (organisation) of the identities, e.g. Org1MSP. Required with \"connector: fabric\"."`
+	Channels  []string       `key:"channels" doc:"Channels that may be used; the first one is meant where a request names none. Required with \"connector: fabric\"."`
+	Wallet    string         `key:"wallet" doc:"Directory with one sub-directory per identity, each holding cert.pem and key.pem. Required with \"connector: fabric\"."`
+	Identity  string         `key:"identity" doc:"Identity in the wallet for reading blocks, and for queries that name none. Required with \"connector: fabric\"."`
+	EndorseAt string         `key:"endorseAt" default:"accept" enum:"accept,submit" doc:"When peers endorse: \"accept\" answers a chaincode's refusal to the caller at once, \"submit\" accepts while peers are away."`
+	Timeouts  FabricTimeouts `key:"timeouts"`
+}
+
+// FabricTimeouts bound each kind of call to a peer.
+type FabricTimeouts struct {
+	Endorse      time.Duration `key:"endorse" default:"30s" min:"1ms" doc:"Time for collecting endorsements."`
+	Submit       time.Duration `key:"submit" default:"30s" min:"1ms" doc:"Time for handing an endorsed transaction to the orderers."`
+	Evaluate     time.Duration `key:"evaluate" default:"30s" min:"1ms" doc:"Time for a query."`
+	CommitStatus time.Duration `key:"commitStatus" default:"2m" min:"1ms" doc:"Time for asking a peer about the outcome of one transaction."`
+}
