@@ -125,11 +125,13 @@ type Payload struct {
 
 // NewTx is an accepted request with its first attempt.
 type NewTx struct {
-	Tx         Tx // Seq, Version, Status, times are filled in by the store; Nonce is an input only if the caller gave one
+	// Tx: Seq, Version, Status, Shard, Attempt, Hash and the times are filled in by the store, Sub if it is empty; Nonce is an
+	// input only if the caller gave one. Its ID is the idempotency key.
+	Tx         Tx
 	BodyHash   [32]byte
 	KeyExpires time.Time
 	Request    json.RawMessage // the request as it came, without headers.id; kept for a fresh preparation
-	Attempt    Attempt
+	Attempt    Attempt // number 1; Tx, Nonce and, where empty, Ledger, From and State are filled in from Tx
 	Payload    Payload
 	History    []History
 
@@ -178,7 +180,7 @@ type TxFilter struct {
 
 // Transactions is the aggregate of transactions, idempotency keys, nonces, attempts and history.
 type Transactions interface {
-	// Key looks an idempotency key up. ErrNotFound: never used, or expired.
+	// Key looks an idempotency key up. ErrNotFound: never used, or expired; a key does not expire before its transaction is gone.
 	Key(ctx context.Context, key string) (tx string, bodyHash [32]byte, err error)
 
 	// Accept stores a transaction, its key, its nonce, its first attempt and a row in the status log.
@@ -200,7 +202,8 @@ type Transactions interface {
 	Open(ctx context.Context, after int64, limit int) ([]*Tx, error)
 	CountOpen(ctx context.Context) (int, error)
 
-	// Update applies u. ErrConflict: the version is another one, or the transaction is terminal; nothing was changed.
+	// Update applies u and then sets u.Tx.Version and u.Tx.Updated to what is stored. ErrConflict: the version is another one, or the
+	// transaction is terminal; nothing was changed. ErrNotFound.
 	Update(ctx context.Context, f Fence, u *TxUpdate) error
 
 	// NewestNonce returns the highest nonce assigned to a signer and when; ErrNotFound if none ever was.
