@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Pyralis and FFTM in turn, in one go: `run.sh` runs every scenario, `run.sh submit events` only those. REPS (3) repetitions of each, SCALE
+# (1) divides the amount of work. Medians at the end; the JSON lines stay in $BENCH_WORK/results/run.jsonl.
+set -u
+cd "$(dirname "$0")" || exit 1
+export BENCH_WORK=${BENCH_WORK:-${TMPDIR:-/var/tmp}/pyralis-bench}
+mkdir -p "$BENCH_WORK/results"
+out=$BENCH_WORK/results/run.jsonl
+: > "$out"
+reps=${REPS:-3}
+scale=${SCALE:-1}
+[ $# -gt 0 ] || set -- submit confirm events latency listing
+
+both() { # both SCENARIO key=value...: one repetition of each server after the other, so that both meet the same noise
+  for _ in $(seq "$reps"); do
+    for srv in fftm pyralis; do
+      ./bench.sh "$@" srv=$srv >> "$out" || exit 1
+    done
+  done
+}
+
+for scenario in "$@"; do
+  echo "== $scenario" >&2
+  case $scenario in
+    submit) both submit drv="-n $((20000 / scale)) -c 50 -signers 100" ;;
+    submit-pg) both submit db=pg drv="-n $((20000 / scale)) -c 50 -signers 100" ;;
+    confirm) both confirm flags="-block-time 100ms" cfg=tuned drv="-n $((20000 / scale)) -c 50" ;;
+    events)
+      n=$((1000000 / scale))
+      both events flags="-history-blocks $((n / 200 + 10)) -event-blocks $((n / 200))" drv="-n $n -batch 500" ;;
+    latency) both latency flags="-block-time 10ms -live-events 10" drv="-dur $((10 / scale > 2 ? 10 / scale : 2))s -batch 50 -batch-timeout 5ms" ;;
+    listing)
+      for _ in $(seq "$reps"); do
+        for srv in fftm pyralis; do
+          ./bench.sh submit srv=$srv drv="-n $((20000 / scale)) -c 50 -signers 100" > /dev/null || exit 1
+          ./bench.sh listing srv=$srv keep=1 drv="-n $((2000 / scale)) -c 1" >> "$out" || exit 1
+        done
+      done ;;
+    *) echo "unknown scenario $scenario" >&2; exit 1 ;;
+  esac
+done
+python3 table.py "$out"
