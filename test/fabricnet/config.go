@@ -1,0 +1,204 @@
+package fabricnet
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// templates are Fabric's configuration files; builder is the external builder that makes a peer dial a running chaincode.
+var (
+	//go:embed config
+	templates embed.FS
+	//go:embed ccaas
+	builder embed.FS
+)
+
+// network is what the templates of whole-network files see.
+type network struct {
+	Orgs            []org
+	Ports           *ports
+	Channel         string
+	OrdererMSPDir   string
+	OrdererTLSCert  string
+	BatchTimeout    time.Duration
+	MaxMessageCount int
+}
+
+func (l layout) network(o Options, p *ports) network {
+	return network{
+		Orgs: l.orgs(p), Ports: p, Channel: Channel, OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
+		BatchTimeout: o.BatchTimeout, MaxMessageCount: o.MaxMessageCount,
+	}
+}
+
+// render executes one template. A value that could hold a special character is put through quote.
+func render(name string, data any) ([]byte, error) {
+	t, err := template.New(name+".tmpl").Option("missingkey=error").Funcs(template.FuncMap{
+		"quote": strconv.Quote, "indent": indent,
+	}).ParseFS(templates, path.Join("config", name+".tmpl"))
+	if err != nil {
+		return nil, fmt.Errorf("fabricnet: template %s: %w", name, err)
+	}
+	var buf bytes.Buffer
+	if err := t.Execute(&buf, data); err != nil {
+		return nil, fmt.Errorf("fabricnet: template %s: %w", name, err)
+	}
+	return buf.Bytes(), nil
+}
+
+func indent(spaces int, text string) string {
+	pad := strings.Repeat(" ", spaces)
+	return pad + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+pad)
+}
+
+// writeFile creates the file and the folders above it.
+func writeFile(name string, content []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return fmt.Errorf("fabricnet: %w", err)
+	}
+	if err := os.WriteFile(name, content, mode); err != nil {
+		return fmt.Errorf("fabricnet: %w", err)
+	}
+	return nil
+}
+
+func renderFile(file, name string, data any) error {
+	b, err := render(name, data)
+	if err != nil {
+		return err
+	}
+	return writeFile(file, b, 0o644)
+}
+
+// writeConfig writes what cryptogen, configtxgen, the nodes and the external builder read.
+func (l layout) writeConfig(o Options, p *ports) error {
+	n := l.network(o, p)
+	type file struct {
+		path, template string
+		data           any
+	}
+	files := []file{
+		{filepath.Join(l.config(), "crypto-config.yaml"), "crypto-config.yaml", n},
+		{filepath.Join(l.config(), "configtx.yaml"), "configtx.yaml", n},
+		{filepath.Join(l.config(), NodeOrderer, "orderer.yaml"), "orderer.yaml", l.orderer(p)},
+	}
+	for _, g := range n.Orgs {
+		files = append(files, file{filepath.Join(l.config(), g.Node, "core.yaml"), "core.yaml", g})
+	}
+	for _, f := range files {
+		if err := renderFile(f.path, f.template, f.data); err != nil {
+			return err
+		}
+	}
+	return fs.WalkDir(builder, "ccaas", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := builder.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return writeFile(l.path(filepath.FromSlash(name)), b, 0o755)
+	})
+}
+
+// writeProfile writes the connection profile, in the shape that the Fabric samples made common.
+func (l layout) writeProfile(p *ports) error {
+	type peer struct {
+		org
+		TLSCAPEM string
+	}
+	var peers []peer
+	for _, g := range l.orgs(p) {
+		ca, err := os.ReadFile(g.OrgTLSCA)
+		if err != nil {
+			return fmt.Errorf("fabricnet: profile: %w", err)
+		}
+		peers = append(peers, peer{g, string(ca)})
+	}
+	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channel": Channel, "Orgs": peers})
+}
+
+// writeWallet writes one folder per client identity: user1 of the first organisation, user2 of the second.
+func (l layout) writeWallet(p *ports) error {
+	for i, g := range l.orgs(p) {
+		cert, err := os.ReadFile(g.User.Cert)
+		if err != nil {
+			return fmt.Errorf("fabricnet: wallet: %w", err)
+		}
+		key, err := os.ReadFile(g.User.Key)
+		if err != nil {
+			return fmt.Errorf("fabricnet: wallet: %w", err)
+		}
+		dir := filepath.Join(l.wallet(), fmt.Sprintf("user%d", i+1))
+		for _, f := range []struct {
+			name    string
+			content []byte
+			mode    fs.FileMode
+		}{{"cert.pem", cert, 0o644}, {"key.pem", key, 0o600}, {"mspid", []byte(g.MSPID + "\n"), 0o644}} {
+			if err := writeFile(filepath.Join(dir, f.name), f.content, f.mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// packageChaincode returns the chaincode package for a server at address, and the id that peers give it: label and hash of the package.
+func packageChaincode(address string) (pkg []byte, id string, err error) {
+	connection, err := json.Marshal(map[string]any{"address": address, "dial_timeout": "10s", "tls_required": false})
+	if err != nil {
+		return nil, "", fmt.Errorf("fabricnet: chaincode package: %w", err)
+	}
+	code, err := tarball(member{"connection.json", connection})
+	if err != nil {
+		return nil, "", err
+	}
+	label := Chaincode + "_1"
+	if pkg, err = tarball(member{"metadata.json", []byte(`{"type":"ccaas","label":"` + label + `"}`)}, member{"code.tar.gz", code}); err != nil {
+		return nil, "", err
+	}
+	sum := sha256.Sum256(pkg)
+	return pkg, label + ":" + hex.EncodeToString(sum[:]), nil
+}
+
+type member struct {
+	name    string
+	content []byte
+}
+
+// tarball packs files; the result depends on nothing else.
+func tarball(members ...member) ([]byte, error) {
+	var buf bytes.Buffer
+	gz := gzip.NewWriter(&buf)
+	tw := tar.NewWriter(gz)
+	for _, m := range members {
+		if err := tw.WriteHeader(&tar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.content))}); err != nil {
+			return nil, fmt.Errorf("fabricnet: chaincode package: %w", err)
+		}
+		if _, err := tw.Write(m.content); err != nil {
+			return nil, fmt.Errorf("fabricnet: chaincode package: %w", err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, fmt.Errorf("fabricnet: chaincode package: %w", err)
+	}
+	if err := gz.Close(); err != nil {
+		return nil, fmt.Errorf("fabricnet: chaincode package: %w", err)
+	}
+	return buf.Bytes(), nil
+}

@@ -1,0 +1,93 @@
+package fabricnet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Names fixed for every network.
+const (
+	Channel   = "ch1"    // the one channel
+	Chaincode = "assets" // the chaincode on it
+)
+
+// Names of the nodes, for StopNode, KillNode, StartNode and Nodes. NodePeer2 exists with two organisations only.
+const (
+	NodeOrderer   = "orderer"
+	NodePeer1     = "peer0.org1"
+	NodePeer2     = "peer0.org2"
+	NodeChaincode = "chaincode"
+)
+
+// Options describe a network. Only Dir is needed.
+type Options struct {
+	// Dir holds everything of this network; created when missing. It belongs to one Network at a time.
+	Dir string
+	// Orgs is the number of organisations with a peer, 1 (default) or 2. With two, both must endorse.
+	Orgs int
+	// PeersPerOrg is 1 (default); more are not supported.
+	PeersPerOrg int
+	// BatchTimeout is how long the orderer waits for a block to fill, default 200 ms.
+	BatchTimeout time.Duration
+	// MaxMessageCount is how many transactions fill a block, default 500.
+	MaxMessageCount int
+	// Fresh discards a network that Dir already holds, ledgers included.
+	Fresh bool
+	// CacheDir holds the binaries; default is pyralis-fabricnet in the user's cache directory.
+	CacheDir string
+	// SourceDir is the folder with this package's sources, found by itself in a checkout.
+	SourceDir string
+	// Log receives one line per step; nil discards them.
+	Log func(format string, args ...any)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" {
+		return o, errors.New("fabricnet: Dir is empty")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return o, fmt.Errorf("fabricnet: Dir %s: %w", o.Dir, err)
+	}
+	o.Dir = dir
+	setDefault(&o.Orgs, 1)
+	setDefault(&o.PeersPerOrg, 1)
+	setDefault(&o.BatchTimeout, 200*time.Millisecond)
+	setDefault(&o.MaxMessageCount, 500)
+	switch {
+	case o.Orgs != 1 && o.Orgs != 2:
+		return o, fmt.Errorf("fabricnet: Orgs is %d, want 1 or 2", o.Orgs)
+	case o.PeersPerOrg != 1:
+		return o, fmt.Errorf("fabricnet: PeersPerOrg is %d, only 1 is supported", o.PeersPerOrg)
+	case o.BatchTimeout < 0:
+		return o, fmt.Errorf("fabricnet: BatchTimeout is %v, want more than 0", o.BatchTimeout)
+	case o.MaxMessageCount < 0:
+		return o, fmt.Errorf("fabricnet: MaxMessageCount is %d, want more than 0", o.MaxMessageCount)
+	}
+	if o.CacheDir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return o, fmt.Errorf("fabricnet: no cache directory (set CacheDir): %w", err)
+		}
+		o.CacheDir = filepath.Join(cache, "pyralis-fabricnet")
+	}
+	if o.SourceDir == "" {
+		if o.SourceDir, err = findSource(); err != nil {
+			return o, err
+		}
+	}
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
