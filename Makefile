@@ -1,0 +1,84 @@
+# Everything a developer or CI does. `make` alone prints what there is.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/pyralis-io/pyralis/internal/cli.Version=$(VERSION)
+LINTER  := bin/golangci-lint
+
+# Arguments, e.g. `make dev ARGS="--port 5018"`, `make test COUNT=20 PKG=./internal/stream/...`
+ARGS    ?=
+COUNT   ?= 1
+PKG     ?= ./...
+N       ?= 20
+PART    ?=
+
+.PHONY: help
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: build ## Build and run a development node: ledger, database and API in one process (ARGS="--port 5018 --fresh")
+	bin/pyralis dev $(ARGS)
+
+.PHONY: build
+build: ## Build bin/pyralis
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/pyralis ./cmd/pyralis
+
+.PHONY: test
+test: ## Run all tests with the race detector (COUNT=20, PKG=./internal/stream/..., ARGS="-run Ack"); starts PostgreSQL if none answers
+	scripts/test-services go test -race -shuffle=on -count=$(COUNT) -timeout 20m $(ARGS) $(PKG)
+
+.PHONY: lint
+lint: $(LINTER) ## Run the linters, and check that their import rules bite
+	$(LINTER) run --allow-parallel-runners
+	scripts/lint-selftest
+
+.PHONY: lint-selftest
+lint-selftest: $(LINTER) ## Check only that the import rules bite
+	scripts/lint-selftest
+
+.PHONY: verify
+verify: ## Fail if a generated file is stale, a file is not formatted or a go.mod is not tidy
+	scripts/verify
+
+.PHONY: generate
+generate: ## Write the generated files: config.md, openapi.yaml
+	scripts/generate
+
+.PHONY: e2e
+e2e: e2e-dev e2e-fabric ## Drive the built binary as users do, with kill -9, on the dev ledger and on a real Fabric network
+
+.PHONY: e2e-dev
+e2e-dev: ## The end-to-end tests on the dev ledger, with SQLite and PostgreSQL (ARGS="-run Kill")
+	scripts/test-services go test -tags e2e -count=1 -timeout 20m $(ARGS) ./test/e2e/...
+
+.PHONY: e2e-fabric
+e2e-fabric: ## The tests that need a real Fabric network, which they build and start (ARGS="-run Fabric")
+	scripts/test-services go test -tags e2e,fabric -count=1 -timeout 30m -p 1 $(or $(ARGS),-run Fabric) ./test/... ./internal/connectors/fabric/...
+
+.PHONY: bench
+bench: build ## Measure, beside FFTM (ARGS as test/bench/README.md has them)
+	test/bench/bench.sh $(ARGS)
+
+.PHONY: chaos
+chaos: ## Break things on purpose: PART=e2e kills the node N times (N=20); without PART, list the parts
+	@case '$(PART)' in \
+	e2e) E2E_KILLS=$(N) scripts/test-services go test -tags e2e -count=1 -timeout 60m -run Kill -v $(ARGS) ./test/e2e/... ;; \
+	'') echo 'parts: e2e'; echo 'e.g. make chaos PART=e2e N=100' ;; \
+	*) echo 'make chaos: there is no part "$(PART)"; parts: e2e' >&2; exit 2 ;; \
+	esac
+
+.PHONY: fabric-up
+fabric-up: ## Start a real Fabric network on this machine; writes .fabric/pyralis.yaml for `pyralis run -f`
+	go run ./test/fabricnet/cmd/fabricnet up $(ARGS)
+
+.PHONY: fabric-down
+fabric-down: ## Stop that network and remove its data
+	go run ./test/fabricnet/cmd/fabricnet down $(ARGS)
+
+# The linter is a tool of its own module, so that its dependencies are none of ours.
+$(LINTER): tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
