@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,12 +126,12 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		File: file(t, "api:\n  port: x\n  requestTimeout: y\n  what: 1\n"),
 		Env:  []string{"PYRALIS_NOPE=1", "PYRALIS_STORE_TYPE=postgres"},
 	})
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the join itself is looked at
+	joined, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok)
 	var keys []string
 	for _, e := range joined.Unwrap() {
 		var problem *config.KeyError
-		require.True(t, errors.As(e, &problem))
+		require.ErrorAs(t, e, &problem)
 		keys = append(keys, problem.Key)
 	}
 	require.Equal(t, []string{"api.what", "", "api.port", "api.requestTimeout", "store.postgres.url"}, keys,

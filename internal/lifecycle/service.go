@@ -43,11 +43,15 @@ func StartAll(ctx context.Context, services ...Named) error {
 		if err == nil {
 			continue
 		}
-		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-		defer cancel()
-		return errors.Join(fmt.Errorf("start %s: %w", s.Name, err), StopAll(rollback, services[:i+1]...))
+		return errors.Join(fmt.Errorf("start %s: %w", s.Name, err), rollback(ctx, services[:i+1]))
 	}
 	return nil
+}
+
+func rollback(ctx context.Context, services []Named) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	return StopAll(ctx, services...)
 }
 
 // StopAll stops the services in reverse order and joins their errors. All of them are told to stop, also when ctx ends on
