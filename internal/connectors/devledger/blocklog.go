@@ -1,0 +1,166 @@
+package devledger
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+)
+
+// blockLog keeps frames. append is called by one goroutine at a time; read by any number, also meanwhile.
+type blockLog interface {
+	// append makes a frame durable and returns its position. After an error the same frame may be appended again.
+	append(frame []byte) (pos int64, err error)
+	read(pos int64, size uint32) ([]byte, error)
+	close() error
+}
+
+// memLog keeps the frames in memory. A position is an index.
+type memLog struct {
+	mu     sync.RWMutex
+	frames [][]byte // guarded by mu
+}
+
+func (l *memLog) append(frame []byte) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frames = append(l.frames, frame)
+	return int64(len(l.frames) - 1), nil
+}
+
+func (l *memLog) read(pos int64, _ uint32) ([]byte, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.frames[pos], nil
+}
+
+func (*memLog) close() error { return nil }
+
+const logFile = "blocks.log"
+
+// fileLog keeps the frames in one file, one after the other. A position is an offset. A block that was replaced stays in the
+// file: the frame that replaces it has the same number and comes later.
+type fileLog struct {
+	f   *os.File
+	end int64 // where the next frame goes; used by the appender only
+}
+
+// openFileLog opens or makes the log in dir and holds it against other processes until close.
+func openFileLog(dir string) (*fileLog, error) {
+	if dir == "" {
+		return nil, errors.New("a durable ledger needs a data directory: set one, or devledger.durable to false")
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be made: %w", dir, err)
+	}
+	path := filepath.Join(dir, logFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's own
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be written: %w", dir, err)
+	}
+	if err := lockFile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory %s is in use by another process (%s is locked): %w", dir, logFile, err), f.Close())
+	}
+	if err := syncDir(dir); err != nil { // so that a new file's name survives a crash, too
+		return nil, errors.Join(fmt.Errorf("data directory %s cannot be made durable: %w", dir, err), f.Close())
+	}
+	return &fileLog{f: f}, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the path is the operator's own
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// recover hands every whole frame to apply, in order, and cuts off a frame that a crash left unfinished at the end.
+func (l *fileLog) recover(log logrus.FieldLogger, apply func(frame []byte, pos int64) error) error {
+	info, err := l.f.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	r := bufio.NewReaderSize(io.NewSectionReader(l.f, 0, size), 1<<20)
+	for l.end < size {
+		frame, err := readFrame(r, size-l.end)
+		if err != nil {
+			return l.truncate(log, size, err)
+		}
+		if err := apply(frame, l.end); err != nil {
+			return fmt.Errorf("%s at byte %d: %w", l.f.Name(), l.end, err)
+		}
+		l.end += int64(len(frame))
+	}
+	return nil
+}
+
+// readFrame reads and checks the next frame of at most left bytes.
+func readFrame(r io.Reader, left int64) ([]byte, error) {
+	var head [frameHead]byte
+	if left < frameHead {
+		return nil, errShort
+	}
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := int64(binary.LittleEndian.Uint32(head[:]))
+	if n == 0 || n > maxBody || frameHead+n > left {
+		return nil, errShort
+	}
+	frame := make([]byte, frameHead+n)
+	copy(frame, head[:])
+	if _, err := io.ReadFull(r, frame[frameHead:]); err != nil {
+		return nil, err
+	}
+	_, err := checkFrame(frame)
+	return frame, err
+}
+
+// truncate ends the log at its last whole frame, unless a whole one follows the damage: then what is broken was once
+// durable, and throwing the rest away would rewrite history.
+func (l *fileLog) truncate(log logrus.FieldLogger, size int64, cause error) error {
+	var head [frameHead]byte
+	if _, err := l.f.ReadAt(head[:], l.end); err == nil {
+		next := l.end + frameHead + int64(binary.LittleEndian.Uint32(head[:]))
+		if next < size {
+			if _, err := readFrame(io.NewSectionReader(l.f, next, size-next), size-next); err == nil {
+				return fmt.Errorf("%s is damaged at byte %d (%w) and valid after it: restore it, or start with a fresh data directory", l.f.Name(), l.end, cause)
+			}
+		}
+	}
+	log.WithFields(logrus.Fields{"file": l.f.Name(), "from": size, "to": l.end}).Warn("Dropped an unfinished block at the end of the ledger")
+	if err := l.f.Truncate(l.end); err != nil {
+		return fmt.Errorf("%s cannot be truncated: %w", l.f.Name(), err)
+	}
+	return l.f.Sync()
+}
+
+func (l *fileLog) append(frame []byte) (int64, error) {
+	if _, err := l.f.WriteAt(frame, l.end); err != nil {
+		return 0, err
+	}
+	if err := l.f.Sync(); err != nil {
+		return 0, err
+	}
+	pos := l.end
+	l.end += int64(len(frame))
+	return pos, nil
+}
+
+func (l *fileLog) read(pos int64, size uint32) ([]byte, error) {
+	b := make([]byte, size)
+	if _, err := l.f.ReadAt(b, pos); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (l *fileLog) close() error { return l.f.Close() }

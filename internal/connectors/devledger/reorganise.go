@@ -1,0 +1,84 @@
+package devledger
+
+import (
+	"context"
+	"fmt"
+)
+
+func (l *ledger) chainIsSynthetic() bool { return l.cfg.Synthetic.Enabled() }
+
+// reorganise runs in the producer. The new blocks are stored before any of them is seen. A crash in between leaves a shorter
+// chain, which is a reorganisation, too.
+func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash string) bool) error {
+	old := l.chain
+	if depth >= old.length() {
+		return fmt.Errorf("%d blocks cannot be replaced: there are %d after the genesis block", depth, old.length()-1)
+	}
+	from := old.length() - depth
+	txs, err := l.txsFrom(old, from)
+	if err != nil {
+		return err
+	}
+	c, err := l.rewound(from)
+	if err != nil {
+		return err
+	}
+
+	l.mu.Lock()
+	txs = append(txs, l.pool.reset()...)
+	l.mu.Unlock()
+	waiting := newPool(l.cfg.Sequenced)
+	for _, t := range txs {
+		if drop == nil || !drop(t.hash.text()) {
+			waiting.add(t, c.nonces[t.call.from])
+		}
+	}
+	for range depth {
+		taken := waiting.take(l.cfg.MaxBlockTransactions)
+		b, over := l.build(c, taken)
+		// With the content and the time of the block it replaces it would be that one.
+		b.time = max(b.time, old.entry(b.number).time+1)
+		e, err := l.save(ctx, b)
+		if err != nil {
+			return err
+		}
+		c.add(b, e)
+		over.write()
+		waiting.remove(taken)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.pool.reset() { // what came in meanwhile
+		_, onChain := c.txs[keyOf(t.hash)]
+		latest := c.nonces[t.call.from]
+		if !onChain && waiting.byHash[t.hash] == nil && waiting.sameNonce(t) == nil && t.nonce >= latest {
+			waiting.add(t, latest)
+		}
+	}
+	l.chain, l.pool = c, waiting
+	l.announce()
+	l.wake()
+	return nil
+}
+
+// txsFrom returns the transactions of the blocks from number on, ready to wait again.
+func (l *ledger) txsFrom(c *chain, number uint64) (txs []*poolTx, err error) {
+	for n := number; n < c.length(); n++ {
+		b, err := l.load(c.entry(n), n)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range b.txs {
+			if t.status == statusDuplicate {
+				continue
+			}
+			call, err := decodePayload(t.payload, l.cfg.Sequenced)
+			if err != nil {
+				return nil, fmt.Errorf("block %d: %w", n, err)
+			}
+			txs = append(txs, &poolTx{hash: t.hash, nonce: t.nonce, payload: t.payload, call: call})
+		}
+	}
+	return txs, nil
+}

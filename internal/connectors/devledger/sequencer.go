@@ -1,0 +1,41 @@
+package devledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// sequencedLedger is a ledger with nonces. It is a type of its own so that a type assertion tells.
+type sequencedLedger struct{ *ledger }
+
+// NextNonce implements ffcapi.Sequencer.
+func (l *sequencedLedger) NextNonce(ctx context.Context, name, signer string) (pending, latest uint64, err error) {
+	if err := l.enter(ctx, MethodNextNonce, name); err != nil {
+		return 0, 0, err
+	}
+	if err := checkSigner(signer); err != nil {
+		return 0, 0, err
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	latest = l.chain.nonces[signer]
+	return l.pool.pending(signer, latest), latest, nil
+}
+
+// Cancel implements ffcapi.Sequencer.
+func (l *sequencedLedger) Cancel(ctx context.Context, name, signer string, nonce uint64) (*ffcapi.Prepared, error) {
+	if err := l.enter(ctx, MethodPrepare, name); err != nil {
+		return nil, err
+	}
+	if err := checkSigner(signer); err != nil {
+		return nil, err
+	}
+	payload := encodePayload(call{op: opNoop, from: signer}, true)
+	return &ffcapi.Prepared{
+		Payload:   payload,
+		Hash:      hashTx(payload, signer, &nonce).text(),
+		Exclusive: fmt.Sprintf("%s/%d", signer, nonce),
+	}, nil
+}
