@@ -1,0 +1,42 @@
+package sink
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// Batch is a batch of encoded events. It is read-only and shared by all receivers and retries; a sink may keep it as long as it likes.
+type Batch struct {
+	Number  int64 // never names two contents
+	Attempt int   // from 1
+	Events  []Event
+	// Body is the JSON array of all events, encoded once.
+	Body []byte
+}
+
+// Event is one encoded event of a batch.
+type Event struct {
+	ID       string // the same at each delivery
+	Listener *Listener
+	Block    uint64
+	JSON     []byte // a part of Batch.Body
+}
+
+// Listener is what the events of one listener share.
+type Listener struct {
+	ID     string
+	Name   string
+	Stream string // id of the stream
+	Replay string // changes when the listener is reset, so that a wanted replay is not taken for a repetition
+}
+
+// DedupID is the same at each delivery of the event to this listener, and differs for another listener's copy and for a wanted
+// replay. It has 64 characters: brokers that swallow repetitions take it as the message id.
+func (e *Event) DedupID() string {
+	h := sha256.New()
+	for _, part := range [...]string{e.Listener.Stream, e.Listener.ID, e.ID, e.Listener.Replay} {
+		h.Write([]byte(part))
+		h.Write([]byte{0}) // so that parts cannot run into one another
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
