@@ -190,21 +190,32 @@ func (n *Network) waitHealthy(ctx context.Context, name string) error {
 	}
 }
 
+// health asks a node whether it works. The operations endpoint alone is not enough: a peer opens it before its gRPC listener.
 func (n *Network) health(ctx context.Context, name string) error {
 	p := n.current().Ports
-	port := p.OrdererOperations
 	switch name {
 	case NodeChaincode:
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address(p.Chaincode))
-		if err != nil {
-			return err
-		}
-		return conn.Close()
+		return dial(ctx, p.Chaincode)
+	case NodeOrderer:
+		return errors.Join(healthz(ctx, p.OrdererOperations), dial(ctx, p.OrdererAdmin), dial(ctx, p.Orderer))
 	case NodePeer1:
-		port = p.Peers[0].PeerOperations
-	case NodePeer2:
-		port = p.Peers[1].PeerOperations
+		return errors.Join(healthz(ctx, p.Peers[0].PeerOperations), dial(ctx, p.Peers[0].Peer))
+	default:
+		return errors.Join(healthz(ctx, p.Peers[1].PeerOperations), dial(ctx, p.Peers[1].Peer))
 	}
+}
+
+// dial checks that something listens.
+func dial(ctx context.Context, port int) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address(port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// healthz asks a node's operations endpoint.
+func healthz(ctx context.Context, port int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+"/healthz", nil)
 	if err != nil {
 		return err
@@ -214,9 +225,11 @@ func (n *Network) health(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
+	if err := res.Body.Close(); err != nil {
+		return err
+	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("health of %s: %s", name, res.Status)
+		return fmt.Errorf("%s answers %s", req.URL, res.Status)
 	}
 	return nil
 }

@@ -1,0 +1,147 @@
+//go:build fabric
+
+package fabricnet
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// start brings a network up and takes it down with the test.
+func start(t *testing.T, o Options) *Network {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	o.Log = t.Logf
+	n, err := New(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Stop()) })
+	require.NoError(t, n.Start(t.Context()))
+	return n
+}
+
+// pids returns the processes of a running network.
+func pids(n *Network) []int {
+	var out []int
+	for name := range n.Nodes() {
+		out = append(out, n.PID(name))
+	}
+	return out
+}
+
+func TestSubmitKillRecover(t *testing.T) {
+	t.Parallel()
+	n, ctx := start(t, Options{Orgs: 2}), t.Context()
+	require.Len(t, n.Nodes(), 4)
+	require.NoError(t, n.Invoke(ctx, "create", "a", `{"c":"red"}`))
+	for organisation := 1; organisation <= 2; organisation++ {
+		require.Eventually(t, func() bool { // the peer that did not wait for the commit may be a moment behind
+			out, err := n.Query(ctx, organisation, "read", "a")
+			return err == nil && out == `{"id":"a","value":{"c":"red"},"owner":"Org1MSP/Admin@org1.test"}`
+		}, 10*time.Second, 50*time.Millisecond)
+	}
+	require.ErrorContains(t, n.Invoke(ctx, "fail", "on purpose"), "on purpose")
+	_, err := n.Query(ctx, 1, "read", "b")
+	require.ErrorContains(t, err, "asset b not found")
+
+	require.ErrorContains(t, n.StartNode(ctx, NodePeer2), "is running")
+	for _, node := range []string{NodePeer2, NodeChaincode, NodeOrderer} {
+		pid := n.PID(node)
+		require.NoError(t, n.KillNode(node))
+		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
+		require.False(t, n.Nodes()[node])
+		require.Error(t, n.Invoke(ctx, "create", "x-"+node, "1"), "both organisations, the chaincode and the orderer are needed")
+		require.NoError(t, n.StartNode(ctx, node))
+		require.NoError(t, n.WaitReady(ctx), node)
+	}
+	require.NoError(t, n.StopNode(NodePeer1))
+	require.NoError(t, n.StopNode(NodePeer1), "stopping a node that is down is fine")
+	require.NoError(t, n.StartNode(ctx, NodePeer1))
+	require.NoError(t, n.WaitReady(ctx))
+	require.NoError(t, n.Invoke(ctx, "transfer", "a", "Org2MSP/bob"))
+
+	all := pids(n)
+	require.NoError(t, n.Stop())
+	for _, pid := range all {
+		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+	require.NoError(t, n.Stop())
+}
+
+func TestTwoNetworksAndRestart(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	a, b := start(t, Options{}), start(t, Options{})
+	require.NoError(t, a.Invoke(ctx, "create", "only-a", "1"))
+	_, err := b.Query(ctx, 1, "read", "only-a")
+	require.ErrorContains(t, err, "not found", "the networks know nothing of each other")
+
+	require.NoError(t, a.Stop())
+	require.NoError(t, b.Invoke(ctx, "create", "still-up", "1"))
+	require.NoError(t, a.Start(ctx))
+	out, err := a.Query(ctx, 1, "read", "only-a")
+	require.NoError(t, err, "the ledger is still there")
+	require.Contains(t, out, "only-a")
+
+	require.NoError(t, a.Stop())
+	fresh := start(t, Options{Dir: a.Dir(), Fresh: true})
+	_, err = fresh.Query(ctx, 1, "read", "only-a")
+	require.ErrorContains(t, err, "not found")
+}
+
+// childDir makes TestNetworkDiesWithItsOwner's second process known.
+const childDir = "FABRICNET_TEST_CHILD_DIR"
+
+// TestNetworkDiesWithItsOwner kills a program that runs a network, and sees the network gone.
+func TestNetworkDiesWithItsOwner(t *testing.T) {
+	if dir := os.Getenv(childDir); dir != "" {
+		n, err := New(Options{Dir: dir})
+		require.NoError(t, err)
+		require.NoError(t, n.Start(t.Context()))
+		b, err := json.Marshal(pids(n))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "pids.new"), b, 0o644))
+		require.NoError(t, os.Rename(filepath.Join(dir, "pids.new"), filepath.Join(dir, "pids")))
+		<-t.Context().Done() // until killed
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestNetworkDiesWithItsOwner$")
+	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended }) // it may have ended already
+	require.Eventually(t, func() bool { return isFile(filepath.Join(dir, "pids")) }, 5*time.Minute, 50*time.Millisecond)
+	b, err := os.ReadFile(filepath.Join(dir, "pids"))
+	require.NoError(t, err)
+	var all []int
+	require.NoError(t, json.Unmarshal(b, &all))
+	require.Len(t, all, 3)
+	for _, pid := range all {
+		require.False(t, dead(pid))
+	}
+	require.NoError(t, cmd.Process.Kill())
+	for _, pid := range all {
+		require.Eventually(t, func() bool { return dead(pid) }, 10*time.Second, 10*time.Millisecond)
+	}
+}
+
+// dead tells whether a process that is not a child of this one has ended; nobody may be there to reap it.
+func dead(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return true
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(b), ") Z ")
+}
