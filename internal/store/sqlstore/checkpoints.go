@@ -1,0 +1,99 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+// NewEpoch implements store.Streams.
+func (s *Store) NewEpoch(ctx context.Context, f store.Fence, stream string) (epoch int64, err error) {
+	err = s.lone(ctx, &f, func(g *group) error {
+		there, err := g.ask(sqlStreamEpoch, func(r row) { epoch = r.int(0) + 1 }, stream)
+		if err == nil && !there {
+			err = store.ErrNotFound
+		}
+		if err == nil {
+			g.session.exec(sqlRaiseEpoch, 1, stream)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("new epoch of stream %s: %w", stream, err)
+	}
+	return epoch, nil
+}
+
+// ResetCheckpoint implements store.Streams.
+func (s *Store) ResetCheckpoint(ctx context.Context, f store.Fence, l *store.Listener) error {
+	spec, err := encodeListener(l)
+	if err == nil {
+		err = names("name", l.Name)
+	}
+	if err == nil {
+		err = s.lone(ctx, &f, func(g *group) error {
+			stream, err := g.writeListener(l, spec)
+			if err != nil {
+				return err
+			}
+			g.session.exec(sqlDeleteCheckpoint, anyRows, l.ID)
+			g.session.exec(sqlRaiseEpoch, 1, stream)
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("reset checkpoint of listener %s: %w", l.ID, err)
+	}
+	return nil
+}
+
+// checkpointsCmd writes the checkpoints of one stream.
+type checkpointsCmd struct {
+	stream string
+	epoch  int64
+	cps    []store.Checkpoint
+
+	found  bool
+	newest int64
+}
+
+// WriteCheckpoints implements store.Streams.
+func (s *Store) WriteCheckpoints(ctx context.Context, f store.Fence, stream string, epoch int64, cps []store.Checkpoint) error {
+	var err error
+	for i := range cps {
+		if err = names("listener", cps[i].Listener, "block hash", cps[i].Block.Hash); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = s.writer.submit(ctx, classCheckpoint, &f, &checkpointsCmd{stream: stream, epoch: epoch, cps: cps})
+	}
+	if err != nil {
+		return fmt.Errorf("write checkpoints of stream %s: %w", stream, err)
+	}
+	return nil
+}
+
+// A stream's id and a transaction's may be the same text.
+func (c *checkpointsCmd) scope() string { return "stream\x00" + c.stream }
+
+func (c *checkpointsCmd) load(g *group) {
+	c.found = false
+	g.session.query(sqlStreamEpoch, func(r row) error {
+		c.found, c.newest = true, r.int(0)
+		return nil
+	}, c.stream)
+}
+
+func (c *checkpointsCmd) plan(g *group) error {
+	if !c.found || c.newest != c.epoch {
+		return fmt.Errorf("epoch %d, now %d: %w", c.epoch, c.newest, store.ErrFenced)
+	}
+	for i := range c.cps {
+		cp := &c.cps[i]
+		g.session.exec(sqlPutCheckpoint, anyRows, c.epoch, bits(cp.Cursor.Block), bits(cp.Cursor.Tx), bits(cp.Cursor.Log),
+			bits(cp.Block.Number), cp.Block.Hash, orNow(cp.Updated, g), cp.Listener, c.stream)
+	}
+	return nil
+}

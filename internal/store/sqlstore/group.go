@@ -1,0 +1,287 @@
+package sqlstore
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+// command is one write. It may be carried out again when its group failed, so it starts afresh with each load.
+type command interface {
+	// scope names what two commands of one wave must not share; "" is shared with nobody.
+	scope() string
+	// load queues what must be read. It queues no writes.
+	load(g *group)
+	// plan decides and queues the writes. An error refuses this command alone: then nothing of it may have been queued.
+	plan(g *group) error
+}
+
+// direct is a command that asks several times before it decides. It has a wave of its own and may flush in plan.
+type direct interface {
+	command
+	alone()
+}
+
+type signerID struct{ ledger, signer string }
+
+// signerState is a signer's counter as it is in this transaction.
+type signerState struct {
+	known bool // it was assigned a nonce before
+	next  uint64
+	dirty bool
+}
+
+// keyState is an idempotency key as it is in this transaction.
+type keyState struct {
+	claim    *acceptCmd // whose insert was tried
+	inserted bool       // by that insert
+	taken    bool       // a transaction has it
+	hash     [32]byte
+	tx       string
+}
+
+// pending are rows that are inserted together at the end of a wave.
+type pending struct {
+	tx, bodies, attempts, payloads, history, log [][]any
+}
+
+// group is one database transaction of the writer.
+type group struct {
+	session session
+	now     int64 // microseconds
+
+	fences  map[string]int64 // generation by lease
+	keys    map[string]*keyState
+	signers map[signerID]*signerState
+
+	// of the wave being loaded
+	newKeys    []*keyState
+	newSigners []signerID
+	seqs       []int64 // numbers for new transactions
+	accepts    int
+
+	rows   pending
+	logged bool // the status log was written
+}
+
+func newGroup(s session, now int64) *group {
+	return &group{
+		session: s, now: now, fences: map[string]int64{}, keys: map[string]*keyState{}, signers: map[signerID]*signerState{},
+	}
+}
+
+// run carries the jobs out. A returned error spoils the whole group; what a command decided against itself is in its job.
+func (g *group) run(jobs []*job) error {
+	for len(jobs) > 0 {
+		n := waveLength(jobs)
+		if err := g.wave(jobs[:n]); err != nil {
+			return err
+		}
+		jobs = jobs[n:]
+	}
+	g.writeSigners()
+	return nil
+}
+
+// waveLength returns how many of the jobs can be loaded before the first of them is planned: none may depend on what
+// another one of them writes.
+func waveLength(jobs []*job) int {
+	if _, alone := jobs[0].cmd.(direct); alone {
+		return 1
+	}
+	seen := map[string]struct{}{}
+	for i, j := range jobs {
+		if _, alone := j.cmd.(direct); alone {
+			return i
+		}
+		scope := j.cmd.scope()
+		if scope == "" {
+			continue
+		}
+		if _, ok := seen[scope]; ok {
+			return i
+		}
+		seen[scope] = struct{}{}
+	}
+	return len(jobs)
+}
+
+func (g *group) wave(jobs []*job) error {
+	for _, j := range jobs {
+		g.loadFence(j.fence)
+		j.cmd.load(g)
+	}
+	g.loadShared()
+	if err := g.session.flush(); err != nil {
+		return err
+	}
+	if err := g.resolveKeys(); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if j.err = g.checkFence(j.fence); j.err == nil {
+			j.err = j.cmd.plan(g)
+		}
+	}
+	g.dropUnusedKeys()
+	g.writeRows()
+	return nil
+}
+
+func (g *group) loadFence(f *store.Fence) {
+	if f == nil {
+		return
+	}
+	if _, ok := g.fences[f.Lease]; ok {
+		return
+	}
+	lease := f.Lease
+	g.fences[lease] = 0 // generations start at 1
+	g.session.query(sqlLease, func(r row) error {
+		g.fences[lease] = r.int(0)
+		return nil
+	}, lease)
+}
+
+func (g *group) checkFence(f *store.Fence) error {
+	if f == nil || g.fences[f.Lease] == f.Generation {
+		return nil
+	}
+	return fmt.Errorf("lease %q generation %d, now %d: %w", f.Lease, f.Generation, g.fences[f.Lease], store.ErrFenced)
+}
+
+// wantKey asks for a key on behalf of c.
+func (g *group) wantKey(c *acceptCmd) {
+	if _, ok := g.keys[c.tx.ID]; ok {
+		return
+	}
+	k := &keyState{claim: c}
+	g.keys[c.tx.ID] = k
+	g.newKeys = append(g.newKeys, k)
+}
+
+func (g *group) wantSigner(id signerID) {
+	if _, ok := g.signers[id]; ok {
+		return
+	}
+	g.signers[id] = &signerState{}
+	g.newSigners = append(g.newSigners, id)
+}
+
+// loadShared queues the reads that commands of a wave have in common: keys first, then signers in sorted order, which is the
+// order of locks for every writer of this database.
+func (g *group) loadShared() {
+	if g.accepts > 0 {
+		g.session.reserve(g.accepts, func(seq int64) { g.seqs = append(g.seqs, seq) })
+		g.accepts = 0
+	}
+	if len(g.newKeys) > 0 {
+		slices.SortFunc(g.newKeys, func(a, b *keyState) int { return cmp.Compare(a.claim.tx.ID, b.claim.tx.ID) })
+		rows := make([][]any, len(g.newKeys))
+		for i, k := range g.newKeys {
+			rows[i] = k.claim.keyRow
+		}
+		g.session.claim(rows, func(key string) { g.keys[key].inserted = true })
+	}
+	slices.SortFunc(g.newSigners, func(a, b signerID) int {
+		return cmp.Or(cmp.Compare(a.ledger, b.ledger), cmp.Compare(a.signer, b.signer))
+	})
+	for _, id := range g.newSigners {
+		s := g.signers[id]
+		g.session.query(sqlSigner, func(r row) error {
+			s.known, s.next = true, *r.number(0)
+			return nil
+		}, id.ledger, id.signer)
+	}
+	g.newSigners = g.newSigners[:0]
+}
+
+// resolveKeys reads the keys that were there already.
+func (g *group) resolveKeys() error {
+	found := false
+	for _, k := range g.newKeys {
+		if k.inserted {
+			continue
+		}
+		found = true
+		g.session.query(sqlKey, func(r row) error {
+			k.taken = r.int(3) > g.now || r.flag(4)
+			k.tx = r.text(2)
+			copy(k.hash[:], r.blob(1))
+			return nil
+		}, k.claim.tx.ID)
+	}
+	if !found {
+		return nil
+	}
+	return g.session.flush()
+}
+
+// takeKey gives a key that nobody has to c.
+func (g *group) takeKey(k *keyState, c *acceptCmd) {
+	if !k.inserted || k.claim != c {
+		g.session.exec(sqlReviveKey, 1, c.keyRow[1], c.keyRow[2], c.keyRow[3], c.tx.ID)
+	}
+	k.taken, k.hash, k.tx = true, c.n.BodyHash, c.tx.ID
+}
+
+// dropUnusedKeys takes keys back that were inserted for commands which were then refused.
+func (g *group) dropUnusedKeys() {
+	for _, k := range g.newKeys {
+		if k.inserted && !k.taken {
+			g.session.exec(sqlDeleteKey, 1, k.claim.tx.ID)
+			delete(g.keys, k.claim.tx.ID)
+		}
+	}
+	g.newKeys = g.newKeys[:0]
+}
+
+func (g *group) takeSeq() int64 {
+	seq := g.seqs[0]
+	g.seqs = g.seqs[1:]
+	return seq
+}
+
+// log announces a transaction's status.
+func (g *group) log(tx *store.Tx) {
+	g.rows.log = append(g.rows.log, []any{tx.ID, string(tx.Status), string(tx.Sub), g.now})
+}
+
+// writeRows inserts what the wave collected, the status log last: its lock is held to the commit.
+func (g *group) writeRows() {
+	p := &g.rows
+	for _, b := range [...]struct {
+		id   stmtID
+		rows *[][]any
+	}{
+		{sqlInsertTx, &p.tx}, {sqlInsertBody, &p.bodies}, {sqlPutAttempt, &p.attempts}, {sqlPutPayload, &p.payloads},
+		{sqlInsertHistory, &p.history}, {sqlInsertLog, &p.log},
+	} {
+		if len(*b.rows) == 0 {
+			continue
+		}
+		if b.id == sqlInsertLog {
+			g.session.lockLog()
+			g.logged = true
+		}
+		g.session.bulk(b.id, *b.rows)
+		*b.rows = nil
+	}
+}
+
+func (g *group) writeSigners() {
+	var ids []signerID
+	for id, s := range g.signers {
+		if s.dirty {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b signerID) int {
+		return cmp.Or(cmp.Compare(a.ledger, b.ledger), cmp.Compare(a.signer, b.signer))
+	})
+	for _, id := range ids {
+		g.session.exec(sqlSetSigner, 1, id.ledger, id.signer, bits(g.signers[id].next), g.now)
+	}
+}

@@ -1,0 +1,40 @@
+package sqlstore
+
+// anyRows is for a write that may touch any number of rows.
+const anyRows = -1
+
+// session is the writer's connection. Statements are carried out in the order in which they were queued, some at once, all of them
+// before flush returns. The first error sticks: what follows is skipped, flush and commit return it, and only rollback
+// clears it. A session is used by the writer's goroutine alone.
+type session interface {
+	// begin opens a transaction.
+	begin()
+	// exec queues a write. Another number of rows than want is an error, errRows, unless want is anyRows.
+	exec(id stmtID, want int64, args ...any)
+	// bulk queues an insert of many rows.
+	bulk(id stmtID, rows [][]any)
+	// query queues a read. each gets the rows; a row is valid during the call only, its values stay valid.
+	query(id stmtID, each func(r row) error, args ...any)
+	// claim queues inserts of keys and reports those that were not there yet.
+	claim(rows [][]any, inserted func(key string))
+	// reserve queues the assignment of n numbers for new transactions, ascending.
+	reserve(n int, each func(seq int64))
+	// lockLog queues what makes the order of the status log the order of commit.
+	lockLog()
+	// texts and ints make the argument of a list.
+	texts(v []string) any
+	ints(v []int64) any
+	// fail spoils the transaction.
+	fail(err error)
+	// flush returns when everything queued was carried out.
+	flush() error
+	// commit flushes and commits. It returns nil only for a transaction that is durable.
+	commit() error
+	// rollback ends the transaction, if one is open, and clears the error.
+	rollback()
+	// idle is called between groups, for upkeep.
+	idle()
+	// translate puts the sentinel of package store on an error of the database.
+	translate(err error) error
+	close() error
+}

@@ -1,0 +1,246 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+// maxParams is more than any statement has.
+const maxParams = 32
+
+// sqliteSession is the writer's connection to SQLite. It talks to the driver's connection itself: database/sql would add a lock, a
+// check and several allocations to each statement. All statements are prepared at open; preparing one while a transaction is
+// open would wait for that transaction.
+type sqliteSession struct {
+	conn     driver.Conn
+	stmts    [writerStatements]driver.StmtExecContext
+	begins   driver.StmtExecContext
+	commits  driver.StmtExecContext
+	rolls    driver.StmtExecContext
+	truncate driver.StmtExecContext
+	wal      *walKeeper
+
+	named   [maxParams]driver.NamedValue // reused for each call
+	dest    [maxParams]driver.Value       // reused for each row
+	row     [maxParams]any                // the same values as a row
+	lastSeq int64                        // of tx
+	err     error
+	open    bool
+}
+
+func newSQLiteSession(ctx context.Context, c driver.Conn, wal *walKeeper) (*sqliteSession, error) {
+	s := &sqliteSession{conn: c, wal: wal}
+	for i := range s.named {
+		s.named[i].Ordinal = i + 1
+	}
+	for id, st := range statements {
+		p, err := s.prepare(ctx, dialectSQLite.render(st.sql))
+		if err != nil {
+			return nil, err
+		}
+		s.stmts[id] = p
+	}
+	var err error
+	for _, f := range []struct {
+		to  *driver.StmtExecContext
+		sql string
+	}{
+		{&s.begins, "BEGIN IMMEDIATE"}, {&s.commits, "COMMIT"}, {&s.rolls, "ROLLBACK"},
+		{&s.truncate, "PRAGMA wal_checkpoint(TRUNCATE)"},
+	} {
+		if *f.to, err = s.prepare(ctx, f.sql); err != nil {
+			return nil, err
+		}
+	}
+	last, err := queryInt(ctx, c, "SELECT max(coalesce(max(seq), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tx'), 0)) FROM tx")
+	s.lastSeq = last
+	return s, err
+}
+
+func (s *sqliteSession) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
+	p, err := s.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) //nolint:forcetypeassert // the driver is fixed
+	if err != nil {
+		return nil, fmt.Errorf("prepare %q: %w", query, err)
+	}
+	return p.(driver.StmtExecContext), nil //nolint:forcetypeassert // the driver is fixed
+}
+
+// queryInt reads one number.
+func queryInt(ctx context.Context, c driver.Conn, query string) (int64, error) {
+	rows, err := c.(driver.QueryerContext).QueryContext(ctx, query, nil) //nolint:forcetypeassert // the driver is fixed
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", query, err)
+	}
+	dest := make([]driver.Value, len(rows.Columns()))
+	err = rows.Next(dest)
+	if err = errors.Join(err, rows.Close()); err != nil {
+		return 0, fmt.Errorf("%s: %w", query, err)
+	}
+	v, ok := dest[0].(int64)
+	if !ok {
+		return 0, fmt.Errorf("%s: answered %v", query, dest[0])
+	}
+	return v, nil
+}
+
+func (s *sqliteSession) begin() {
+	_, s.err = s.begins.ExecContext(context.Background(), nil)
+	s.open = s.err == nil
+}
+
+func (s *sqliteSession) args(args []any) []driver.NamedValue {
+	for i, a := range args {
+		s.named[i].Value = a
+	}
+	return s.named[:len(args)]
+}
+
+func (s *sqliteSession) exec(id stmtID, want int64, args ...any) {
+	n := s.run(id, args)
+	if s.err == nil && want != anyRows && n != want {
+		s.err = errRows
+	}
+}
+
+// run executes a statement and returns the number of rows it touched.
+func (s *sqliteSession) run(id stmtID, args []any) int64 {
+	if s.err != nil {
+		return 0
+	}
+	res, err := s.stmts[id].ExecContext(context.Background(), s.args(args))
+	if err != nil {
+		s.err = err
+		return 0
+	}
+	n, _ := res.RowsAffected() // SQLite always knows
+	return n
+}
+
+func (s *sqliteSession) bulk(id stmtID, rows [][]any) {
+	for _, r := range rows {
+		s.run(id, r)
+	}
+}
+
+func (s *sqliteSession) query(id stmtID, each func(r row) error, args ...any) {
+	if s.err != nil {
+		return
+	}
+	q := s.stmts[id].(driver.StmtQueryContext) //nolint:forcetypeassert // the driver is fixed
+	rows, err := q.QueryContext(context.Background(), s.args(args))
+	if err != nil {
+		s.err = err
+		return
+	}
+	dest := s.dest[:len(rows.Columns())]
+	for err = rows.Next(dest); err == nil; err = rows.Next(dest) {
+		for i, v := range dest {
+			s.row[i] = v
+		}
+		if err = each(s.row[:len(dest)]); err != nil {
+			break
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	s.err = errors.Join(err, rows.Close())
+}
+
+func (s *sqliteSession) claim(rows [][]any, inserted func(key string)) {
+	for _, r := range rows {
+		if s.run(sqlClaimKey, r) == 1 {
+			inserted(r[0].(string)) //nolint:forcetypeassert // made by newAccept
+		}
+	}
+}
+
+func (s *sqliteSession) reserve(n int, each func(seq int64)) {
+	for range n {
+		s.lastSeq++
+		each(s.lastSeq)
+	}
+}
+
+func (s *sqliteSession) lockLog() {}
+
+func (s *sqliteSession) texts(v []string) any { return jsonList(v) }
+
+func (s *sqliteSession) ints(v []int64) any { return jsonList(v) }
+
+func (s *sqliteSession) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+func (s *sqliteSession) flush() error { return s.err }
+
+func (s *sqliteSession) commit() error {
+	if s.err != nil {
+		return s.err
+	}
+	if _, s.err = s.commits.ExecContext(context.Background(), nil); s.err == nil {
+		s.open = false
+	}
+	return s.err
+}
+
+func (s *sqliteSession) rollback() {
+	s.err = nil
+	if !s.open {
+		return
+	}
+	s.open = false
+	// Some errors have ended the transaction already; then there is nothing to roll back, and that is the only way this fails.
+	_, _ = s.rolls.ExecContext(context.Background(), nil)
+}
+
+func (s *sqliteSession) idle() {
+	if s.wal.tooLong() {
+		s.wal.truncated(s.truncateWAL())
+	}
+}
+
+// truncateWAL copies the log into the database and empties it. It does not wait for readers: then it is tried again later.
+func (s *sqliteSession) truncateWAL() error {
+	_, err := s.truncate.ExecContext(context.Background(), nil)
+	return err
+}
+
+func (s *sqliteSession) translate(err error) error { return translateSQLite(err) }
+
+func (s *sqliteSession) close() error {
+	var errs []error
+	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.truncate) {
+		if st != nil {
+			errs = append(errs, st.(driver.Stmt).Close()) //nolint:forcetypeassert // the driver is fixed
+		}
+	}
+	return errors.Join(append(errs, s.conn.Close())...)
+}
+
+func translateSQLite(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	case sqlite3.SQLITE_CONSTRAINT:
+		return fmt.Errorf("%w: %w", store.ErrConflict, err)
+	case sqlite3.SQLITE_TOOBIG:
+		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	default:
+		return err
+	}
+}
