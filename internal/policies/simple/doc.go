@@ -1,0 +1,10 @@
+// Package simple is the policy for chains on which a transaction that was prepared stays good.
+//
+//	ready ─▶ submit ──▶ taken ──▶ wait resubmitInterval ──▶ not in a block: the same bytes again, without limit
+//	           │ failed
+//	           └─▶ wait (doubling, full jitter, at least what the node asked for) ──▶ submit
+//
+// It fails a transaction when the chain did, or when maxAttempts sends in a row certainly did not leave. It never prepares
+// afresh. All waits are derived from the transaction's id and the engine's own state, so that Decide is pure and a
+// thousand transactions that fail together come back spread out.
+package simple

@@ -1,0 +1,143 @@
+package txstate
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/policy"
+)
+
+// State is one transaction with its attempts as they are stored, and what only this process knows about it.
+type State struct {
+	Tx       store.Tx
+	Attempts []store.Attempt // in order of Number; the newest is last
+
+	// Generation is the owner on whose behalf this process works. 0 is nobody: nothing that was claimed counts as dead
+	// because of what its sends answered.
+	Generation int64
+
+	Sending   bool          // a send of the newest attempt is under way
+	Claimed   bool          // that send was counted in the store before it began
+	SentAt    time.Time     // when it began
+	LastError *ffcapi.Error // answer to the newest Submit or Prepare if it failed; nil after success and after a restart
+}
+
+// Reload is s with what is stored now, when somebody else changed it meanwhile. What only this process knows stays.
+func (s State) Reload(tx *store.Tx, attempts []*store.Attempt) State {
+	s.Tx = *tx
+	s.Attempts = make([]store.Attempt, len(attempts))
+	for i, a := range attempts {
+		s.Attempts[i] = *a
+	}
+	return s
+}
+
+// newest returns the attempt that Tx.Attempt names.
+func (s *State) newest() *store.Attempt {
+	if len(s.Attempts) == 0 {
+		return &store.Attempt{State: store.AttemptDone, Dead: "there is no attempt"}
+	}
+	return &s.Attempts[len(s.Attempts)-1]
+}
+
+// clone makes a copy whose attempts can be changed.
+func (s State) clone() State {
+	s.Attempts = slices.Clone(s.Attempts)
+	return s
+}
+
+// dead reports whether an attempt can never be on the chain, or is there as failed for good.
+func (s *State) dead(a *store.Attempt) bool {
+	switch a.State {
+	case store.AttemptDone:
+		return true
+	case store.AttemptPrepared:
+		return true // never claimed
+	default:
+		sending := s.Sending && a.Number == s.newest().Number
+		return a.Open == 0 && !sending && s.Generation != 0 && a.Claim == s.Generation && a.Outcome == nil
+	}
+}
+
+// nonceUsed reports whether the chain has used the transaction's nonce up for one of its own attempts.
+func (s *State) nonceUsed() bool {
+	return slices.ContainsFunc(s.Attempts, func(a store.Attempt) bool { return a.Outcome != nil && a.Outcome.Final })
+}
+
+// replaceable reports whether the transaction may be prepared afresh or failed. While a send is under way its answer belongs to
+// the newest attempt, so that has to stay the newest.
+func (s *State) replaceable() bool {
+	if s.Sending {
+		return false
+	}
+	for i := range s.Attempts {
+		if !s.dead(&s.Attempts[i]) {
+			return false
+		}
+	}
+	return s.Tx.Nonce == nil || s.nonceUsed()
+}
+
+// phase is what policies call how far the newest attempt got.
+func (s *State) phase() policy.Phase {
+	a := s.newest()
+	switch {
+	case a.State == store.AttemptDone:
+		return policy.Ended
+	case a.Outcome != nil:
+		return policy.Tracking
+	case s.dead(a):
+		return policy.Ready
+	case s.Tx.Sub == store.SubTracking, s.Tx.Sub == store.SubStale:
+		return policy.Tracking
+	default:
+		return policy.Unknown
+	}
+}
+
+// Taken reports whether a node has taken the newest attempt, or will not take it because its nonce is used: whatever comes
+// after it in the order of nonces may be sent.
+func (s *State) Taken() bool {
+	if s.Tx.Status.Terminal() {
+		return true
+	}
+	switch s.phase() {
+	case policy.Tracking, policy.Ended:
+		return true
+	default:
+		return s.LastError != nil && s.LastError.Kind == ffcapi.NonceTooLow
+	}
+}
+
+// View is what a policy engine may know. Fee and Now are the caller's to fill in, and whether a block was heard of.
+func (s *State) View() policy.View {
+	a := s.newest()
+	v := policy.View{
+		Tx: policy.Tx{
+			ID: s.Tx.ID, Ledger: s.Tx.Ledger, From: s.Tx.From, To: s.Tx.To, Nonce: s.Tx.Nonce, Created: s.Tx.Created,
+			Phase: s.phase(), Attempt: a.Number, Sends: a.Sends,
+			FirstSubmit: s.Tx.FirstSubmit, LastSubmit: s.Tx.LastSubmit,
+			Replaceable: s.replaceable(),
+		},
+		State:     s.Tx.PolicyState,
+		LastError: s.LastError,
+	}
+	if o := a.Outcome; o != nil {
+		v.Outcome = &policy.Outcome{Block: o.Block, Success: o.Success, Reason: o.Reason, Retryable: o.Retryable, Final: o.Final}
+	}
+	return v
+}
+
+// Submission is what the connector is given to send the newest attempt: the same each time.
+func (s *State) Submission(p *store.Payload) *ffcapi.Submission {
+	a := s.newest()
+	return &ffcapi.Submission{
+		Prepared: &ffcapi.Prepared{
+			Ledger: a.Ledger, Payload: p.Prepared, Hash: a.Hash, Gas: s.Tx.Gas, Result: p.Result,
+			Expires: a.Expires, Exclusive: a.Exclusive, ConflictKeys: a.ConflictKeys, Sensitive: p.Sensitive,
+		},
+		From: s.Tx.From, To: s.Tx.To, Value: s.Tx.Value, Gas: s.Tx.Gas, Nonce: s.Tx.Nonce, Fee: s.Tx.Fee,
+	}
+}

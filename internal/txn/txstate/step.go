@@ -1,0 +1,352 @@
+package txstate
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/policy"
+)
+
+// The history actions, by FireFly's names where it has one.
+const (
+	ActionAssignNonce = "AssignNonce"
+	ActionFee         = "RetrieveGasPrice"
+	ActionSubmit      = "SubmitTransaction"
+	ActionTimeout     = "Timeout"
+	ActionReceipt     = "ReceiveReceipt"
+	ActionConfirm     = "Confirm"
+	ActionPrepare     = "PrepareTransaction"
+	ActionUndone      = "ReceiptRemoved"
+	ActionFail        = "GiveUp"
+)
+
+const (
+	// minPause is the least time between two sends of a transaction, whatever the policy engine says.
+	minPause = 10 * time.Millisecond
+	// refusedPause is how long a decision that may not be carried out is a Wait, when it names no time itself.
+	refusedPause = 10 * time.Second
+)
+
+func (in Decided) step(s *State, e *Effects) {
+	s.setPolicy(e, in.State)
+	switch in.Do {
+	case policy.Submit:
+		s.decidedSubmit(e, in)
+	case policy.Prepare:
+		switch {
+		case !s.replaceable():
+			s.wait(e, in.Until, in.Now, true)
+		case s.Tx.Nonce != nil:
+			s.fail(e, in.Reason, in.Now) // its nonce is used; a new payload would need another
+		default:
+			e.Do = Prepare
+		}
+	case policy.Fail:
+		if !s.replaceable() {
+			s.wait(e, in.Until, in.Now, true)
+			return
+		}
+		s.fail(e, in.Reason, in.Now)
+	case policy.Reconcile:
+		if s.newest().Hash != "" && s.phase() != policy.Ended {
+			e.Do = Look
+		}
+		s.wait(e, in.Until, in.Now, true)
+	default:
+		s.wait(e, in.Until, in.Now, in.Do != policy.Wait)
+	}
+}
+
+// decidedSubmit sends, unless that would be blind or too soon.
+func (s *State) decidedSubmit(e *Effects, in Decided) {
+	a := s.newest()
+	switch {
+	case s.Sending || a.State == store.AttemptDone || a.Outcome != nil:
+		s.wait(e, in.Until, in.Now, true)
+	case s.LastError != nil && s.LastError.Kind == ffcapi.NonceTooLow:
+		if a.Hash != "" {
+			e.Do = Look
+		}
+		s.wait(e, in.Until, in.Now, true)
+	case a.Sends > 0 && in.Now.Sub(s.Tx.LastSubmit).Abs() < minPause:
+		s.wait(e, in.Now.Add(minPause), in.Now, true)
+	default:
+		fee := in.Decision.Fee
+		if fee == nil {
+			fee = in.Fee
+		}
+		s.send(e, fee, in.Now)
+	}
+}
+
+// send claims the newest attempt, if need be, and has it sent.
+func (s *State) send(e *Effects, fee json.RawMessage, now time.Time) {
+	a := s.newest()
+	if a.Sends == 0 && fee != nil && s.Tx.Fee == nil {
+		s.Tx.Fee = fee
+		e.note(store.History{Sub: s.Tx.Sub, Action: ActionFee, Time: now, Info: fee})
+	}
+	s.Sending, s.Claimed, s.SentAt = true, false, now
+	switch {
+	case a.State == store.AttemptPrepared || a.Open == 0:
+		// From here on bytes may be out, and the store has to know before they are.
+		s.Claimed = true
+		a.State = store.AttemptSubmitting
+		a.Claim = s.Generation
+		a.Open++
+		s.sent(a)
+		s.setSub(store.SubSubmitting, now)
+		e.changed(a)
+	case s.Tx.Sub == store.SubTracking:
+		s.setSub(store.SubStale, now)
+		e.note(store.History{Sub: store.SubStale, Action: ActionTimeout, Time: now})
+	}
+	s.Tx.Due = time.Time{}
+	e.Do = Send
+}
+
+// sent counts the send under way.
+func (s *State) sent(a *store.Attempt) {
+	a.Sends++
+	a.LastSent = s.SentAt
+	s.Tx.LastSubmit = s.SentAt
+	if s.Tx.FirstSubmit.IsZero() {
+		s.Tx.FirstSubmit = s.SentAt
+	}
+}
+
+func (in Resumed) step(s *State, e *Effects) {
+	s.Sending = false
+	a := s.newest()
+	if a.State != store.AttemptSubmitting {
+		e.Ask = true
+		return
+	}
+	if a.Claim != s.Generation {
+		// What the owner before has under way is not known, so its claim cannot be shown to have left nothing.
+		a.Claim = s.Generation
+		a.Open = max(a.Open, 1)
+		if s.phase() == policy.Unknown {
+			s.setSub(store.SubUnknownOutcome, in.Now)
+		}
+		e.changed(a)
+	}
+	if s.phase() == policy.Unknown {
+		e.Do = Look
+		return
+	}
+	e.Ask = true
+}
+
+func (in Answered) step(s *State, e *Effects) {
+	a := s.newest()
+	if !s.Sending {
+		return
+	}
+	s.Sending = false
+	if !s.Claimed {
+		s.sent(a)
+		if in.Err == nil || in.Err.Sent != ffcapi.SentNo {
+			a.Open++
+		}
+	} else if in.Err != nil && in.Err.Sent == ffcapi.SentNo && s.Tx.Sub == store.SubSubmitting {
+		a.Open-- // unless a block has shown meanwhile that it did leave
+	}
+	e.changed(a)
+	taken := in.Err == nil
+	hash := in.Hash
+	if in.Err != nil {
+		if in.Err.Kind == ffcapi.KnownTransaction {
+			taken = true
+		}
+		if in.Err.Hash != "" {
+			hash = in.Err.Hash
+		}
+	}
+	if a.Hash == "" {
+		a.Hash = hash
+	}
+	s.Tx.Hash = a.Hash
+	if taken {
+		s.taken(e, in.Now)
+	} else {
+		s.refused(e, in.Err, in.Now)
+	}
+	e.Ask = true
+}
+
+func (s *State) taken(e *Effects, now time.Time) {
+	a := s.newest()
+	s.LastError = nil
+	a.Error, s.Tx.Error = "", ""
+	e.note(store.History{Sub: s.Tx.Sub, Action: ActionSubmit, Time: now, Info: hashInfo(a.Hash)})
+	s.setSub(store.SubTracking, now)
+}
+
+func (s *State) refused(e *Effects, err *ffcapi.Error, now time.Time) {
+	a := s.newest()
+	s.LastError = err
+	a.Error = err.Error()
+	s.Tx.Error = a.Error
+	e.note(store.History{Sub: s.Tx.Sub, Action: ActionSubmit, Time: now, Error: a.Error})
+	switch s.Tx.Sub {
+	case store.SubTracking, store.SubStale: // taken before, whatever became of this repetition
+	default:
+		s.unsettled(now)
+	}
+}
+
+// unsettled sets the sub-status of an attempt that no node has taken yet.
+func (s *State) unsettled(now time.Time) {
+	if s.newest().Open == 0 {
+		s.setSub(store.SubPrepared, now)
+	} else {
+		s.setSub(store.SubUnknownOutcome, now)
+	}
+}
+
+func (in Unsent) step(s *State, e *Effects) {
+	if !s.Sending {
+		return
+	}
+	s.Sending = false
+	if !s.Claimed {
+		return
+	}
+	a := s.newest()
+	a.Sends--
+	a.Open--
+	if a.Sends == 0 && len(s.Attempts) == 1 {
+		s.Tx.FirstSubmit, s.Tx.LastSubmit = time.Time{}, time.Time{}
+	}
+	if s.Tx.Sub == store.SubSubmitting {
+		s.unsettled(in.Now)
+	}
+	e.changed(a)
+}
+
+func (in Sighted) step(s *State, e *Effects) {
+	if s.Tx.Sub != store.SubTracking {
+		s.setSub(store.SubTracking, in.Now)
+		s.Tx.Error = ""
+		e.Write = true
+	}
+	s.LastError = nil
+	e.Ask = true
+}
+
+func (in Missing) step(s *State, e *Effects) {
+	a := s.newest()
+	if in.Resend && a.State == store.AttemptSubmitting && a.Outcome == nil && !s.Sending {
+		s.send(e, nil, in.Now)
+	}
+}
+
+func (in Fresh) step(s *State, e *Effects) {
+	if !s.replaceable() || s.Tx.Nonce != nil {
+		return // the answer to a question that is no longer open
+	}
+	for i := range s.Attempts {
+		a := &s.Attempts[i]
+		if a.State != store.AttemptDone {
+			a.State, a.Dead = store.AttemptDone, "replaced before anything left"
+			e.changed(a)
+		}
+	}
+	a := in.Attempt
+	a.Tx, a.Number, a.State, a.From = s.Tx.ID, s.newest().Number+1, store.AttemptPrepared, s.Tx.From
+	s.Attempts = append(s.Attempts, a)
+	e.changed(&a)
+	payload := in.Payload
+	e.Payload = &payload
+	s.Tx.Attempt, s.Tx.Hash = a.Number, a.Hash
+	if in.Gas != "" {
+		s.Tx.Gas = in.Gas
+	}
+	s.LastError = nil
+	s.Tx.Fee = nil
+	s.setSub(store.SubPrepared, in.Now)
+	e.note(store.History{Sub: store.SubPrepared, Action: ActionPrepare, Time: in.Now, Info: attemptInfo(a.Number)})
+	e.Ask = true
+}
+
+func (in Unprepared) step(s *State, e *Effects) {
+	s.LastError = in.Err
+	s.Tx.Error = in.Err.Error()
+	e.note(store.History{Sub: s.Tx.Sub, Action: ActionPrepare, Time: in.Now, Error: s.Tx.Error})
+	e.Ask = true
+}
+
+// wait leaves the transaction alone until the engine is asked again. bounded: there has to be a time, because the engine did not
+// get what it wanted.
+func (s *State) wait(e *Effects, until, now time.Time, bounded bool) {
+	if bounded && until.IsZero() {
+		until = now.Add(refusedPause)
+	}
+	e.Until = until
+	if !s.Tx.Due.Equal(until) {
+		s.Tx.Due = until
+		e.Write = true
+	}
+}
+
+// fail ends a transaction of which every attempt is dead.
+func (s *State) fail(e *Effects, reason string, now time.Time) {
+	newest := s.newest()
+	for i := range s.Attempts {
+		a := &s.Attempts[i]
+		if a.State != store.AttemptDone {
+			a.State, a.Dead = store.AttemptDone, "given up before anything left"
+			e.changed(a)
+		}
+	}
+	if reason == "" {
+		reason = "given up"
+	}
+	if newest.Outcome != nil {
+		o := *newest.Outcome
+		s.Tx.Outcome = &o
+	}
+	e.note(store.History{Sub: store.SubFailed, Action: ActionFail, Time: now, Error: reason})
+	s.end(e, store.Failed, store.SubFailed, reason, now)
+}
+
+func (s *State) end(e *Effects, status store.TxStatus, sub store.SubStatus, reason string, now time.Time) {
+	s.Tx.Status = status
+	s.setSub(sub, now)
+	s.Tx.Error = reason
+	s.Tx.Due = time.Time{}
+	s.LastError = nil
+	e.Do, e.Ask, e.Until = Nothing, false, time.Time{}
+	e.Write, e.Announce, e.Wipe = true, true, true
+}
+
+func (s *State) setSub(sub store.SubStatus, now time.Time) {
+	if s.Tx.Sub != sub {
+		s.Tx.Sub, s.Tx.SubSince = sub, now
+	}
+}
+
+func (s *State) setPolicy(e *Effects, state json.RawMessage) {
+	if !bytes.Equal(s.Tx.PolicyState, state) {
+		s.Tx.PolicyState = state
+		e.Write = true
+	}
+}
+
+func hashInfo(hash string) json.RawMessage {
+	if hash == "" {
+		return nil
+	}
+	raw, err := json.Marshal(map[string]string{"hash": hash})
+	if err != nil {
+		return nil // a string always encodes
+	}
+	return raw
+}
+
+func attemptInfo(n int) json.RawMessage { return json.RawMessage(fmt.Sprintf(`{"attempt":%d}`, n)) }

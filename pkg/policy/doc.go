@@ -1,0 +1,20 @@
+// Package policy is the contract of a submission policy: what to do with a transaction that is not at its end.
+//
+//	accepted, sent, refused, in a block, Until came
+//	        │
+//	        ▼
+//	View ─▶ Engine.Decide ─▶ Decision{Submit | Prepare | Wait | Reconcile | Fail}
+//	                             │
+//	                             ▼
+//	        the transaction manager carries it out, or refuses it when it would break a rule
+//
+// An engine decides and does not act: Decide is a pure function of its argument. It makes no call, reads no clock, keeps
+// nothing between calls and may be called by many goroutines at once. What it has to remember goes into Decision.State, which is
+// stored with the transaction, shown to users, and handed back in the next View.
+//
+// The rules that protect the ledger are not the engine's: whatever it says, a payload whose fate is open is never replaced and never
+// given up, a nonce is never abandoned, and at most one send of a transaction is under way. A decision that would
+// break such a rule is taken as Wait, and the engine is asked again later.
+//
+// Suite: package policytest, which every engine passes.
+package policy
