@@ -3,7 +3,6 @@ package ffcapitest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -57,7 +56,7 @@ var ledgerPromises = []promise{
 		require.Equal(b, p.Hash, blk.Hash)
 		b.Connector = c
 		require.Equal(b, events, b.session(c, b.query(b.from(), p.BlockRef, 10)))
-		b.resubmit(c, sub, hash)
+		require.Equal(b, hash, b.resubmitted(sub))
 	}},
 }
 
@@ -195,6 +194,6 @@ var contextPromises = []promise{
 			}
 		}
 		require.Less(b, time.Since(began), soon)
-		require.True(b, errors.Is(ctx.Err(), context.DeadlineExceeded))
+		require.ErrorIs(b, ctx.Err(), context.DeadlineExceeded)
 	}},
 }

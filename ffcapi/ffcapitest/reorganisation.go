@@ -94,7 +94,7 @@ var reorganisationPromises = []promise{
 		b.Reorganise(b.T, b.depthOf(p.BlockRef), func(h string) bool { return h == hash })
 		_, err := b.Connector.Query(b.ctx, b.Contract.Read(sub.From, b.id(0)))
 		b.requireFinal(err)
-		b.resubmit(b.Connector, sub, hash)
+		require.Equal(b, hash, b.resubmitted(sub))
 		b.requireOnce(hash, b.id(0), b.placed(hash))
 	}},
 	{name: "survives a restart", needs: func(f *Fixture) bool { return f.Reorganise != nil && f.Reopen != nil }, check: func(b *bench) {

@@ -52,7 +52,7 @@ var sequencerPromises = []promise{
 		p := b.placed(hash)
 		_, err := b.Connector.Submit(b.ctx, other)
 		b.requireKind(err, ffcapi.NonceTooLow)
-		b.resubmit(b.Connector, sub, hash)
+		require.Equal(b, hash, b.resubmitted(sub))
 		b.requireOnce(hash, b.id(0), p)
 	}},
 	{name: "puts one transaction of a nonce on the chain", needs: func(f *Fixture) bool { return f.Pause != nil }, check: func(b *bench) {
@@ -99,7 +99,7 @@ var sequencerPromises = []promise{
 		sub := b.submission(b.Contract.Create(b.Signer(), b.id(0)))
 		sub.Nonce = nil
 		_, err := b.Connector.Submit(b.ctx, sub)
-		require.Equal(b, ffcapi.SentNo, b.requireKind(err, ffcapi.InvalidInput).Sent)
+		require.Equal(b, ffcapi.SentNo, b.errorOf(err, ffcapi.InvalidInput).Sent)
 	}},
 	{name: "counts a transaction that failed", check: func(b *bench) {
 		winner, loser := b.Signer(), b.Signer()
@@ -115,7 +115,7 @@ var sequencerPromises = []promise{
 // cancel is the submission that cancels a nonce.
 func (b *bench) cancel(signer string, nonce uint64) *ffcapi.Submission {
 	b.Helper()
-	p, err := b.Connector.(ffcapi.Sequencer).Cancel(b.ctx, b.Ledger, signer, nonce)
+	p, err := b.sequencer().Cancel(b.ctx, b.Ledger, signer, nonce)
 	require.NoError(b, err)
 	require.NotEmpty(b, p.Payload)
 	require.Equal(b, b.Ledger, p.Ledger)
@@ -125,14 +125,7 @@ func (b *bench) cancel(signer string, nonce uint64) *ffcapi.Submission {
 // requireCancelled checks that the cancellation is on the chain, and what it cancels is not and will not be.
 func (b *bench) requireCancelled(cancel *ffcapi.Submission, hash string) {
 	b.Helper()
-	s, err := b.Connector.Submit(b.ctx, cancel)
-	won := ""
-	if err == nil {
-		won = s.Hash
-	} else {
-		won = b.requireKind(err, ffcapi.KnownTransaction).Hash
-	}
-	require.True(b, b.placed(won).success)
+	require.True(b, b.placed(b.resubmitted(cancel)).success)
 	mark := b.placed(b.create(b.Signer(), b.id(901)))
 	require.Empty(b, b.listed(hash, mark.BlockRef))
 	require.Equal(b, []string{b.id(901)}, b.ids(b.session(b.Connector, b.query(b.from(), mark.BlockRef, 10))))

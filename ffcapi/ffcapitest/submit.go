@@ -28,7 +28,8 @@ var preparePromises = []promise{
 			b.Skip("the hash is known later")
 		}
 		req := b.Contract.Create(b.Signer(), b.id(0))
-		require.NotEqual(b, b.prepare(req).Hash, b.prepare(req).Hash)
+		first, second := b.prepare(req), b.prepare(req)
+		require.NotEqual(b, first.Hash, second.Hash)
 	}},
 	{name: "refuses what the contract refuses", check: func(b *bench) {
 		if !b.features.Simulates {
@@ -51,7 +52,7 @@ var preparePromises = []promise{
 			req := b.Contract.Create(b.Signer(), b.id(0))
 			spoil(req)
 			_, err := b.Connector.Prepare(b.ctx, req)
-			e := b.requireKind(err, ffcapi.InvalidInput)
+			e := b.errorOf(err, ffcapi.InvalidInput)
 			require.Contains(b, e.Error(), field)
 		}
 		req := b.Contract.Create(b.Signer(), b.id(0))
@@ -65,9 +66,9 @@ var submitPromises = []promise{
 	{name: "one payload sent three times has one effect", check: func(b *bench) {
 		sub := b.submission(b.Contract.Create(b.Signer(), b.id(0)))
 		hash := b.submit(sub)
-		b.resubmit(b.Connector, sub, hash)
+		require.Equal(b, hash, b.resubmitted(sub))
 		p := b.placed(hash)
-		b.resubmit(b.Connector, sub, hash)
+		require.Equal(b, hash, b.resubmitted(sub))
 		b.requireOnce(hash, b.id(0), p)
 	}},
 	{name: "one payload sent at once from many sides has one effect", check: func(b *bench) {
@@ -102,15 +103,9 @@ var submitPromises = []promise{
 		sub := b.submission(b.Contract.Create(b.Signer(), b.id(0)))
 		b.LoseAnswer(b.T)
 		_, err := b.Connector.Submit(b.ctx, sub)
-		e := b.requireKind(err, ffcapi.Timeout, ffcapi.Unavailable)
+		e := b.errorOf(err, ffcapi.Timeout, ffcapi.Unavailable)
 		require.NotEqual(b, ffcapi.SentNo, e.Sent, "bytes have left")
-		s, err := b.Connector.Submit(b.ctx, sub)
-		var hash string
-		if err == nil {
-			hash = s.Hash
-		} else {
-			hash = b.requireKind(err, ffcapi.KnownTransaction).Hash
-		}
+		hash := b.resubmitted(sub)
 		b.requireOnce(hash, b.id(0), b.placed(hash))
 	}},
 	{name: "what the node forgot can be sent again", needs: func(f *Fixture) bool { return f.DropPool != nil && f.Pause != nil }, check: func(b *bench) {
@@ -155,7 +150,7 @@ var submitPromises = []promise{
 		bad.Payload = []byte("this is not a payload")
 		sub.Prepared = &bad
 		_, err := b.Connector.Submit(b.ctx, sub)
-		require.Equal(b, ffcapi.SentNo, b.requireKind(err, ffcapi.InvalidInput, ffcapi.Internal).Sent)
+		require.Equal(b, ffcapi.SentNo, b.errorOf(err, ffcapi.InvalidInput, ffcapi.Internal).Sent)
 	}},
 	{name: "many at once are all on the chain", check: func(b *bench) {
 		const senders, each = 8, 5

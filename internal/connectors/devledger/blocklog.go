@@ -60,7 +60,7 @@ func openFileLog(dir string) (*fileLog, error) {
 		return nil, fmt.Errorf("data directory %s cannot be made: %w", dir, err)
 	}
 	path := filepath.Join(dir, logFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's own
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be written: %w", dir, err)
 	}
@@ -74,7 +74,7 @@ func openFileLog(dir string) (*fileLog, error) {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the path is the operator's own
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

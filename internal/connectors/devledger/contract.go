@@ -74,14 +74,16 @@ func (c call) run(st assetReader) (effect, error) {
 		return effect{}, nil
 	case opFail:
 		return effect{}, fmt.Errorf("%s", c.arg)
-	case opCreate:
-		if _, ok := st.asset(c.id); ok {
+	default:
+	}
+	a, exists := st.asset(c.id)
+	if c.op == opCreate {
+		if exists {
 			return effect{}, fmt.Errorf("asset %s already exists", c.id)
 		}
 		return c.store(assetCreated, asset{owner: c.from, value: c.arg}), nil
 	}
-	a, ok := st.asset(c.id)
-	if !ok {
+	if !exists {
 		return effect{}, fmt.Errorf("asset %s not found", c.id)
 	}
 	switch c.op {
@@ -177,7 +179,11 @@ func (h maxHeap) Less(i, j int) bool { return h[i] > h[j] }
 func (h maxHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push implements heap.Interface.
-func (h *maxHeap) Push(x any) { *h = append(*h, x.(string)) }
+func (h *maxHeap) Push(x any) {
+	if id, ok := x.(string); ok { // list pushes nothing else
+		*h = append(*h, id)
+	}
+}
 
 // Pop implements heap.Interface.
 func (h *maxHeap) Pop() any {

@@ -26,12 +26,16 @@ func (l *ledger) Events(ctx context.Context, q *ffcapi.EventQuery) iter.Seq2[*ff
 			yield(nil, err)
 			return
 		}
+		p := pageBuilder{matcher: m, max: q.Max}
+		if p.max <= 0 {
+			p.max = defaultPage
+		}
 		for pos := q.From; pos.Block <= q.Upto.Number; {
 			if err := l.enter(ctx, MethodEvents, q.Ledger); err != nil {
 				yield(nil, err)
 				return
 			}
-			page, err := l.page(m, pos, q)
+			page, err := p.page(l, pos, q.Upto)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -42,26 +46,6 @@ func (l *ledger) Events(ctx context.Context, q *ffcapi.EventQuery) iter.Seq2[*ff
 			}
 		}
 	}
-}
-
-// page reads until it is full, Upto is reached, or it has gone through enough blocks.
-func (l *ledger) page(m *matcher, pos ffcapi.Cursor, q *ffcapi.EventQuery) (*ffcapi.EventPage, error) {
-	p := pageBuilder{matcher: m, max: q.Max, next: pos}
-	if p.max <= 0 {
-		p.max = defaultPage
-	}
-	for scanned := 0; scanned < maxScan && p.next.Block <= q.Upto.Number && len(p.events) < p.max; {
-		steps, err := l.steps(p.next.Block, q.Upto, p.max-len(p.events), maxScan-scanned)
-		if err != nil {
-			return nil, err
-		}
-		scanned += len(steps)
-		if err := p.read(l, steps); err != nil {
-			return nil, err
-		}
-	}
-	p.finish()
-	return &ffcapi.EventPage{Events: p.events, Next: p.next, Through: p.through}, nil
 }
 
 // steps describes the next blocks: enough to fill a page if everything in them matches. All of them are below Upto on one and the
@@ -81,7 +65,7 @@ func (l *ledger) steps(from uint64, upto ffcapi.BlockRef, events, most int) ([]b
 	return out, nil
 }
 
-// pageBuilder collects the events of a page. The bytes of made-up events are in arenas, so that an event costs no allocation.
+// pageBuilder makes the pages of a session, one at a time. The bytes of made-up events are in arenas, so that an event costs no allocation.
 type pageBuilder struct {
 	*matcher
 	max     int
@@ -91,6 +75,23 @@ type pageBuilder struct {
 	data    []byte // arena of the data of made-up events; a full one is left to its events
 	tail    []byte // what the data of the current block end with
 	hashes  []byte // of the transactions of made-up events, one after the other, until finish
+}
+
+// page reads from pos until the page is full, upto is reached, or it has gone through enough blocks.
+func (p *pageBuilder) page(l *ledger, pos ffcapi.Cursor, upto ffcapi.BlockRef) (*ffcapi.EventPage, error) {
+	p.events, p.data, p.next = nil, nil, pos // the last page is the consumer's
+	for scanned := 0; scanned < maxScan && p.next.Block <= upto.Number && len(p.events) < p.max; {
+		steps, err := l.steps(p.next.Block, upto, p.max-len(p.events), maxScan-scanned)
+		if err != nil {
+			return nil, err
+		}
+		scanned += len(steps)
+		if err := p.read(l, steps); err != nil {
+			return nil, err
+		}
+	}
+	p.finish()
+	return &ffcapi.EventPage{Events: p.events, Next: p.next, Through: p.through}, nil
 }
 
 // read goes through blocks until the page is full.
@@ -208,6 +209,7 @@ func (p *pageBuilder) finish() {
 		return
 	}
 	all := string(p.hashes)
+	p.hashes = p.hashes[:0]
 	for i := range p.events {
 		if ev := &p.events[i]; ev.TxHash == "" {
 			ev.TxHash, all = all[:eventHashLen], all[eventHashLen:]

@@ -35,16 +35,6 @@ type resolved struct {
 	Filters []filter `json:"filters"`
 }
 
-// rawFilter is a filter as a user writes it. Address is FireFly's name for Contract, and Event may be FireFly's description of an
-// event, of which the name counts.
-type rawFilter struct {
-	Contract *string         `json:"contract"`
-	Address  *string         `json:"address"`
-	Event    json.RawMessage `json:"event"`
-	Mod      *int            `json:"mod"`
-	Rem      *int            `json:"rem"`
-}
-
 func parseFilters(field string, raws []json.RawMessage, withSynthetic bool) ([]filter, error) {
 	filters := make([]filter, 0, len(raws))
 	for i, raw := range raws {
@@ -60,32 +50,33 @@ func parseFilters(field string, raws []json.RawMessage, withSynthetic bool) ([]f
 	return filters, nil
 }
 
+// parseFilter reads a filter as a user writes it: {"contract", "event"}, or {"event":"E", "mod", "rem"}. "address" is FireFly's name
+// for the contract, and an event may be FireFly's description of it, of which the name counts.
 func parseFilter(field string, raw json.RawMessage, withSynthetic bool) (f filter, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return f, invalid(field, "it is not a JSON object")
 	}
 	for _, name := range sortedKeys(fields) {
-		if !slices.Contains([]string{"contract", "address", "event", "mod", "rem"}, name) {
+		switch name {
+		case "event", "mod", "rem":
+		case "contract", "address":
+			if err := checkContract(field+"."+name, fields[name]); err != nil {
+				return f, err
+			}
+		default:
 			return f, invalid(field+"."+name, "unknown field: a filter has contract (or address) and event")
 		}
 	}
-	var r rawFilter
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return f, invalid(field, "%s", wrongType(err))
-	}
-	if f.Event, err = eventName(field, r.Event); err != nil {
+	if f.Event, err = eventName(field, fields["event"]); err != nil {
 		return f, err
 	}
 	if f.Event == syntheticEvent && withSynthetic {
-		return f, f.readSynthetic(field, r)
+		return f, f.readSynthetic(field, fields)
 	}
-	if r.Mod != nil || r.Rem != nil {
-		return f, invalid(field, "mod and rem are for the event %q of a synthetic load (devledger.synthetic)", syntheticEvent)
-	}
-	for name, contract := range map[string]*string{"contract": r.Contract, "address": r.Address} {
-		if contract != nil && *contract != "" && *contract != assetsContract {
-			return f, invalid(field+"."+name, "unknown contract %q: the dev ledger has %q", *contract, assetsContract)
+	for _, name := range []string{"mod", "rem"} {
+		if _, ok := fields[name]; ok {
+			return f, invalid(field+"."+name, "it is for the event %q of a synthetic load (devledger.synthetic)", syntheticEvent)
 		}
 	}
 	f.Contract = assetsContract
@@ -95,7 +86,16 @@ func parseFilter(field string, raw json.RawMessage, withSynthetic bool) (f filte
 	return f, nil
 }
 
-func wrongType(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
+func checkContract(field string, raw json.RawMessage) error {
+	var name string
+	if err := json.Unmarshal(raw, &name); err != nil {
+		return invalid(field, "it is not a string")
+	}
+	if name != "" && name != assetsContract {
+		return invalid(field, "unknown contract %q: the dev ledger has %q", name, assetsContract)
+	}
+	return nil
+}
 
 // eventName reads the event of a filter: absent or "*" is any, an object is described by its name.
 func eventName(field string, raw json.RawMessage) (string, error) {
@@ -118,13 +118,14 @@ func eventName(field string, raw json.RawMessage) (string, error) {
 	return described.Name, nil
 }
 
-func (f *filter) readSynthetic(field string, r rawFilter) error {
+func (f *filter) readSynthetic(field string, fields map[string]json.RawMessage) error {
 	f.Mod = 1
-	if r.Mod != nil {
-		f.Mod = *r.Mod
-	}
-	if r.Rem != nil {
-		f.Rem = *r.Rem
+	for name, to := range map[string]*int{"mod": &f.Mod, "rem": &f.Rem} {
+		if raw, ok := fields[name]; ok {
+			if err := json.Unmarshal(raw, to); err != nil {
+				return invalid(field+"."+name, "it is not an integer")
+			}
+		}
 	}
 	if f.Mod < 1 || f.Mod > maxPerBlock {
 		return invalid(field+".mod", "%d is not between 1 and %d", f.Mod, maxPerBlock)
