@@ -39,8 +39,8 @@ const (
 )
 
 const (
-	txOf     = `(SELECT seq FROM tx WHERE id = ?)`
-	bySeq    = ` WHERE seq > ? ORDER BY seq LIMIT ?`
+	txOf  = `(SELECT seq FROM tx WHERE id = ?)`
+	bySeq = ` WHERE seq > ? ORDER BY seq LIMIT ?`
 )
 
 var readSQL = [readCount]string{

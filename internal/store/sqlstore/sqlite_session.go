@@ -29,8 +29,8 @@ type sqliteSession struct {
 	wal      *walKeeper
 
 	named   [maxParams]driver.NamedValue // reused for each call
-	dest    [maxParams]driver.Value       // reused for each row
-	row     [maxParams]any                // the same values as a row
+	dest    [maxParams]driver.Value      // reused for each row
+	row     [maxParams]any               // the same values as a row
 	lastSeq int64                        // of tx
 	err     error
 	open    bool

@@ -1,0 +1,476 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+var advanceTests = map[string]func(t *testing.T, s store.Store){
+	"ledger at first use":         ledgerUse,
+	"matches by hash":             advanceByHash,
+	"matches by signer and nonce": advanceByNonce,
+	"only what is in flight":      advanceUnclaimed,
+	"position must match":         advancePosition,
+	"nothing of ours":             advanceLazy,
+	"reorganisation":              advanceRewind,
+	"becomes final later":         advanceFinal,
+	"first occurrence counts":     advanceFirst,
+	"two attempts of one":         advanceTwoAttempts,
+	"ended stays ended":           advanceTerminal,
+	"broken rule":                 advancePanic,
+	"among updates":               advanceConcurrent,
+	"refused fence":               advanceFenced,
+	"large block":                 advanceLarge,
+	"odd text":                    advanceText,
+}
+
+func ledgerUse(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	first := store.LedgerState{Name: "main", ID: "genesis", Position: block(7)}
+	got, err := s.UseLedger(ctx, s.Fence(), first)
+	require.NoError(t, err)
+	require.Equal(t, &first, got)
+	got, err = s.UseLedger(ctx, s.Fence(), store.LedgerState{Name: "main", ID: "another chain", Position: block(1)})
+	require.NoError(t, err)
+	require.Equal(t, &first, got, "what is stored stays")
+	got, err = s.Ledger(ctx, "main")
+	require.NoError(t, err)
+	require.Equal(t, &first, got)
+	got, err = s.UseLedger(ctx, s.Fence(), store.LedgerState{Name: "", ID: "only one"})
+	require.NoError(t, err)
+	require.Equal(t, "only one", got.ID)
+	stale := s.Fence()
+	stale.Generation--
+	_, err = s.UseLedger(ctx, stale, store.LedgerState{Name: "new"})
+	require.ErrorIs(t, err, store.ErrFenced)
+	_, err = s.Ledger(ctx, "new")
+	require.ErrorIs(t, err, store.ErrNotFound)
+}
+
+// endRule ends a transaction when an outcome is final and takes it back to Tracking when one is undone.
+func endRule(tx *store.Tx, attempts []*store.Attempt, hit int) *store.TxUpdate {
+	o := attempts[hit].Outcome
+	switch {
+	case tx.Status.Terminal():
+		return nil
+	case o == nil:
+		tx.Sub, tx.Hash = store.SubTracking, attempts[hit].Hash
+		return &store.TxUpdate{Tx: tx, History: []store.History{{Sub: tx.Sub, Action: "Undo"}}}
+	case !o.Final:
+		tx.Hash = attempts[hit].Hash
+		return &store.TxUpdate{Tx: tx, History: []store.History{{Sub: tx.Sub, Action: "Found"}}}
+	}
+	tx.Status, tx.Sub, tx.Outcome, tx.Hash = store.Succeeded, store.SubConfirmed, o, attempts[hit].Hash
+	if !o.Success {
+		tx.Status, tx.Sub, tx.Error = store.Failed, store.SubFailed, o.Reason
+	}
+	return &store.TxUpdate{Tx: tx, History: []store.History{{Sub: tx.Sub, Action: "Confirm"}}, Announce: true, Wipe: true}
+}
+
+// chain drives Advance block by block.
+type chain struct {
+	*fixture
+	at ffcapi.BlockRef
+}
+
+func (f *fixture) chain() *chain {
+	f.useLedger("main")
+	return &chain{fixture: f}
+}
+
+// next makes an Advance to block n with the given outcomes in it.
+func (c *chain) next(n uint64, outcomes ...ffcapi.TxOutcome) *store.Advance {
+	a := &store.Advance{Ledger: "main", From: c.at, To: block(n)}
+	if len(outcomes) > 0 {
+		a.Blocks = []store.BlockOutcomes{{Block: block(n), Outcomes: outcomes}}
+	}
+	return a
+}
+
+func (c *chain) advance(a *store.Advance) {
+	c.t.Helper()
+	stored, err := c.Advance(c.t.Context(), c.Fence(), a, endRule)
+	require.NoError(c.t, err)
+	if stored {
+		c.at = a.To
+	}
+	l, err := c.Ledger(c.t.Context(), "main")
+	require.NoError(c.t, err)
+	require.Equal(c.t, c.at, l.Position)
+}
+
+// final says that everything up to n cannot change.
+func final(a *store.Advance, n uint64) *store.Advance {
+	a.Final, a.HasFinal = n, true
+	return a
+}
+
+func rewind(a *store.Advance, n uint64) *store.Advance {
+	a.Rewind = &n
+	return a
+}
+
+func ok(id string) ffcapi.TxOutcome { return ffcapi.TxOutcome{Hash: "hash-" + id, Success: true} }
+
+func advanceByHash(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.accept(newTx("b"))
+	f.claim("a")
+	f.claim("b")
+	bad := ffcapi.TxOutcome{Hash: "hash-b", Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`)}
+	c.advance(final(c.next(3, ffcapi.TxOutcome{Hash: "stranger"}, ok("a"), bad), 3))
+
+	tx, a := f.tx("a"), f.attempts("a")[0]
+	require.Equal(t, store.Succeeded, tx.Status)
+	require.Equal(t, &store.Outcome{Block: block(3), Success: true, Final: true}, tx.Outcome)
+	require.Equal(t, tx.Outcome, a.Outcome)
+	require.Equal(t, store.AttemptDone, a.State)
+	require.Equal(t, int64(3), tx.Version)
+	p, err := s.Payload(t.Context(), "a", 1)
+	require.NoError(t, err)
+	require.Nil(t, p.Sensitive)
+	require.Equal(t, "Confirm", f.history("a")[1].Action)
+
+	tx = f.tx("b")
+	require.Equal(t, store.Failed, tx.Status)
+	require.Equal(t, &store.Outcome{Block: block(3), Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`), Final: true}, tx.Outcome)
+	log, err := s.Status(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, log, 4)
+	require.Equal(t, store.Succeeded, log[2].Status)
+	require.Equal(t, store.Failed, log[3].Status)
+}
+
+func advanceByNonce(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	for _, id := range []string{"a", "b"} {
+		n := sequenced(id, "alice")
+		n.Attempt.Hash = ""
+		f.accept(n)
+		f.claim(id)
+	}
+	zero, one := uint64(0), uint64(1)
+	c.advance(c.next(1,
+		ffcapi.TxOutcome{Hash: "h-other", From: "bob", Nonce: &zero, Success: true},
+		ffcapi.TxOutcome{Hash: "h-b", From: "alice", Nonce: &one, Success: true}))
+	require.Nil(t, f.attempts("a")[0].Outcome)
+	b := f.attempts("b")[0]
+	require.Equal(t, "h-b", b.Hash)
+	require.Equal(t, block(1), b.Outcome.Block)
+	require.Equal(t, "h-b", f.tx("b").Hash)
+}
+
+func advanceUnclaimed(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	n := newTx("elsewhere")
+	n.Tx.Ledger = "other"
+	f.accept(n)
+	f.claim("elsewhere")
+	c.advance(final(c.next(1, ok("a"), ok("elsewhere")), 1))
+	require.Nil(t, f.attempts("a")[0].Outcome)
+	require.Equal(t, int64(1), f.tx("a").Version)
+	require.Nil(t, f.attempts("elsewhere")[0].Outcome)
+
+	// Claimed and committed just before: found.
+	f.claim("a")
+	c.advance(final(c.next(2, ok("a")), 2))
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
+}
+
+func advancePosition(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	never := func(*store.Tx, []*store.Attempt, int) *store.TxUpdate {
+		t.Error("must not be asked")
+		return nil
+	}
+	a := c.next(1, ok("a"))
+	a.From = block(9)
+	for _, lazy := range []bool{false, true} {
+		a.Lazy = lazy
+		_, err := s.Advance(t.Context(), s.Fence(), a, never)
+		require.ErrorIs(t, err, store.ErrConflict)
+		_, err = s.Advance(t.Context(), s.Fence(), &store.Advance{Ledger: "unknown", To: block(1), Lazy: lazy}, never)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = s.Advance(t.Context(), s.Fence(), &store.Advance{Ledger: "main", From: block(9), To: block(1), Lazy: lazy}, never)
+		require.ErrorIs(t, err, store.ErrConflict)
+	}
+	require.Nil(t, f.attempts("a")[0].Outcome)
+}
+
+func advanceLazy(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	lazy := func(a *store.Advance) *store.Advance {
+		a.Lazy = true
+		return a
+	}
+	c.advance(lazy(final(rewind(c.next(1, ok("stranger")), 0), 1)))
+	require.True(t, c.at.IsZero(), "not written")
+	c.advance(lazy(c.next(2, ok("a"))))
+	require.Equal(t, block(2), c.at, "ours")
+	c.advance(lazy(final(c.next(3), 1)))
+	require.Equal(t, block(2), c.at, "nothing becomes final")
+	c.advance(lazy(rewind(c.next(3), 2)))
+	require.Equal(t, block(2), c.at, "nothing is undone")
+	c.advance(lazy(final(c.next(4), 2)))
+	require.Equal(t, block(4), c.at, "ours became final")
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
+	c.advance(lazy(final(rewind(c.next(5), 0), 5)))
+	require.Equal(t, block(4), c.at, "what is final is neither undone nor final once more")
+	c.advance(final(c.next(6), 6))
+	require.Equal(t, block(6), c.at, "written when asked")
+}
+
+func advanceRewind(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	for _, id := range []string{"stays", "gone", "moved"} {
+		f.accept(newTx(id))
+		f.claim(id)
+	}
+	c.advance(c.next(1, ok("stays")))
+	c.advance(c.next(2, ok("gone"), ok("moved")))
+	a := c.next(3)
+	moved := ffcapi.BlockRef{Number: 2, Hash: "block-2b"}
+	a.Blocks = []store.BlockOutcomes{{Block: moved, Outcomes: []ffcapi.TxOutcome{ok("moved")}}}
+	calls := map[string]int{}
+	stored, err := s.Advance(t.Context(), s.Fence(), rewind(a, 1), func(tx *store.Tx, as []*store.Attempt, hit int) *store.TxUpdate {
+		calls[tx.ID]++
+		return endRule(tx, as, hit)
+	})
+	require.NoError(t, err)
+	require.True(t, stored)
+	c.at = a.To
+	require.Equal(t, map[string]int{"gone": 1, "moved": 1}, calls)
+	require.Equal(t, block(1), f.attempts("stays")[0].Outcome.Block)
+	require.Nil(t, f.attempts("gone")[0].Outcome)
+	require.Equal(t, store.SubTracking, f.tx("gone").Sub)
+	require.Equal(t, store.AttemptSubmitting, f.attempts("gone")[0].State)
+	require.Equal(t, moved, f.attempts("moved")[0].Outcome.Block)
+
+	c.advance(final(c.next(5, ok("gone")), 5))
+	for _, id := range []string{"stays", "gone", "moved"} {
+		require.Equal(t, store.Succeeded, f.tx(id).Status, id)
+	}
+	c.advance(rewind(c.next(6), 0))
+	require.Equal(t, block(5), f.attempts("gone")[0].Outcome.Block, "final stays")
+}
+
+func advanceFinal(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	for _, id := range []string{"a", "b"} {
+		f.accept(newTx(id))
+		f.claim(id)
+	}
+	c.advance(c.next(1, ok("a")))
+	c.advance(final(c.next(2, ok("b")), 0))
+	require.Equal(t, store.Pending, f.tx("a").Status)
+	require.False(t, f.attempts("a")[0].Outcome.Final)
+	c.advance(final(c.next(3), 1))
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
+	require.True(t, f.attempts("a")[0].Outcome.Final)
+	require.Equal(t, store.Pending, f.tx("b").Status)
+	c.advance(final(c.next(4), 2))
+	require.Equal(t, store.Succeeded, f.tx("b").Status)
+	require.Equal(t, store.AttemptDone, f.attempts("b")[0].State)
+}
+
+func advanceFirst(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	again := ffcapi.TxOutcome{Hash: "hash-a", Index: 9, Reason: "duplicate"}
+	c.advance(c.next(1, ok("a"), again))
+	c.advance(c.next(2, again))
+	o := f.attempts("a")[0].Outcome
+	require.True(t, o.Success)
+	require.Equal(t, block(1), o.Block)
+	version := f.tx("a").Version
+	c.advance(final(c.next(3, again), 3))
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
+	require.Equal(t, version+1, f.tx("a").Version)
+	c.advance(final(c.next(4, again), 4))
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
+}
+
+func advanceTwoAttempts(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	tx := f.claim("a")
+	tx.Attempt = 2
+	second := &store.Attempt{Tx: "a", Number: 2, Ledger: "main", State: store.AttemptSubmitting, Hash: "second", From: "alice"}
+	f.update(&store.TxUpdate{Tx: tx, Attempts: []*store.Attempt{second}, Payload: &store.Payload{Prepared: []byte("2")}})
+	var hits []int
+	a := final(c.next(1, ffcapi.TxOutcome{Hash: "second", Index: 1, Reason: "used"}, ffcapi.TxOutcome{Hash: "hash-a", Index: 4, Success: true}), 1)
+	_, err := s.Advance(t.Context(), s.Fence(), a, func(tx *store.Tx, as []*store.Attempt, hit int) *store.TxUpdate {
+		hits = append(hits, as[hit].Number)
+		if !as[hit].Outcome.Success {
+			tx.Error = "attempt failed"
+			third := &store.Attempt{Number: 3, Ledger: "main", State: store.AttemptPrepared, Hash: "third"}
+			return &store.TxUpdate{Tx: tx, Attempts: []*store.Attempt{third}, History: []store.History{{Action: "Again"}}}
+		}
+		as[2].State, as[2].Dead = store.AttemptDone, "another attempt succeeded"
+		return &store.TxUpdate{Tx: endRule(tx, as, hit).Tx, Attempts: as[2:], History: []store.History{{Action: "End"}}, Announce: true}
+	})
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 1}, hits, "in the order of the block")
+	got := f.tx("a")
+	require.Equal(t, store.Succeeded, got.Status)
+	require.Equal(t, "attempt failed", got.Error)
+	require.Equal(t, int64(4), got.Version, "one write")
+	as := f.attempts("a")
+	require.Len(t, as, 3)
+	require.Equal(t, store.AttemptDone, as[1].State)
+	require.Equal(t, "another attempt succeeded", as[2].Dead)
+	hs := f.history("a")
+	require.Equal(t, "Again", hs[1].Action)
+	require.Equal(t, "End", hs[2].Action)
+}
+
+func advanceTerminal(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	f.end("a", store.Failed)
+	before := f.tx("a")
+	_, err := s.Advance(t.Context(), s.Fence(), final(c.next(1, ok("a")), 1), func(tx *store.Tx, as []*store.Attempt, _ int) *store.TxUpdate {
+		tx.Status = store.Succeeded
+		return &store.TxUpdate{Tx: tx, Attempts: as, Announce: true}
+	})
+	require.NoError(t, err)
+	require.Equal(t, before, f.tx("a"))
+	require.True(t, f.attempts("a")[0].Outcome.Final, "what the chain said is kept")
+}
+
+func advancePanic(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	var accepted atomic.Int64
+	parallel(20, func(i int) {
+		if i == 10 {
+			_, err := s.Advance(t.Context(), s.Fence(), c.next(1, ok("a")), func(tx *store.Tx, _ []*store.Attempt, _ int) *store.TxUpdate {
+				panic("rule " + tx.ID)
+			})
+			if err == nil {
+				t.Error("a panic is an error")
+			}
+			return
+		}
+		if _, err := s.Accept(t.Context(), s.Fence(), newTx(fmt.Sprint(i))); err == nil {
+			accepted.Add(1)
+		}
+	})
+	require.Equal(t, int64(19), accepted.Load())
+	require.Nil(t, f.attempts("a")[0].Outcome)
+	c.advance(c.next(1, ok("a")))
+	require.NotNil(t, f.attempts("a")[0].Outcome)
+}
+
+func advanceConcurrent(t *testing.T, s store.Store) {
+	const n = 40
+	f := with(t, s)
+	c := f.chain()
+	// Claims by many, and a chain that confirms each as soon as its claim has been answered.
+	claimed := make(chan string, n)
+	for i := range n {
+		f.accept(newTx(fmt.Sprint(i)))
+	}
+	go parallel(n, func(i int) {
+		id := fmt.Sprint(i)
+		tx := f.claim(id)
+		claimed <- id
+		for tx.PolicyState = []byte(`{"seen":true}`); ; { // meanwhile the policy engine writes, too
+			err := s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: tx})
+			if err == nil || !errors.Is(err, store.ErrConflict) {
+				return
+			}
+			if tx, err = s.Transaction(t.Context(), id); err != nil || tx.Status.Terminal() {
+				return
+			}
+		}
+	})
+	for i := range uint64(n) {
+		c.advance(final(c.next(i+1, ok(<-claimed)), i+1))
+	}
+	for i := range n {
+		require.Equal(t, store.Succeeded, f.tx(fmt.Sprint(i)).Status)
+	}
+}
+
+func advanceFenced(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	stale := s.Fence()
+	stale.Generation--
+	for _, a := range []*store.Advance{c.next(1, ok("a")), {Ledger: "main", To: block(1), Lazy: true}} {
+		_, err := s.Advance(t.Context(), stale, a, endRule)
+		require.ErrorIs(t, err, store.ErrFenced)
+	}
+	require.Nil(t, f.attempts("a")[0].Outcome)
+	l, err := s.Ledger(t.Context(), "main")
+	require.NoError(t, err)
+	require.True(t, l.Position.IsZero())
+}
+
+func advanceLarge(t *testing.T, s store.Store) {
+	const ours, others = 120, 1000
+	f := with(t, s)
+	c := f.chain()
+	parallel(ours, func(i int) {
+		if _, err := s.Accept(t.Context(), s.Fence(), newTx(fmt.Sprint(i))); err != nil {
+			t.Error(err)
+		}
+	})
+	var outcomes []ffcapi.TxOutcome
+	for i := range ours {
+		f.claim(fmt.Sprint(i))
+		outcomes = append(outcomes, ok(fmt.Sprint(i)))
+	}
+	for i := range others {
+		outcomes = append(outcomes, ok(fmt.Sprintf("other-%d", i)))
+	}
+	c.advance(final(c.next(1, outcomes...), 1))
+	open, err := s.CountOpen(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, open)
+	a := c.next(2)
+	a.Blocks = []store.BlockOutcomes{{Block: ffcapi.BlockRef{Number: math.MaxUint64, Hash: "h"}}}
+	_, err = s.Advance(t.Context(), s.Fence(), a, endRule)
+	require.ErrorIs(t, err, store.ErrInvalid)
+}
+
+func advanceText(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	c.advance(final(c.next(1, ffcapi.TxOutcome{Hash: "hash-a", Reason: "bad \xff\x00 words"}), 1))
+	require.Equal(t, "bad \uFFFD\uFFFD words", f.tx("a").Error)
+	require.Equal(t, "bad \uFFFD\uFFFD words", f.tx("a").Outcome.Reason)
+}
