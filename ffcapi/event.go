@@ -12,13 +12,13 @@ type ListenerSpec struct {
 	FromBlock string            // "earliest", "latest", a block number, or a form of the chain's own; "" is "latest"
 }
 
-// Listener is a validated listener. The core stores it and passes it back in EventQuery; a connector keeps nothing.
+// Listener is a validated listener. The core stores it as JSON and passes it back in EventQuery; a connector keeps nothing.
 type Listener struct {
-	Ledger    string
-	Key       string          // digest of what it matches: equal keys match the same events
-	Signature string          // readable, e.g. "assets:AssetCreated"; shown to users
-	Start     Cursor          // first position to read
-	Resolved  json.RawMessage // whatever the connector needs to match events, in its own form
+	Ledger    string          `json:"ledger"`
+	Key       string          `json:"key"`       // digest of what it matches: equal keys match the same events
+	Signature string          `json:"signature"` // readable, e.g. "assets:AssetCreated"; shown to users
+	Start     Cursor          `json:"start"`     // first position to read
+	Resolved  json.RawMessage `json:"resolved"`  // whatever the connector needs to match events, in its own form
 }
 
 // EventQuery opens a reading session.
