@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// Transactions is what the API needs of the transaction manager. Errors are those that errors.go knows.
+type Transactions interface {
+	// Submit accepts a transaction for sending. replay: it was accepted before, under the same id and with the same body.
+	Submit(ctx context.Context, s *apitypes.Submission) (tx *apitypes.Transaction, replay bool, err error)
+	// Query runs a read-only call and returns valid JSON.
+	Query(ctx context.Context, q *apitypes.ReadQuery) (json.RawMessage, error)
+	Transaction(ctx context.Context, id string, history bool) (*apitypes.TransactionWithStatus, error)
+	Transactions(ctx context.Context, f apitypes.TransactionFilter) ([]*apitypes.Transaction, error)
+	// Receipt returns nil while there is none.
+	Receipt(ctx context.Context, id string) (*apitypes.Receipt, error)
+}
+
+// Streams is what the API needs of the stream manager. A stream is found by id or name; where a listener's stream is "", any stream's.
+type Streams interface {
+	CreateStream(ctx context.Context, s *apitypes.EventStream) (*apitypes.EventStream, error)
+	UpdateStream(ctx context.Context, stream string, s *apitypes.EventStream) (*apitypes.EventStream, error)
+	Stream(ctx context.Context, stream string) (*apitypes.EventStreamWithStatus, error)
+	Streams(ctx context.Context, limit int, after string) ([]*apitypes.EventStreamWithStatus, error)
+	DeleteStream(ctx context.Context, stream string) error
+	SuspendStream(ctx context.Context, stream string) error
+	ResumeStream(ctx context.Context, stream string) error
+
+	CreateListener(ctx context.Context, stream string, l *apitypes.Listener) (*apitypes.Listener, error)
+	UpdateListener(ctx context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error)
+	Listener(ctx context.Context, stream, listener string) (*apitypes.ListenerWithStatus, error)
+	Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error)
+	DeleteListener(ctx context.Context, stream, listener string) error
+	ResetListener(ctx context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error)
+}
+
+// Options are what the handler is made of.
+type Options struct {
+	Transactions Transactions
+	Streams      Streams
+	// Status tells whether the node lives, whether it can do its work now, and details for people (JSON, may be nil).
+	Status    func(ctx context.Context) (live, ready bool, details json.RawMessage)
+	WebSocket http.Handler // serves /ws; nil: there is none
+
+	MaxBodySize       int64         // bytes
+	MaxPage           int           // items of a list
+	RequestTimeout    time.Duration // of a request that names none
+	MaxRequestTimeout time.Duration // that a request may name
+	PublicURL         string        // for the OpenAPI document; "": relative to where it is read
+	CORSOrigins       []string      // "*" for all; empty: none
+
+	// Observe, if set, is told about every request that was answered, from the request's goroutine. route is a route's path with
+	// its parameters' names, "" when no route matched.
+	Observe func(method, route string, status int, took time.Duration)
+
+	Log *logrus.Entry
+}
+
+// api serves the requests. It holds nothing that changes.
+type api struct {
+	Options
+	mux     *http.ServeMux
+	command *route
+	origins map[string]bool
+	spec    func() (*document, error)
+}
+
+// New makes the handler.
+func New(o Options) (http.Handler, error) {
+	switch {
+	case o.Transactions == nil || o.Streams == nil || o.Status == nil || o.Log == nil:
+		return nil, errors.New("api: Transactions, Streams, Status and Log are required")
+	case o.MaxBodySize < 1 || o.MaxPage < 1 || o.RequestTimeout <= 0 || o.MaxRequestTimeout < o.RequestTimeout:
+		return nil, errors.New("api: MaxBodySize, MaxPage, RequestTimeout and MaxRequestTimeout must be set and fit together")
+	}
+	a := &api{Options: o, mux: http.NewServeMux(), origins: make(map[string]bool)}
+	for _, origin := range o.CORSOrigins {
+		a.origins[strings.ToLower(origin)] = true
+	}
+	a.spec = sync.OnceValues(func() (*document, error) { return newDocument(context.Background(), o.PublicURL) })
+	a.mount()
+	return a, nil
+}
+
+// mount registers every path once; the methods of a path are told apart by its endpoint, so that a wrong one gets a JSON answer.
+func (a *api) mount() {
+	endpoints := make(map[string]*endpoint)
+	for _, rt := range routes() {
+		if rt.path == "/" && rt.method == http.MethodPost {
+			a.command = rt
+		}
+		e, ok := endpoints[rt.path]
+		if !ok {
+			e = &endpoint{api: a, path: rt.path, routes: make(map[string]*route)}
+			endpoints[rt.path] = e
+			pattern := rt.path
+			if pattern == "/" {
+				pattern = "/{$}"
+			}
+			a.mux.Handle(pattern, e)
+		}
+		e.routes[rt.method] = rt
+	}
+	if a.WebSocket != nil {
+		a.mux.Handle("/ws", a.WebSocket)
+	}
+	a.mountDocument()
+}

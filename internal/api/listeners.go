@@ -1,0 +1,178 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// listenerShape has the position among what is read over: FireFly sends an empty one with what it creates.
+var listenerShape = shape{of: "a listener", ignore: []string{"checkpoint", "catchup"}} //nolint:gochecknoglobals // constant
+
+func listenerRoutes() []*route {
+	const one = "/eventstreams/{streamId}/listeners/{listenerId}"
+	return []*route{
+		{
+			method: http.MethodGet, path: "/eventstreams/{streamId}/listeners", name: "getListeners", tag: tagStreams,
+			about: "Lists the listeners of an event stream in order of creation.", query: pageParameters("listener"),
+			output: []*apitypes.Listener{}, status: http.StatusOK, serve: (*request).getListeners,
+		},
+		{
+			method: http.MethodPost, path: "/eventstreams/{streamId}/listeners", name: "postListener", tag: tagStreams,
+			about: "Adds a listener to an event stream. Its filters are the chain's own; an event that matches one of them is delivered.",
+			input: apitypes.Listener{}, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createListener,
+		},
+		{
+			method: http.MethodGet, path: one, name: "getListener", tag: tagStreams,
+			about:  "Shows a listener and its position.",
+			output: apitypes.ListenerWithStatus{}, status: http.StatusOK, serve: (*request).getListener,
+		},
+		{
+			method: http.MethodPatch, path: one, name: "patchListener", tag: tagStreams,
+			about: "Changes a listener. Fields that are absent keep their value. The position stays; reset moves it.",
+			input: apitypes.Listener{}, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).updateListener,
+		},
+		{
+			method: http.MethodDelete, path: one, name: "deleteListener", tag: tagStreams,
+			about: "Removes a listener from its event stream.", status: http.StatusNoContent, serve: (*request).deleteListener,
+		},
+		{
+			method: http.MethodPost, path: one + "/reset", name: "postListenerReset", tag: tagStreams,
+			about: "Moves a listener back to where it began, or to the fromBlock in the body. Events are delivered again.",
+			input: apitypes.Listener{}, optional: true, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).resetListener,
+		},
+	}
+}
+
+// subscriptionRoutes are the listeners of all streams, as older FireFly clients know them.
+func subscriptionRoutes() []*route {
+	const one, tag = "/subscriptions/{listenerId}", "Subscriptions"
+	return []*route{
+		{
+			method: http.MethodGet, path: "/subscriptions", name: "getSubscriptions", tag: tag, deprecated: true,
+			about: "Lists the listeners of all event streams.", query: pageParameters("listener"),
+			output: []*apitypes.Listener{}, status: http.StatusOK, serve: (*request).getListeners,
+		},
+		{
+			method: http.MethodPost, path: "/subscriptions", name: "postSubscription", tag: tag, deprecated: true,
+			about: "Adds a listener to the event stream that the field stream names.",
+			input: apitypes.Listener{}, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createSubscription,
+		},
+		{
+			method: http.MethodGet, path: one, name: "getSubscription", tag: tag, deprecated: true,
+			about:  "Shows a listener and its position.",
+			output: apitypes.ListenerWithStatus{}, status: http.StatusOK, serve: (*request).getListener,
+		},
+		{
+			method: http.MethodPatch, path: one, name: "patchSubscription", tag: tag, deprecated: true,
+			about: "Changes a listener.",
+			input: apitypes.Listener{}, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).updateListener,
+		},
+		{
+			method: http.MethodDelete, path: one, name: "deleteSubscription", tag: tag, deprecated: true,
+			about: "Removes a listener.", status: http.StatusNoContent, serve: (*request).deleteListener,
+		},
+		{
+			method: http.MethodPost, path: one + "/reset", name: "postSubscriptionReset", tag: tag, deprecated: true,
+			about: "Moves a listener back to where it began, or to the fromBlock in the body.",
+			input: apitypes.Listener{}, optional: true, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).resetListener,
+		},
+	}
+}
+
+// listener reads a listener from the body.
+func (rq *request) listener() (*apitypes.Listener, error) {
+	l := &apitypes.Listener{}
+	if err := rq.object(l, listenerShape); err != nil {
+		return nil, err
+	}
+	lower(l.Type)
+	return l, resolveListener(l)
+}
+
+// resolveListener turns the aliases of older clients into the fields they mean: event and address are one filter, methods is an option.
+func resolveListener(l *apitypes.Listener) error {
+	if l.Event != nil || l.Address != nil {
+		filter, err := json.Marshal(struct {
+			Event   json.RawMessage `json:"event,omitempty"`
+			Address json.RawMessage `json:"address,omitempty"`
+		}{l.Event, l.Address})
+		if err != nil {
+			return err
+		}
+		if len(l.Filters) == 0 { // FireFly sends the same thing in both forms
+			l.Filters = []json.RawMessage{filter}
+		}
+		l.Event, l.Address = nil, nil
+	}
+	if l.Methods == nil {
+		return nil
+	}
+	options := make(map[string]json.RawMessage)
+	if l.Options != nil {
+		if err := json.Unmarshal(l.Options, &options); err != nil {
+			return apitypes.Invalidf("options", "give an object", "is %s", show(l.Options))
+		}
+	}
+	methods, err := json.Marshal(l.Methods)
+	if err != nil {
+		return err
+	}
+	options["methods"], options["signer"] = methods, json.RawMessage("true")
+	l.Methods = nil
+	l.Options, err = json.Marshal(options)
+	return err
+}
+
+func (rq *request) getListeners() (any, error) {
+	limit, err := rq.limit(rq.api.MaxPage)
+	if err != nil {
+		return nil, err
+	}
+	list, err := rq.api.Streams.Listeners(rq.ctx, rq.path("streamId"), limit, rq.values.Get("after"))
+	return array(list, err)
+}
+
+func (rq *request) createListener() (any, error) {
+	l, err := rq.listener()
+	if err != nil {
+		return nil, err
+	}
+	return object(rq.api.Streams.CreateListener(rq.ctx, rq.path("streamId"), l))
+}
+
+func (rq *request) createSubscription() (any, error) {
+	l, err := rq.listener()
+	if err != nil {
+		return nil, err
+	}
+	if l.Stream == nil {
+		return nil, required("stream", "give the id of an event stream")
+	}
+	return object(rq.api.Streams.CreateListener(rq.ctx, l.Stream.String(), l))
+}
+
+func (rq *request) getListener() (any, error) {
+	return object(rq.api.Streams.Listener(rq.ctx, rq.path("streamId"), rq.path("listenerId")))
+}
+
+func (rq *request) updateListener() (any, error) {
+	l, err := rq.listener()
+	if err != nil {
+		return nil, err
+	}
+	return object(rq.api.Streams.UpdateListener(rq.ctx, rq.path("streamId"), rq.path("listenerId"), l))
+}
+
+func (rq *request) deleteListener() (any, error) {
+	return nil, rq.api.Streams.DeleteListener(rq.ctx, rq.path("streamId"), rq.path("listenerId"))
+}
+
+func (rq *request) resetListener() (any, error) {
+	l, err := rq.listener()
+	if err != nil {
+		return nil, err
+	}
+	return object(rq.api.Streams.ResetListener(rq.ctx, rq.path("streamId"), rq.path("listenerId"), l))
+}

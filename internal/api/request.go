@@ -1,0 +1,197 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pyralis-io/pyralis/internal/msgs"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// defaultPage is the length of a list of transactions that asks for none.
+const defaultPage = 25
+
+// request is one request of a route.
+type request struct {
+	ctx    context.Context //nolint:containedctx // it is the request, and lives as long
+	api    *api
+	route  *route
+	w      http.ResponseWriter
+	r      *http.Request
+	values url.Values
+	status int // overrides the route's
+}
+
+func (rq *request) path(name string) string { return rq.r.PathValue(name) }
+
+func (rq *request) statusOr(usual int) int {
+	if rq.status != 0 {
+		return rq.status
+	}
+	return usual
+}
+
+// parseQuery decodes the query and refuses parameters that the route does not know.
+func (rq *request) parseQuery() error {
+	if rq.r.URL.RawQuery == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(rq.r.URL.RawQuery)
+	if err != nil {
+		return newError(msgs.BadParameter, err.Error())
+	}
+	for name := range values {
+		if !slices.ContainsFunc(rq.route.query, func(p parameter) bool { return p.name == name }) {
+			return newError(msgs.UnknownParameter, clip(name), knownParameters(rq.route))
+		}
+	}
+	rq.values = values
+	return nil
+}
+
+func knownParameters(rt *route) string {
+	if len(rt.query) == 0 {
+		return "this route knows none"
+	}
+	names := make([]string, len(rt.query))
+	for i, p := range rt.query {
+		names[i] = p.name
+	}
+	return "this route knows " + strings.Join(names, ", ")
+}
+
+// flag reads a parameter that is true, false, or named without a value.
+func (rq *request) flag(name string) (bool, error) {
+	if !rq.values.Has(name) {
+		return false, nil
+	}
+	switch v := rq.values.Get(name); strings.ToLower(v) {
+	case "true", "":
+		return true, nil
+	case "false":
+		return false, nil
+	default:
+		return false, badParameter(name, v, "give true or false")
+	}
+}
+
+// limit reads the length of a page.
+func (rq *request) limit(usual int) (int, error) {
+	if !rq.values.Has("limit") {
+		return min(usual, rq.api.MaxPage), nil
+	}
+	v := rq.values.Get("limit")
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > rq.api.MaxPage {
+		return 0, badParameter("limit", v, fmt.Sprintf("give a number from 1 to %d", rq.api.MaxPage))
+	}
+	return n, nil
+}
+
+func badParameter(name, value, fix string) error {
+	return newError(msgs.BadParameter, fmt.Sprintf("%s is %q: %s", name, clip(value), fix))
+}
+
+// body reads the body: JSON of at most MaxBodySize bytes. Without one, the result is nil.
+func (rq *request) body() ([]byte, error) {
+	r, limit := rq.r, rq.api.MaxBodySize
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if err := checkContentType(r.Header); err != nil {
+		return nil, err
+	}
+	tooLarge := newError(msgs.BodyTooLarge, strconv.FormatInt(limit, 10))
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	release := rq.deadline()
+	defer release()
+	raw, err := readAll(http.MaxBytesReader(rq.w, r.Body, limit), r.ContentLength)
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		return raw, nil
+	case errors.As(err, &large):
+		return nil, tooLarge
+	case rq.ctx.Err() != nil:
+		return nil, context.Cause(rq.ctx)
+	default:
+		return nil, newError(msgs.BodyUnreadable, err.Error())
+	}
+}
+
+// deadline ends the reading of a body that trickles in when the request's time is over; nothing else watches the connection for it.
+func (rq *request) deadline() (release func()) {
+	until, _ := rq.ctx.Deadline()
+	conn := http.NewResponseController(rq.w)
+	if err := conn.SetReadDeadline(until); err != nil {
+		return func() {} // not a connection, but a test's recorder
+	}
+	return func() { _ = conn.SetReadDeadline(time.Time{}) } // a closed connection shows at the answer
+}
+
+// readAll reads a body into a slice of its own, which the receiver may keep.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 {
+		return io.ReadAll(r)
+	}
+	raw := make([]byte, length)
+	_, err := io.ReadFull(r, raw)
+	return raw, err
+}
+
+// checkContentType refuses everything but JSON. Forms and plain text are refused, too: a web page of any origin may send those
+// to a server on the reader's own machine without asking.
+func checkContentType(h http.Header) error {
+	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return newError(msgs.NotJSONType, fmt.Sprintf("Content-Encoding is %q", clip(e)))
+	}
+	given := h.Get("Content-Type")
+	if given == "application/json" {
+		return nil
+	}
+	if given == "" {
+		return newError(msgs.NotJSONType, "there is no Content-Type")
+	}
+	t, _, err := mime.ParseMediaType(given)
+	if err == nil && (t == "application/json" || strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json")) {
+		return nil
+	}
+	return newError(msgs.NotJSONType, fmt.Sprintf("Content-Type is %q", clip(given)))
+}
+
+// object reads a body that is a JSON object and binds its members to the fields of dst. A route whose body is optional takes
+// none for {}.
+func (rq *request) object(dst any, s shape) error {
+	raw, err := rq.body()
+	if err != nil {
+		return err
+	}
+	if len(raw) == 0 && rq.route.optional {
+		return nil
+	}
+	if err := checkObject(raw); err != nil {
+		return err
+	}
+	return bind(raw, dst, s)
+}
+
+// nothing reads a body that has nothing to say: it may be absent, or {}.
+func (rq *request) nothing() error {
+	return rq.object(&struct{}{}, shape{of: "this request"})
+}
+
+// required makes the error of a missing field.
+func required(field, fix string) error {
+	return apitypes.Invalidf(field, fix, "is missing")
+}
