@@ -1,0 +1,156 @@
+package fabric
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// Options are what a Connector needs besides its configuration.
+type Options struct {
+	// Log receives what is worth knowing and has no caller to be told; nil for nothing.
+	Log *logrus.Entry
+}
+
+// Connector is a Fabric network. Close it when it is no longer needed.
+type Connector struct {
+	cfg    Config
+	peers  *pool
+	wallet *wallet
+	log    *logrus.Entry
+
+	// quiet is how long a block stream may say nothing before the peer is probed. The core wants a sign of life every 30 s.
+	quiet time.Duration
+}
+
+var (
+	_ ffcapi.Connector  = (*Connector)(nil)
+	_ ffcapi.Identities = (*Connector)(nil)
+	_ ffcapi.Health     = (*Connector)(nil)
+)
+
+// New reads the connection profile and checks that the identity of Config.Identity can be used. It does not wait for any peer.
+func New(_ context.Context, cfg Config, o Options) (*Connector, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		l := logrus.New()
+		l.SetLevel(logrus.PanicLevel)
+		o.Log = logrus.NewEntry(l)
+	}
+	w := newWallet(cfg.Wallet, cfg.MSPID)
+	if _, err := w.signer("fabric.identity", cfg.Identity); err != nil {
+		return nil, err
+	}
+	endpoints, err := readProfile(cfg.Profile, cfg.MSPID)
+	if err != nil {
+		return nil, err
+	}
+	peers, err := dialAll(endpoints)
+	if err != nil {
+		return nil, err
+	}
+	return &Connector{cfg: cfg, peers: peers, wallet: w, log: o.Log, quiet: 20 * time.Second}, nil
+}
+
+// Close ends the connections.
+func (c *Connector) Close() error { return c.peers.close() }
+
+// reader is who reads ledgers.
+func (c *Connector) reader() (*signer, error) {
+	return c.wallet.signer("fabric.identity", c.cfg.Identity)
+}
+
+// channel checks that a channel may be used.
+func (c *Connector) channel(name string) error {
+	if slices.Contains(c.cfg.Channels, name) {
+		return nil
+	}
+	return ffcapi.Errorf(ffcapi.NotFound, "there is no channel %q: fabric.channels has %q", name, c.cfg.Channels)
+}
+
+// visit calls f with a peer, the reader's identity and a time limit. A peer that is not available is not asked next time.
+func (c *Connector) visit(ctx context.Context, limit time.Duration, channel string, f func(context.Context, *node, *signer) error) error {
+	if err := c.channel(channel); err != nil {
+		return err
+	}
+	s, err := c.reader()
+	if err != nil {
+		return err
+	}
+	if done := inContext(ctx, stageLedger); done != nil {
+		return done
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	n, failed := c.peers.pick()
+	err = f(ctx, n, s)
+	if e := ffcapi.AsError(err); e != nil && (e.Kind == ffcapi.Unavailable || e.Kind == ffcapi.Timeout) {
+		failed()
+	}
+	return err
+}
+
+// Ledger implements ffcapi.Connector.
+func (c *Connector) Ledger(ctx context.Context, ledger string) (*ffcapi.Ledger, error) {
+	out := &ffcapi.Ledger{Name: ledger, Finality: ffcapi.Instant}
+	err := c.visit(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) error {
+		info, e := n.chainInfo(ctx, s, ledger)
+		if e != nil {
+			return e
+		}
+		genesis, err := c.genesis(ctx, n, s, ledger, info)
+		if err != nil {
+			return err
+		}
+		out.ID, out.Head = genesis, info.head
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// genesis returns the hash of block 0. It is asked for each time: a channel that was set up afresh must show as another ledger.
+func (c *Connector) genesis(ctx context.Context, n *node, s *signer, ledger string, info chainInfo) (string, error) {
+	if info.head.Number == 0 {
+		return info.head.Hash, nil
+	}
+	if err := info.pruned(n, 0); err != nil {
+		return "", err
+	}
+	b, err := n.block(ctx, s, ledger, 0)
+	if err != nil {
+		return "", err
+	}
+	return b.Hash, nil
+}
+
+// Health implements ffcapi.Health: all channels can be read.
+func (c *Connector) Health(ctx context.Context) (json.RawMessage, error) {
+	heads := map[string]uint64{}
+	address := ""
+	for _, channel := range c.cfg.Channels {
+		err := c.visit(ctx, c.cfg.Timeouts.Evaluate, channel, func(ctx context.Context, n *node, s *signer) error {
+			info, e := n.chainInfo(ctx, s, channel)
+			if e != nil {
+				return e
+			}
+			address, heads[channel] = n.address, info.head.Number
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("channel %s: %w", channel, err)
+		}
+	}
+	return json.Marshal(map[string]any{"peer": address, "heads": heads})
+}

@@ -1,0 +1,105 @@
+package fabric
+
+import (
+	"context"
+	"encoding/hex"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// qscc is the system chaincode that answers questions about a peer's ledger.
+const qscc = "qscc"
+
+// chainInfo is what a peer says about its copy of a channel.
+type chainInfo struct {
+	head  ffcapi.BlockRef
+	first uint64 // first block the peer has; more than 0 when it began from a snapshot
+}
+
+// chainInfo asks one peer for the state of a channel.
+func (n *node) chainInfo(ctx context.Context, s *signer, channel string) (chainInfo, *ffcapi.Error) {
+	b, e := n.ask(ctx, s, channel, "GetChainInfo", channel)
+	if e != nil {
+		return chainInfo{}, e
+	}
+	var info common.BlockchainInfo
+	if err := proto.Unmarshal(b, &info); err != nil || info.GetHeight() == 0 {
+		return chainInfo{}, ffcapi.Errorf(ffcapi.Internal, "%s: chain info of %s makes no sense: %w", n.address, channel, err)
+	}
+	out := chainInfo{head: ffcapi.BlockRef{Number: info.GetHeight() - 1, Hash: hex.EncodeToString(info.GetCurrentBlockHash())}}
+	if snap := info.GetBootstrappingSnapshotInfo(); snap != nil {
+		out.first = snap.GetLastBlockInSnapshot() + 1
+	}
+	return out, nil
+}
+
+// pruned is the error of a request that begins before the first block a peer has, nil otherwise.
+func (c chainInfo) pruned(n *node, number uint64) *ffcapi.Error {
+	if number >= c.first {
+		return nil
+	}
+	e := ffcapi.Errorf(ffcapi.Pruned, "%s began from a snapshot: it has no block %d, the first is %d", n.address, number, c.first)
+	e.FirstBlock = c.first
+	return e
+}
+
+// blockOf returns the block that holds a transaction. The peer's index names its first occurrence.
+func (n *node) blockOf(ctx context.Context, s *signer, channel, txID string) (*block, *ffcapi.Error) {
+	b, e := n.ask(ctx, s, channel, "GetBlockByTxID", channel, txID)
+	if e != nil {
+		return nil, e
+	}
+	var raw common.Block
+	if err := proto.Unmarshal(b, &raw); err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: block of transaction %s: %w", n.address, txID, err)
+	}
+	out, err := decodeBlock(&raw)
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: block of transaction %s: %w", n.address, txID, err)
+	}
+	return out, nil
+}
+
+// ask has qscc executed by this very peer, not by one that its gateway chooses.
+func (n *node) ask(ctx context.Context, s *signer, channel, function string, args ...string) ([]byte, *ffcapi.Error) {
+	gw, err := n.gateway(s)
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
+	}
+	defer func() { _ = gw.Close() }() // it only cancels a context, and never fails
+	p, err := gw.GetNetwork(channel).GetContract(qscc).NewProposal(function, client.WithArguments(args...))
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
+	}
+	b, err := p.Bytes()
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
+	}
+	var proposed gateway.ProposedTransaction
+	if err := proto.Unmarshal(b, &proposed); err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
+	}
+	proposal := proposed.GetProposal()
+	if proposal.Signature, err = s.signMessage(proposal.GetProposalBytes()); err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: sign as %s: %w", function, s.name, err)
+	}
+	r, err := peer.NewEndorserClient(n.conn).ProcessProposal(ctx, proposal)
+	if err != nil {
+		return nil, callError(ctx, stageLedger, err)
+	}
+	if st := r.GetResponse().GetStatus(); st < 200 || st >= 400 {
+		return nil, responseError(n, r.GetResponse())
+	}
+	return r.GetResponse().GetPayload(), nil
+}
+
+// gateway makes a client of the peer's gateway for an identity. It is cheap: the connection is shared.
+func (n *node) gateway(s *signer) (*client.Gateway, error) {
+	return client.Connect(s.id, client.WithSign(s.sign), client.WithHash(s.hash), client.WithClientConnection(n.conn))
+}
