@@ -21,7 +21,7 @@ type Connector interface {
 	// The head is yielded again at least every 30 s as a sign of life; a consumer tolerates repeated blocks.
 	//
 	// The sequence ends after it yields an error. Errors: Unavailable, Pruned (Error.FirstBlock names the first block
-	// that can be had), NotFound (ledger).
+	// that can be had), NotFound (ledger). When ctx is done it ends, with Timeout or without an error.
 	Blocks(ctx context.Context, ledger string, after BlockRef) iter.Seq2[*Block, error]
 
 	// Block returns one canonical block. Errors: NotFound above the head, Pruned, Unavailable.
@@ -54,6 +54,7 @@ type Connector interface {
 	// the last page's Next is always possible.
 	//
 	// Next passes a block only if the answering node holds q.Upto with that very hash; otherwise the sequence ends with
-	// Unavailable. Errors: Unavailable, Pruned.
+	// Unavailable. A ctx that is done ends it with Timeout: an end without error always means that Upto was reached. The zero
+	// Upto is before block 0, so that there is nothing to read. Errors: Unavailable, Pruned, Timeout.
 	Events(ctx context.Context, q *EventQuery) iter.Seq2[*EventPage, error]
 }

@@ -27,7 +27,8 @@ type Prepared struct {
 	// transaction is dead. 0: it never expires.
 	Expires uint64
 
-	// Exclusive: at most one of all transactions with the same value can ever be on the chain (e.g. signer and nonce).
+	// Exclusive: at most one of all transactions with the same value can ever be on the chain. On a Sequencer chain signer
+	// and nonce do this for every transaction, without being named here.
 	Exclusive string
 
 	// ConflictKeys are keys of the ledger that are both read and written: two transactions in flight with a key in
