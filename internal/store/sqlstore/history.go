@@ -112,7 +112,7 @@ func (g *group) writeHistory(seq int64, head historyHead, entries []store.Histor
 			last[5], last[6] = toMicros(h.Last), last[6].(int64)+int64(h.Count) //nolint:forcetypeassert // made above
 			continue
 		}
-		g.session.exec(sqlFoldHistory, 1, toMicros(h.Last), int64(h.Count), seq, head.n)
+		g.session.exec(sqlFoldHistory, anyRows, toMicros(h.Last), int64(h.Count), seq, head.n)
 	}
 	return head
 }

@@ -35,7 +35,7 @@ func checkTx(tx *store.Tx) error {
 		"from", tx.From, "to", tx.To, "hash", tx.Hash, "value", tx.Value, "gas", tx.Gas)
 }
 
-// txRow is a new transaction in the order of txColumns. Seq, times and nonce are filled in by the writer.
+// txRow is a new transaction in the order of txColumns, without history yet. Seq, times and nonce are filled in by the writer.
 func txRow(tx *store.Tx) ([]any, error) {
 	outcome, err := outcomeValue(tx.Outcome)
 	if err != nil {
@@ -45,6 +45,7 @@ func txRow(tx *store.Tx) ([]any, error) {
 		nil, tx.ID, tx.Version, tx.Kind, nil, nil, string(tx.Status), string(tx.Sub), nil, int64(tx.Shard), tx.Ledger, tx.From,
 		tx.To, bitsOf(tx.Nonce), tx.Value, tx.Gas, rawValue(tx.Fee), int64(tx.Attempt), tx.Hash, toMicros(tx.FirstSubmit),
 		toMicros(tx.LastSubmit), text(tx.Error), rawValue(tx.PolicyState), toMicros(tx.Due), outcome,
+		int64(0), int64(0),
 	}, nil
 }
 

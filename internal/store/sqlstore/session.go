@@ -1,5 +1,7 @@
 package sqlstore
 
+import "context"
+
 // anyRows is for a write that may touch any number of rows.
 const anyRows = -1
 
@@ -7,6 +9,9 @@ const anyRows = -1
 // before flush returns. The first error sticks: what follows is skipped, flush and commit return it, and only rollback
 // clears it. A session is used by the writer's goroutine alone.
 type session interface {
+	// attach lends the context of the writer's goroutine: when it ends, the session stops waiting for a database that is away. It
+	// still finishes what it is doing.
+	attach(ctx context.Context)
 	// begin opens a transaction.
 	begin()
 	// exec queues a write. Another number of rows than want is an error, errRows, unless want is anyRows.
@@ -34,7 +39,7 @@ type session interface {
 	rollback()
 	// idle is called between groups, for upkeep.
 	idle()
-	// translate puts the sentinel of package store on an error of the database.
+	// translate says what an error of flush or commit means: it wraps a sentinel of package store, or errAgain.
 	translate(err error) error
 	close() error
 }

@@ -91,6 +91,8 @@ func queryInt(ctx context.Context, c driver.Conn, query string) (int64, error) {
 	return v, nil
 }
 
+func (s *sqliteSession) attach(context.Context) {} // a file is never away
+
 func (s *sqliteSession) begin() {
 	_, s.err = s.begins.ExecContext(context.Background(), nil)
 	s.open = s.err == nil

@@ -24,7 +24,7 @@ const (
 //	{in X}    X is in the list that is the next argument
 //
 // types, where given, has a letter for each placeholder of an insert (i integer, s text, b bytes): such a statement can insert
-// many rows at once.
+// many rows at once, see bulk.
 type statement struct {
 	sql   string
 	types string
@@ -107,8 +107,8 @@ var statements = [writerStatements]statement{
 
 	sqlInsertTx: {
 		sql: `INSERT INTO tx (` + txColumns + `, history_n, history_fold)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
-		types: "isisiissiisssisssisiissis",
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		types: "isisiissiisssisssisiissisii",
 	},
 	sqlInsertBody: {sql: `INSERT INTO tx_body (tx, request, history) VALUES (?, ?, ?)`, types: "iss"},
 	sqlPutAttempt: {
@@ -206,6 +206,24 @@ func (d dialect) render(sql string) string {
 			b.WriteByte(sql[i])
 		}
 	}
+	return b.String()
+}
+
+// bulk turns an insert of one row into PostgreSQL's of many, which come as one array for each column.
+func (st statement) bulk() string {
+	before, rest, _ := strings.Cut(st.sql, "VALUES (")
+	_, after, _ := strings.Cut(rest, ")")
+	var b strings.Builder
+	b.WriteString(before + "SELECT * FROM unnest(")
+	for i, t := range st.types {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(i + 1))
+		b.WriteString(map[rune]string{'i': "::bigint[]", 's': "::text[]", 'b': "::bytea[]"}[t])
+	}
+	b.WriteString(")" + after)
 	return b.String()
 }
 

@@ -23,3 +23,8 @@ func suite(dialect string) storetest.New {
 		return func() store.Store { return open() }
 	}
 }
+
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, suite(sqlstoretest.Postgres))
+}

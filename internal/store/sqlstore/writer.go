@@ -27,6 +27,9 @@ var (
 	queueLength = [classes]int{4096, 4096, 4096, 512}
 )
 
+// maxTries is how often a group is tried that the database interrupts.
+const maxTries = 5
+
 var errClosed = fmt.Errorf("store is closed: %w", store.ErrUnavailable)
 
 // The states of a job: its caller may leave as long as it waits.
@@ -105,6 +108,7 @@ func (w *writer) submit(ctx context.Context, c class, fence *store.Fence, cmd co
 // run is the writer's goroutine.
 func (w *writer) run(ctx context.Context) {
 	defer close(w.stopped)
+	w.session.attach(ctx)
 	for w.collect(ctx) {
 		jobs := make([]*job, 0, w.taken)
 		for c := range w.buckets {
@@ -191,6 +195,9 @@ func (w *writer) carryOut(jobs []*job) {
 		return
 	}
 	err := w.try(jobs)
+	for n := 1; n < maxTries && errors.Is(err, errAgain); n++ {
+		err = w.try(jobs)
+	}
 	if err != nil && len(jobs) > 1 && !errors.Is(err, store.ErrUnavailable) {
 		w.carryOut(jobs[:len(jobs)/2])
 		w.carryOut(jobs[len(jobs)/2:])

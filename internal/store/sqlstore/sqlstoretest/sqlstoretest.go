@@ -33,6 +33,11 @@ func New(t testing.TB, dialect string) func() *sqlstore.Store {
 		open = func(ctx context.Context) (*sqlstore.Store, error) {
 			return sqlstore.OpenSQLite(ctx, sqlstore.SQLiteConfig{Options: Options(), Dir: dir})
 		}
+	case Postgres:
+		url := database(t)
+		open = func(ctx context.Context) (*sqlstore.Store, error) {
+			return sqlstore.OpenPostgres(ctx, sqlstore.PostgresConfig{Options: Options(), URL: url, MaxConns: 4})
+		}
 	default:
 		require.FailNow(t, "unknown dialect", dialect)
 	}

@@ -1,0 +1,145 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+// PostgresConfig says where the database is.
+type PostgresConfig struct {
+	Options
+	// URL is a connection string of PostgreSQL, postgres://user@host/database or key=value.
+	URL string
+	// MaxConns bounds the connections for reading; two more are used for writing and for ownership. 0 is 10.
+	MaxConns int
+}
+
+const (
+	defaultMaxConns = 10
+	pgConnect       = 5 * time.Second
+	maxAppName      = 63 // bytes; PostgreSQL cuts what is longer
+)
+
+// OpenPostgres opens the store in a database. Errors: store.ErrInUse, store.ErrTooNew, store.ErrUnavailable. The connection string is
+// in none of them: it may hold a password.
+func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error) {
+	cfg.fill()
+	pool, err := poolConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	where := fmt.Sprintf("database %s on %s", pool.ConnConfig.Database, pool.ConnConfig.Host)
+	owner, err := takeDatabase(ctx, withSettings(pool.ConnConfig, map[string]string{
+		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3",
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", where, err)
+	}
+	s := newStore(cfg.Options, dialectPostgres)
+	s.release = owner.close
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", where, translatePostgres(err)), s.Close())
+		}
+	}()
+	if s.reader, err = openPgPool(ctx, s, pool, owner); err != nil {
+		return nil, err
+	}
+	session, err := newPgSession(ctx, withSettings(pool.ConnConfig, nil))
+	if err != nil {
+		return nil, err
+	}
+	s.texts, s.ints, s.translate = session.texts, session.ints, translatePostgres
+	if err := s.start(ctx, session, func(ctx context.Context, lost func()) { owner.watch(ctx, s.sawHead(), lost) }); err != nil {
+		return nil, errors.Join(err, session.close())
+	}
+	return s, nil
+}
+
+// sawHead wakes readers when the status log was written by somebody else. It serves one goroutine.
+func (s *Store) sawHead() func(seq int64) {
+	var last int64
+	return func(seq int64) {
+		if seq != last {
+			last = seq
+			s.wake()
+		}
+	}
+}
+
+func poolConfig(cfg PostgresConfig) (*pgxpool.Config, error) {
+	pool, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("connection string of PostgreSQL: %w", err)
+	}
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = defaultMaxConns
+	}
+	pool.MaxConns = int32(min(cfg.MaxConns, 10_000)) //nolint:gosec // bounded
+	pool.ConnConfig = withSettings(pool.ConnConfig, nil)
+	if pool.ConnConfig.ConnectTimeout == 0 {
+		pool.ConnConfig.ConnectTimeout = pgConnect
+	}
+	return pool, nil
+}
+
+// withSettings is a copy of a connection's configuration with the settings that all of them need, and some more.
+func withSettings(c *pgx.ConnConfig, more map[string]string) *pgx.ConnConfig {
+	c = c.Copy()
+	app := "pyralis " + identity()
+	settings := map[string]string{
+		"application_name":              app[:min(len(app), maxAppName)],
+		"default_transaction_isolation": "read committed",
+		"timezone":                      "UTC",
+	}
+	maps.Copy(settings, more)
+	maps.Copy(c.RuntimeParams, settings)
+	return c
+}
+
+// openPgPool opens the connections for reading, brings the schema up to date and takes the generation.
+func openPgPool(ctx context.Context, s *Store, cfg *pgxpool.Config, owner *pgOwner) (*reader, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.release = func() error {
+		pool.Close()
+		return owner.close()
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	r, err := preparePg(ctx, s, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return r, nil
+}
+
+func preparePg(ctx context.Context, s *Store, db *sql.DB) (*reader, error) {
+	generation, err := migrate(ctx, db, dialectPostgres, toMicros(s.opts.Now()))
+	if err != nil {
+		return nil, err
+	}
+	s.fence = store.Fence{Lease: leaseName, Generation: generation}
+	return newReader(ctx, db, dialectPostgres)
+}
+
+// isNetwork reports whether an error came from the way to the server.
+func isNetwork(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.Timeout(err)
+}
