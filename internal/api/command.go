@@ -15,7 +15,11 @@ func commandRoutes() []*route {
 			"followed and brought to an end whatever happens. headers.id is its id and its idempotency key: the same request with the same id is " +
 			"accepted once, and its repetition is answered with the same transaction and the header Idempotent-Replay: true. Query runs a " +
 			"read-only call and answers with its result. Fields that are not listed are options of the chain's own.",
-		input: Command{}, output: apitypes.Transaction{}, status: http.StatusAccepted,
+		input: Command{}, example: map[string]any{
+			"headers": map[string]any{"type": apitypes.SendTransaction, "id": "my-first"},
+			"from":    "alice", "to": "assets", "method": "create", "params": []any{"car-1", map[string]any{"colour": "blue"}},
+		},
+		output: apitypes.Transaction{}, status: http.StatusAccepted,
 		serve: (*request).command,
 	}}
 }

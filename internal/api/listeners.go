@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -9,6 +10,15 @@ import (
 
 // listenerShape has the position among what is read over: FireFly sends an empty one with what it creates.
 var listenerShape = shape{of: "a listener", ignore: []string{"checkpoint", "catchup"}} //nolint:gochecknoglobals // constant
+
+func listenerExample(more map[string]any) map[string]any {
+	example := map[string]any{
+		"name": "created", "fromBlock": apitypes.FromBlockEarliest,
+		"filters": []any{map[string]any{"contract": "assets", "event": "AssetCreated"}},
+	}
+	maps.Copy(example, more)
+	return example
+}
 
 func listenerRoutes() []*route {
 	const one = "/eventstreams/{streamId}/listeners/{listenerId}"
@@ -21,7 +31,8 @@ func listenerRoutes() []*route {
 		{
 			method: http.MethodPost, path: "/eventstreams/{streamId}/listeners", name: "postListener", tag: tagStreams,
 			about: "Adds a listener to an event stream. Its filters are the chain's own; an event that matches one of them is delivered.",
-			input: apitypes.Listener{}, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createListener,
+			input: apitypes.Listener{}, example: listenerExample(nil),
+			output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createListener,
 		},
 		{
 			method: http.MethodGet, path: one, name: "getListener", tag: tagStreams,
@@ -57,7 +68,8 @@ func subscriptionRoutes() []*route {
 		{
 			method: http.MethodPost, path: "/subscriptions", name: "postSubscription", tag: tag, deprecated: true,
 			about: "Adds a listener to the event stream that the field stream names.",
-			input: apitypes.Listener{}, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createSubscription,
+			input: apitypes.Listener{}, example: listenerExample(map[string]any{"stream": "3f2a8a5c-8a0e-4c55-9c7a-0f1d2e3c4b5a"}),
+			output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createSubscription,
 		},
 		{
 			method: http.MethodGet, path: one, name: "getSubscription", tag: tag, deprecated: true,

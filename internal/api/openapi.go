@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 
 	"github.com/pyralis-io/pyralis/internal/msgs"
-	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
 const (
@@ -84,7 +84,7 @@ func (rt *route) documented(schemas openapi3.Schemas) *ffapi.Route {
 		out.PathParams = append(out.PathParams, &ffapi.PathParam{Name: m[1]})
 	}
 	for _, q := range rt.query {
-		out.QueryParams = append(out.QueryParams, &ffapi.QueryParam{Name: q.name, Example: q.example})
+		out.QueryParams = append(out.QueryParams, &ffapi.QueryParam{Name: q.name})
 	}
 	return out
 }
@@ -99,40 +99,38 @@ var pathAbout = map[string]string{ //nolint:gochecknoglobals // constant
 func finish(_ context.Context, _ *ffapi.SwaggerGen, r *ffapi.Route, op *openapi3.Operation) {
 	rt, _ := r.Extensions.(*route) // set by documented
 	for _, p := range op.Parameters {
-		switch p.Value.In {
-		case openapi3.ParameterInPath:
-			p.Value.Description = pathAbout[p.Value.Name]
-		case openapi3.ParameterInQuery:
-			for _, q := range rt.query {
-				if q.name == p.Value.Name {
-					p.Value.Description = q.about
-				}
-			}
-		case openapi3.ParameterInHeader:
-			p.Value.Description = "Time the request may take: a duration such as 30s, or seconds. api.maxRequestTimeout sets the maximum."
-			p.Value.Schema.Value.Default = nil
-		}
+		rt.finishParameter(p.Value)
 	}
 	if op.RequestBody != nil {
 		op.RequestBody.Value.Required = !rt.optional
+		op.RequestBody.Value.Content.Get(jsonType).Example = rt.example
 	}
-	if rt.output == nil {
-		nothing := "Done"
-		op.Responses.Set(strconv.Itoa(rt.status), &openapi3.ResponseRef{Value: &openapi3.Response{Description: &nothing}})
+	done := openapi3.NewResponse()
+	if rt.output != nil {
+		done = op.Responses.Status(rt.status).Value
 	}
-	about := "An error; its text begins with a code"
-	op.Responses.Set("default", &openapi3.ResponseRef{Value: &openapi3.Response{
-		Description: &about,
-		Content:     openapi3.NewContentWithJSONSchema(errorSchema(rt)),
-	}})
-	for code, response := range op.Responses.Map() {
-		if code != "default" && rt.output != nil {
-			done := "Success"
-			response.Value.Description = &done
-		}
-	}
+	op.Responses.Set(strconv.Itoa(rt.status), &openapi3.ResponseRef{Value: done.WithDescription("Success")})
+	failed := openapi3.NewResponse().WithDescription("An error; its text begins with a code").WithJSONSchema(errorSchema(rt))
+	op.Responses.Set("default", &openapi3.ResponseRef{Value: failed})
 	if rt.path == "/" {
 		documentCommand(op)
+	}
+}
+
+func (rt *route) finishParameter(p *openapi3.Parameter) {
+	switch p.In {
+	case openapi3.ParameterInPath:
+		p.Description = pathAbout[p.Name]
+	case openapi3.ParameterInHeader:
+		p.Description = "Time the request may take: a duration such as 30s, or seconds. api.maxRequestTimeout sets the maximum."
+		p.Schema.Value.Default = nil
+	case openapi3.ParameterInQuery:
+		for _, q := range rt.query {
+			if q.name == p.Name {
+				p.Description = q.about
+				p.Schema.Value.Type = &openapi3.Types{cmp.Or(q.kind, openapi3.TypeString)}
+			}
+		}
 	}
 }
 
@@ -146,18 +144,13 @@ func errorSchema(rt *route) *openapi3.Schema {
 	return s
 }
 
-// documentCommand says what a generated schema cannot: what Query answers, and an example.
+// documentCommand says what a generated schema cannot: what Query answers.
 func documentCommand(op *openapi3.Operation) {
-	media := op.RequestBody.Value.Content.Get("application/json")
-	media.Example = map[string]any{
-		"headers": map[string]any{"type": apitypes.SendTransaction, "id": "my-first"},
-		"from":    "alice", "to": "assets", "method": "create", "params": []any{"car-1", map[string]any{"colour": "blue"}},
-	}
 	accepted := op.Responses.Status(http.StatusAccepted).Value
 	about := "SendTransaction: the transaction, stored. Query: the result, of whatever type it is."
 	accepted.Description = &about
-	transaction := accepted.Content.Get("application/json").Schema
-	accepted.Content.Get("application/json").Schema = &openapi3.SchemaRef{Value: &openapi3.Schema{
+	transaction := accepted.Content.Get(jsonType).Schema
+	accepted.Content.Get(jsonType).Schema = &openapi3.SchemaRef{Value: &openapi3.Schema{
 		AnyOf: openapi3.SchemaRefs{transaction, {Value: &openapi3.Schema{Description: "Any value"}}},
 	}}
 	accepted.Headers = openapi3.Headers{replayHeader: {Value: &openapi3.Header{Parameter: openapi3.Parameter{

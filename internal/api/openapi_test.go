@@ -59,10 +59,17 @@ func TestOpenAPIDocument(t *testing.T) {
 	}
 	require.Len(t, routes(), operations)
 	for name, schema := range doc.Components.Schemas {
-		for field, s := range schema.Value.Properties {
-			if s.Ref == "" {
-				require.NotEmpty(t, s.Value.Description, "%s.%s", name, field)
-			}
+		requireExplained(t, name, schema.Value)
+	}
+}
+
+func requireExplained(t *testing.T, name string, s *openapi3.Schema) {
+	t.Helper()
+	for field, p := range s.Properties {
+		require.NotEmpty(t, p.Value.Description, "%s.%s", name, field)
+		requireExplained(t, name+"."+field, p.Value)
+		if p.Value.Items != nil {
+			requireExplained(t, name+"."+field+"[]", p.Value.Items.Value)
 		}
 	}
 }

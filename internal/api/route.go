@@ -17,6 +17,7 @@ type route struct {
 	about        string // for the documentation, in sentences
 	query        []parameter
 	input        any  // a value of the body's type; nil: no body
+	example      any  // of a body
 	optional     bool // the body may be absent
 	output       any  // a value of the answer's type; nil: no body
 	status       int  // of a success
@@ -24,8 +25,8 @@ type route struct {
 	serve        func(*request) (any, error)
 }
 
-// parameter is a query parameter of a route.
-type parameter struct{ name, about, example string }
+// parameter is a query parameter of a route. kind is its type in the documentation; a text if empty.
+type parameter struct{ name, kind, about string }
 
 // routes is the whole REST interface.
 func routes() []*route {

@@ -56,9 +56,21 @@ func named(schemas openapi3.Schemas, t reflect.Type) func(context.Context, ffapi
 		if err != nil || t.Name() == "" {
 			return schema, err
 		}
+		cleanItems(schema.Value)
 		name := strings.ToUpper(t.Name()[:1]) + t.Name()[1:]
 		schemas[name] = schema
 		return openapi3.NewSchemaRef("#/components/schemas/"+name, schema.Value), nil
+	}
+}
+
+// cleanItems takes the description of a list off its items, which inherit it with the field's tag.
+func cleanItems(s *openapi3.Schema) {
+	for _, p := range s.Properties {
+		if items := p.Value.Items; items != nil {
+			items.Value.Description = ""
+			cleanItems(items.Value)
+		}
+		cleanItems(p.Value)
 	}
 }
 

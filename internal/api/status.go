@@ -9,12 +9,12 @@ const tagStatus = "Status"
 
 // liveStatus and readyStatus are FireFly's shapes.
 type liveStatus struct {
-	Up bool `json:"up"`
+	Up bool `json:"up" doc:"The process works."`
 }
 
 type readyStatus struct {
-	Ready   bool            `json:"ready"`
-	Details json.RawMessage `json:"downstreamDetails,omitempty"`
+	Ready   bool            `json:"ready" doc:"It can do its work now."`
+	Details json.RawMessage `json:"downstreamDetails,omitempty" doc:"More about the store and the chain."`
 }
 
 func statusRoutes() []*route {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/hyperledger/firefly-common/pkg/fftypes"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -18,8 +19,8 @@ var streamShape = shape{of: "an event stream", ignore: []string{"status", "state
 // asks for all of them, and looks for its own by name.
 func pageParameters(what string) []parameter {
 	return []parameter{
-		{"limit", "Items at most. As many as api.maxPage allows if absent.", ""},
-		{"after", "Id of the last " + what + " of the page before.", ""},
+		{"limit", openapi3.TypeInteger, "Items at most. As many as api.maxPage allows if absent."},
+		{"after", "", "Id of the last " + what + " of the page before."},
 	}
 }
 
@@ -33,7 +34,8 @@ func streamRoutes() []*route {
 		{
 			method: http.MethodPost, path: "/eventstreams", name: "postEventStream", tag: tagStreams,
 			about: "Creates an event stream. Its name must not be taken; it is also the topic that WebSocket clients listen to.",
-			input: apitypes.EventStream{}, output: apitypes.EventStream{}, status: http.StatusOK, serve: (*request).createStream,
+			input: apitypes.EventStream{}, example: map[string]any{"name": "orders", "type": "websocket", "batchSize": 50, "batchTimeout": "500ms"},
+			output: apitypes.EventStream{}, status: http.StatusOK, serve: (*request).createStream,
 		},
 		{
 			method: http.MethodGet, path: "/eventstreams/{streamId}", name: "getEventStream", tag: tagStreams,
@@ -43,7 +45,8 @@ func streamRoutes() []*route {
 		{
 			method: http.MethodPatch, path: "/eventstreams/{streamId}", name: "patchEventStream", tag: tagStreams,
 			about: "Changes an event stream. Fields that are absent keep their value. No event is lost or skipped by it.",
-			input: apitypes.EventStream{}, output: apitypes.EventStream{}, status: http.StatusOK, serve: (*request).updateStream,
+			input: apitypes.EventStream{}, example: map[string]any{"batchSize": 100},
+			output: apitypes.EventStream{}, status: http.StatusOK, serve: (*request).updateStream,
 		},
 		{
 			method: http.MethodDelete, path: "/eventstreams/{streamId}", name: "deleteEventStream", tag: tagStreams,

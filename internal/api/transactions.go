@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/pyralis-io/pyralis/internal/msgs"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -17,19 +19,19 @@ func transactionRoutes() []*route {
 			method: http.MethodGet, path: "/transactions", name: "getTransactions", tag: tagTransactions,
 			about: "Lists transactions, the newest first.",
 			query: []parameter{
-				{"limit", "Transactions at most. 25 if absent; api.maxPage sets the maximum.", "25"},
-				{"after", "Id of the last transaction of the page before.", ""},
-				{"direction", "asc or desc in order of acceptance; desc if absent.", "desc"},
-				{"signer", "Only those of this signer.", ""},
-				{"pending", "true: only those that are Pending or Suspended.", "true"},
-				{"status", "Only those in these statuses: Pending, Suspended, Succeeded, Failed; several with commas, or repeated.", "Pending"},
+				{"limit", openapi3.TypeInteger, "Transactions at most. 25 if absent; api.maxPage sets the maximum."},
+				{"after", "", "Id of the last transaction of the page before."},
+				{"direction", "", "asc or desc in order of acceptance; desc if absent."},
+				{"signer", "", "Only those of this signer."},
+				{"pending", openapi3.TypeBoolean, "true: only those that are not final."},
+				{"status", "", "Only those in these statuses: Pending, Suspended, Succeeded, Failed; several with commas, or repeated."},
 			},
 			output: []*apitypes.Transaction{}, status: http.StatusOK, serve: (*request).getTransactions,
 		},
 		{
 			method: http.MethodGet, path: "/transactions/{transactionId}", name: "getTransaction", tag: tagTransactions,
 			about:  "Shows a transaction with its outcome on the chain.",
-			query:  []parameter{{"history", "true: with all that happened to it.", "true"}},
+			query:  []parameter{{"history", openapi3.TypeBoolean, "true: with all that happened to it."}},
 			output: apitypes.TransactionWithStatus{}, status: http.StatusOK, serve: (*request).getTransaction,
 		},
 		{

@@ -25,25 +25,25 @@ const (
 
 // EventStream is an event stream, as request (create, PATCH: absent fields keep their value) and as answer.
 type EventStream struct {
-	ID                *fftypes.UUID       `json:"id,omitempty"`
-	Created           *fftypes.FFTime     `json:"created,omitempty"`
-	Updated           *fftypes.FFTime     `json:"updated,omitempty"`
-	Name              *string             `json:"name,omitempty"`
-	Suspended         *bool               `json:"suspended,omitempty"`
-	Type              *string             `json:"type,omitempty"`
-	ErrorHandling     *string             `json:"errorHandling,omitempty"`
-	BatchSize         *uint64             `json:"batchSize,omitempty"`
-	BatchTimeout      *fftypes.FFDuration `json:"batchTimeout,omitempty"`
-	RetryTimeout      *fftypes.FFDuration `json:"retryTimeout,omitempty"`
-	BlockedRetryDelay *fftypes.FFDuration `json:"blockedRetryDelay,omitempty"`
-	Webhook           json.RawMessage     `json:"webhook,omitempty"`
-	WebSocket         json.RawMessage     `json:"websocket,omitempty"`
+	ID                *fftypes.UUID       `json:"id,omitempty" doc:"UUID, made by the server."`
+	Created           *fftypes.FFTime     `json:"created,omitempty" doc:"When it was created."`
+	Updated           *fftypes.FFTime     `json:"updated,omitempty" doc:"When it was changed last."`
+	Name              *string             `json:"name,omitempty" doc:"Unique; also the topic that WebSocket clients listen to. Required to create one."`
+	Suspended         *bool               `json:"suspended,omitempty" doc:"true: nothing is delivered; the position is kept."`
+	Type              *string             `json:"type,omitempty" doc:"How events are delivered: websocket (default) or webhook."`
+	ErrorHandling     *string             `json:"errorHandling,omitempty" doc:"What becomes of events that a receiver refuses: block (default) retries for ever, skip sets them aside and goes on."`
+	BatchSize         *uint64             `json:"batchSize,omitempty" doc:"Events in one batch at most."`
+	BatchTimeout      *fftypes.FFDuration `json:"batchTimeout,omitempty" doc:"How long a batch that is not full waits for more events."`
+	RetryTimeout      *fftypes.FFDuration `json:"retryTimeout,omitempty" doc:"How long a refused batch is retried with growing pauses, before errorHandling applies."`
+	BlockedRetryDelay *fftypes.FFDuration `json:"blockedRetryDelay,omitempty" doc:"Pause between further attempts."`
+	Webhook           json.RawMessage     `json:"webhook,omitempty" doc:"Configuration of type webhook."`
+	WebSocket         json.RawMessage     `json:"websocket,omitempty" doc:"Configuration of type websocket, e.g. {\"distributionMode\":\"load_balance\"}."`
 
 	// Aliases of older FireFly clients; on input only.
-	BatchTimeoutMS       *uint64 `json:"batchTimeoutMS,omitempty"`
-	RetryTimeoutSec      *uint64 `json:"retryTimeoutSec,omitempty"`
-	BlockedRetryDelaySec *uint64 `json:"blockedRetryDelaySec,omitempty"`
-	Timestamps           *bool   `json:"timestamps,omitempty"` // timestamps are always there
+	BatchTimeoutMS       *uint64 `json:"batchTimeoutMS,omitempty" doc:"Alias of batchTimeout, in milliseconds; on input only."`
+	RetryTimeoutSec      *uint64 `json:"retryTimeoutSec,omitempty" doc:"Alias of retryTimeout, in seconds; on input only."`
+	BlockedRetryDelaySec *uint64 `json:"blockedRetryDelaySec,omitempty" doc:"Alias of blockedRetryDelay, in seconds; on input only."`
+	Timestamps           *bool   `json:"timestamps,omitempty" doc:"Known and without effect: every event has its time."`
 }
 
 // WebSocketConfig is the sink configuration of a stream of type websocket.
@@ -55,54 +55,54 @@ type WebSocketConfig struct {
 // EventStreamWithStatus is a stream with what it is doing now.
 type EventStreamWithStatus struct {
 	EventStream
-	Status      string        `json:"status"` // FireFly's: started | stopping | stopped | deleted
-	StreamState *StreamStatus `json:"state,omitempty"`
+	Status      string        `json:"status" doc:"started, stopping, stopped or deleted."`
+	StreamState *StreamStatus `json:"state,omitempty" doc:"What it is doing now."`
 }
 
 // StreamStatus is what a stream is doing now (Pyralis).
 type StreamStatus struct {
-	State           string          `json:"state"`               // starting, catchup, live, blocked, suspended, failed
-	HeadBlock       *uint64         `json:"headBlock,omitempty"` // newest final block
-	LagBlocks       *uint64         `json:"lagBlocks,omitempty"`
-	InFlightBatches int             `json:"inFlightBatches"`
-	Delivered       uint64          `json:"delivered"` // events acknowledged since the process started
-	Redelivered     uint64          `json:"redelivered"`
-	LastError       string          `json:"lastError,omitempty"`
-	LastErrorTime   *fftypes.FFTime `json:"lastErrorTime,omitempty"`
+	State           string          `json:"state" doc:"starting, catchup, live, blocked, suspended or failed."`
+	HeadBlock       *uint64         `json:"headBlock,omitempty" doc:"Newest final block."`
+	LagBlocks       *uint64         `json:"lagBlocks,omitempty" doc:"Blocks between the position and the newest final block."`
+	InFlightBatches int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
+	Delivered       uint64          `json:"delivered" doc:"Events acknowledged since the node started."`
+	Redelivered     uint64          `json:"redelivered" doc:"Events sent again since the node started."`
+	LastError       string          `json:"lastError,omitempty" doc:"What went wrong last."`
+	LastErrorTime   *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
 }
 
 // Listener is a listener of a stream, as request and as answer.
 type Listener struct {
-	ID        *fftypes.UUID     `json:"id,omitempty"`
-	Created   *fftypes.FFTime   `json:"created,omitempty"`
-	Updated   *fftypes.FFTime   `json:"updated,omitempty"`
-	Name      *string           `json:"name,omitempty"`
-	Type      *string           `json:"type,omitempty"`
-	Stream    *fftypes.UUID     `json:"stream,omitempty"`
-	Filters   []json.RawMessage `json:"filters,omitempty"`
-	Options   json.RawMessage   `json:"options,omitempty"`
-	FromBlock *BlockNumber      `json:"fromBlock,omitempty"`
-	Signature *string           `json:"signature,omitempty"` // on output only
+	ID        *fftypes.UUID     `json:"id,omitempty" doc:"UUID, made by the server."`
+	Created   *fftypes.FFTime   `json:"created,omitempty" doc:"When it was created."`
+	Updated   *fftypes.FFTime   `json:"updated,omitempty" doc:"When it was changed last."`
+	Name      *string           `json:"name,omitempty" doc:"Unique in its event stream; the signature if absent."`
+	Type      *string           `json:"type,omitempty" doc:"events."`
+	Stream    *fftypes.UUID     `json:"stream,omitempty" doc:"Id of the event stream."`
+	Filters   []json.RawMessage `json:"filters,omitempty" doc:"What to deliver, in the terms of the chain; an event that matches one of them is delivered."`
+	Options   json.RawMessage   `json:"options,omitempty" doc:"Options of the chain's own."`
+	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, or a form of the chain's own."`
+	Signature *string           `json:"signature,omitempty" doc:"What it matches, in short, as the chain calls it; on output only."`
 
 	// Aliases of older FireFly clients; on input only. event and address become one filter, methods goes into options.
-	Event   json.RawMessage   `json:"event,omitempty"`
-	Address json.RawMessage   `json:"address,omitempty"`
-	Methods []json.RawMessage `json:"methods,omitempty"`
+	Event   json.RawMessage   `json:"event,omitempty" doc:"Alias: event and address are one filter; on input only."`
+	Address json.RawMessage   `json:"address,omitempty" doc:"Alias: see event; on input only."`
+	Methods []json.RawMessage `json:"methods,omitempty" doc:"Alias of options.methods; on input only."`
 }
 
 // ListenerWithStatus is a listener with its position.
 type ListenerWithStatus struct {
 	Listener
-	Checkpoint *ListenerCheckpoint `json:"checkpoint,omitempty"`
-	Catchup    bool                `json:"catchup"`
+	Checkpoint *ListenerCheckpoint `json:"checkpoint,omitempty" doc:"The next position to deliver."`
+	Catchup    bool                `json:"catchup" doc:"true: it is reading the past of the chain."`
 }
 
 // ListenerCheckpoint is the next position to deliver. FireFly reads the three numbers.
 type ListenerCheckpoint struct {
-	Block            uint64 `json:"block"`
-	TransactionIndex uint64 `json:"transactionIndex"`
-	LogIndex         uint64 `json:"logIndex"`
-	BlockHash        string `json:"blockHash,omitempty"`
+	Block            uint64 `json:"block" doc:"Number of the block."`
+	TransactionIndex uint64 `json:"transactionIndex" doc:"Index of the transaction in the block."`
+	LogIndex         uint64 `json:"logIndex" doc:"Index of the event in the transaction."`
+	BlockHash        string `json:"blockHash,omitempty" doc:"Hash of the newest block that was read."`
 }
 
 // BlockNumber is a block as text: "earliest", "latest", a number or a form of the chain's own. A JSON number is taken, too.

@@ -53,78 +53,78 @@ const (
 
 // Progress is a transaction's status for people (Pyralis).
 type Progress struct {
-	Status  string `json:"status"` // InProgress | Completed | Failed
-	Message string `json:"message,omitempty"`
+	Status  string `json:"status" doc:"InProgress, Completed or Failed."`
+	Message string `json:"message,omitempty" doc:"More, for people."`
 }
 
 // Transaction is a transaction as lists show it.
 type Transaction struct {
-	ID              string            `json:"id"`
-	Created         *fftypes.FFTime   `json:"created"`
-	Updated         *fftypes.FFTime   `json:"updated"`
-	Status          string            `json:"status"` // Pending | Succeeded | Failed | Suspended
-	SubStatus       string            `json:"subStatus,omitempty"`
-	SequenceID      string            `json:"sequenceId"`
-	Progress        Progress          `json:"progress"` // Pyralis
-	Ledger          string            `json:"ledger,omitempty"`
-	From            string            `json:"from,omitempty"`
-	To              string            `json:"to,omitempty"`
-	Nonce           *fftypes.FFBigInt `json:"nonce,omitempty"`
-	Gas             *fftypes.FFBigInt `json:"gas,omitempty"`
-	Value           *fftypes.FFBigInt `json:"value,omitempty"`
-	GasPrice        json.RawMessage   `json:"gasPrice,omitempty"`
-	TransactionHash string            `json:"transactionHash,omitempty"`
-	Attempt         int               `json:"attempt,omitempty"` // Pyralis: number of the newest attempt
-	PolicyInfo      json.RawMessage   `json:"policyInfo,omitempty"`
-	FirstSubmit     *fftypes.FFTime   `json:"firstSubmit,omitempty"`
-	LastSubmit      *fftypes.FFTime   `json:"lastSubmit,omitempty"`
-	ErrorMessage    string            `json:"errorMessage,omitempty"`
+	ID              string            `json:"id" doc:"headers.id of the request, or made up."`
+	Created         *fftypes.FFTime   `json:"created" doc:"When it was accepted."`
+	Updated         *fftypes.FFTime   `json:"updated" doc:"When it was changed last."`
+	Status          string            `json:"status" doc:"Pending, Suspended, Succeeded or Failed; the last two are final."`
+	SubStatus       string            `json:"subStatus,omitempty" doc:"Where it is on its way."`
+	SequenceID      string            `json:"sequenceId" doc:"Sorts in the order of acceptance."`
+	Progress        Progress          `json:"progress" doc:"The same, for people."`
+	Ledger          string            `json:"ledger,omitempty" doc:"Ledger of the chain, e.g. a channel."`
+	From            string            `json:"from,omitempty" doc:"The signer."`
+	To              string            `json:"to,omitempty" doc:"The contract."`
+	Nonce           *fftypes.FFBigInt `json:"nonce,omitempty" doc:"Its number among the signer's transactions, on chains that have that."`
+	Gas             *fftypes.FFBigInt `json:"gas,omitempty" doc:"Gas limit, on chains that have that."`
+	Value           *fftypes.FFBigInt `json:"value,omitempty" doc:"Amount of the chain's own currency that is transferred."`
+	GasPrice        json.RawMessage   `json:"gasPrice,omitempty" doc:"What is paid for gas."`
+	TransactionHash string            `json:"transactionHash,omitempty" doc:"Its hash on the chain, once known."`
+	Attempt         int               `json:"attempt,omitempty" doc:"Number of the newest attempt."`
+	PolicyInfo      json.RawMessage   `json:"policyInfo,omitempty" doc:"State of the submission policy."`
+	FirstSubmit     *fftypes.FFTime   `json:"firstSubmit,omitempty" doc:"When it was sent first."`
+	LastSubmit      *fftypes.FFTime   `json:"lastSubmit,omitempty" doc:"When it was sent last."`
+	ErrorMessage    string            `json:"errorMessage,omitempty" doc:"Why it failed, or what keeps it."`
 }
 
 // TransactionWithStatus is one transaction with everything known about it.
 type TransactionWithStatus struct {
 	Transaction
-	Receipt       *Receipt        `json:"receipt,omitempty"`
-	Confirmations []Confirmation  `json:"confirmations,omitempty"`
-	History       []HistoryStatus `json:"history,omitempty"`
+	Receipt       *Receipt        `json:"receipt,omitempty" doc:"Its outcome on the chain."`
+	Confirmations []Confirmation  `json:"confirmations,omitempty" doc:"The blocks that confirm it."`
+	History       []HistoryStatus `json:"history,omitempty" doc:"All that happened, in order."`
 }
 
 // Receipt is the outcome on the chain.
 type Receipt struct {
-	BlockNumber      *fftypes.FFBigInt `json:"blockNumber"`
-	TransactionIndex *fftypes.FFBigInt `json:"transactionIndex"`
-	BlockHash        string            `json:"blockHash"`
-	Success          bool              `json:"success"`
-	ProtocolID       string            `json:"protocolId"`
-	ExtraInfo        json.RawMessage   `json:"extraInfo,omitempty"`
-	ContractLocation json.RawMessage   `json:"contractLocation,omitempty"`
-	Result           json.RawMessage   `json:"result,omitempty"` // Pyralis
-	Reason           string            `json:"reason,omitempty"` // Pyralis: why it failed
+	BlockNumber      *fftypes.FFBigInt `json:"blockNumber" doc:"Number of the block it is in."`
+	TransactionIndex *fftypes.FFBigInt `json:"transactionIndex" doc:"Its index in the block."`
+	BlockHash        string            `json:"blockHash" doc:"Hash of the block."`
+	Success          bool              `json:"success" doc:"Whether it had its effect."`
+	ProtocolID       string            `json:"protocolId" doc:"Block and index as one text, which sorts in chain order."`
+	ExtraInfo        json.RawMessage   `json:"extraInfo,omitempty" doc:"More, in the terms of the chain."`
+	ContractLocation json.RawMessage   `json:"contractLocation,omitempty" doc:"Where the contract is that it created."`
+	Result           json.RawMessage   `json:"result,omitempty" doc:"What the method returned."`
+	Reason           string            `json:"reason,omitempty" doc:"Why it failed."`
 }
 
 // Confirmation is a block that confirms a transaction.
 type Confirmation struct {
-	BlockNumber *fftypes.FFBigInt `json:"blockNumber"`
-	BlockHash   string            `json:"blockHash"`
-	ParentHash  string            `json:"parentHash"`
+	BlockNumber *fftypes.FFBigInt `json:"blockNumber" doc:"Number of the block."`
+	BlockHash   string            `json:"blockHash" doc:"Its hash."`
+	ParentHash  string            `json:"parentHash" doc:"Hash of the block before."`
 }
 
 // HistoryStatus is a time span in one sub-status with what happened in it.
 type HistoryStatus struct {
-	SubStatus string          `json:"subStatus"`
-	Time      *fftypes.FFTime `json:"time"`
-	Actions   []HistoryAction `json:"actions"`
+	SubStatus string          `json:"subStatus" doc:"Where it was on its way."`
+	Time      *fftypes.FFTime `json:"time" doc:"Since when."`
+	Actions   []HistoryAction `json:"actions" doc:"What happened meanwhile."`
 }
 
 // HistoryAction is one thing that happened, folded when it repeats.
 type HistoryAction struct {
-	Time           *fftypes.FFTime `json:"time"`
-	Action         string          `json:"action"`
-	LastOccurrence *fftypes.FFTime `json:"lastOccurrence,omitempty"`
-	Count          int             `json:"count"`
-	LastError      string          `json:"lastError,omitempty"`
-	LastErrorTime  *fftypes.FFTime `json:"lastErrorTime,omitempty"`
-	LastInfo       json.RawMessage `json:"lastInfo,omitempty"`
+	Time           *fftypes.FFTime `json:"time" doc:"When it happened first."`
+	Action         string          `json:"action" doc:"What happened."`
+	LastOccurrence *fftypes.FFTime `json:"lastOccurrence,omitempty" doc:"When it happened last."`
+	Count          int             `json:"count" doc:"How often."`
+	LastError      string          `json:"lastError,omitempty" doc:"What went wrong last."`
+	LastErrorTime  *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
+	LastInfo       json.RawMessage `json:"lastInfo,omitempty" doc:"More about the last time."`
 }
 
 // TransactionFilter selects a page of transactions.

@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// Invocation is a call of a contract's method, as transaction or as query.
+type Invocation struct {
+	ID     string // of the transaction, and its idempotency key; made up by the server if empty
+	From   string // the signer; required for a transaction
+	To     string
+	Method any   // as the chain names or describes it
+	Params []any // each as JSON can hold it; nil for none
+	Errors []any
+
+	BlockNumber string         // of a query; "" for the newest
+	Options     map[string]any // the chain's own options
+}
+
+func (i *Invocation) body(kind string) (map[string]any, error) {
+	b := maps.Clone(i.Options)
+	if b == nil {
+		b = make(map[string]any)
+	}
+	set := func(name string, value any, given bool) error {
+		if _, taken := b[name]; taken {
+			return fmt.Errorf("option %q: the name is a field of every command", name)
+		}
+		if given {
+			b[name] = value
+		}
+		return nil
+	}
+	headers := map[string]string{"type": kind}
+	if i.ID != "" {
+		headers["id"] = i.ID
+	}
+	for _, f := range []struct {
+		name  string
+		value any
+		given bool
+	}{
+		{"headers", headers, true}, {"from", i.From, i.From != ""}, {"to", i.To, i.To != ""}, {"method", i.Method, i.Method != nil},
+		{"params", i.Params, i.Params != nil}, {"errors", i.Errors, i.Errors != nil}, {"blockNumber", i.BlockNumber, i.BlockNumber != ""},
+	} {
+		if err := set(f.name, f.value, f.given); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// Submit hands a transaction over. Once it returns without an error, the node has it on disk and brings it to an end. replay: it had
+// been accepted before, under the same ID.
+func (c *Client) Submit(ctx context.Context, i *Invocation) (tx *apitypes.Transaction, replay bool, err error) {
+	body, err := i.body(apitypes.SendTransaction)
+	if err != nil {
+		return nil, false, err
+	}
+	tx = &apitypes.Transaction{}
+	resp, err := c.call(ctx, http.MethodPost, "/", nil, body, tx)
+	if err != nil {
+		return nil, false, err
+	}
+	return tx, resp.Header().Get("Idempotent-Replay") == "true", nil
+}
+
+// Query runs a read-only call and returns its result.
+func (c *Client) Query(ctx context.Context, i *Invocation) (json.RawMessage, error) {
+	body, err := i.body(apitypes.Query)
+	if err != nil {
+		return nil, err
+	}
+	var result json.RawMessage
+	_, err = c.call(ctx, http.MethodPost, "/", nil, body, &result)
+	return result, err
+}
+
+// Transaction returns a transaction, with all that happened to it if history is set.
+func (c *Client) Transaction(ctx context.Context, id string, history bool) (*apitypes.TransactionWithStatus, error) {
+	q := url.Values{}
+	if history {
+		q.Set("history", "true")
+	}
+	tx := &apitypes.TransactionWithStatus{}
+	if _, err := c.call(ctx, http.MethodGet, path("transactions", id), q, nil, tx); err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
+
+// Transactions lists transactions, the newest first unless f says otherwise. A Limit of 0 leaves the length of the page to the server.
+func (c *Client) Transactions(ctx context.Context, f apitypes.TransactionFilter) ([]*apitypes.Transaction, error) {
+	q := page(f.Limit, f.After)
+	if f.Ascending {
+		q.Set("direction", "asc")
+	}
+	if f.Signer != "" {
+		q.Set("signer", f.Signer)
+	}
+	if f.Pending {
+		q.Set("pending", strconv.FormatBool(true))
+	}
+	q["status"] = f.Statuses
+	var list []*apitypes.Transaction
+	_, err := c.call(ctx, http.MethodGet, "/transactions", q, nil, &list)
+	return list, err
+}
+
+// Receipt returns the outcome of a transaction on the chain; an error that IsNotFound while there is none.
+func (c *Client) Receipt(ctx context.Context, id string) (*apitypes.Receipt, error) {
+	r := &apitypes.Receipt{}
+	if _, err := c.call(ctx, http.MethodGet, path("transactions", id, "receipt"), nil, nil, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
