@@ -1,0 +1,22 @@
+// Package ws delivers events over WebSockets, in FireFly's dialect: listen, ack, error (or nack), unlisten, listenreplies.
+//
+//	engine ─▶ owner (one per stream) ─ {connection, stream, batch number, bytes} ─▶ hub ─▶ connection ─▶ client
+//	engine ◀─ owner ◀───────────────── {connection, stream, batch number} ────────── hub ◀─ connection ◀─ client
+//
+// The hub keeps the connections and what they listen to. An owner decides for one stream which connection gets a batch and whose
+// acknowledgement counts. They exchange plain values, never pointers, so that they can live in different processes.
+//
+// Invariants:
+//
+//   - An acknowledgement counts only from a connection that was sent that very batch number, and from every such: one that is late
+//     because its client is slower than the timeout still counts.
+//   - One connection holds the whole window of a stream, so order holds whatever the number of clients. Another one takes over
+//     when nothing is in flight or the holder is gone.
+//   - Whatever a client does wrong is answered with an error frame and harms no other client; the connection stays open unless
+//     the client sends more than the read limit or does not read what it is sent.
+//   - What waits for a client is bounded: batches by the window, replies by bytes, error frames by number.
+//
+// Failure handling: a connection that ends gives back its batches at once, for the next one. A batch that is not acknowledged in time
+// moves to another connection or, if there is none, is sent again, each time after twice as long. A client that is pinged and does not
+// answer, or does not read for the time of the write deadline, is cut off.
+package ws

@@ -1,0 +1,138 @@
+package stream
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// batch is a batch on its way: the reader appends to it, delivery closes and sends it.
+type batch struct {
+	buf   []byte // `[` and the events so far
+	recs  []record
+	entry inflight.Entry
+	born  time.Time // when its first event was appended
+
+	seq    uint64       // in the tracker; set when delivery takes it
+	events []sink.Event // set by seal
+	sends  int          // how often it was sent
+}
+
+// record is where an event is in the buffer, which still may move while it grows.
+type record struct {
+	start, idStart, idEnd int
+	shared, end           int // where what differs between listeners begins, and ends
+	listener              *sink.Listener
+	block                 uint64
+}
+
+// seal makes the events. Nothing is appended afterwards.
+func (b *batch) seal() {
+	b.buf = append(b.buf, ']')
+	b.events = make([]sink.Event, len(b.recs))
+	for i, r := range b.recs {
+		b.events[i] = sink.Event{
+			// The buffer is never written again, so a string may share its bytes.
+			ID:       unsafe.String(&b.buf[r.idStart], r.idEnd-r.idStart),
+			Listener: r.listener,
+			Block:    r.block,
+			JSON:     b.buf[r.start:r.end:r.end],
+		}
+	}
+	b.recs = nil
+}
+
+// size is the memory a batch takes.
+func (b *batch) size() int64 {
+	return int64(cap(b.buf)) + int64(cap(b.events))*int64(unsafe.Sizeof(sink.Event{}))
+}
+
+// assembler fills batches. It belongs to the reader's goroutine.
+type assembler struct {
+	maxEvents, maxBytes int
+	now                 func() time.Time
+	tails               [][]byte
+	names               []*sink.Listener
+
+	cur    *batch
+	number int     // of cur, so that stamps need no clearing
+	stamps []stamp // by listener
+
+	sizeHint, recsHint int // what the batch before needed
+}
+
+// stamp is the place of a listener in the entry of the batch with that number.
+type stamp struct{ batch, own int }
+
+// current is the batch being filled.
+func (a *assembler) current() *batch {
+	if a.cur == nil {
+		a.number++
+		a.cur = &batch{buf: make([]byte, 0, a.sizeHint), recs: make([]record, 0, a.recsHint)}
+		a.cur.buf = append(a.cur.buf, '[')
+	}
+	return a.cur
+}
+
+// full says that no further event belongs into the current batch.
+func (a *assembler) full() bool {
+	return a.cur != nil && (len(a.cur.recs) >= a.maxEvents || len(a.cur.recs) > 0 && len(a.cur.buf) >= a.maxBytes)
+}
+
+// take closes the current batch for the reader.
+func (a *assembler) take() *batch {
+	b := a.cur
+	a.cur = nil
+	a.sizeHint, a.recsHint = len(b.buf)+len(b.buf)/8+1, len(b.recs)
+	return b
+}
+
+// event appends an event for one listener. twin says that the event appended before is the same for another listener: its
+// bytes are copied, if they are in this batch.
+func (a *assembler) event(enc *encoder, ev *ffcapi.Event, at *time.Time, through ffcapi.BlockRef, listener int, twin bool) {
+	b := a.current()
+	if len(b.recs) == 0 {
+		b.born, twin = a.now(), false
+	} else {
+		b.buf = append(b.buf, ',')
+	}
+	r := record{start: len(b.buf), listener: a.names[listener], block: ev.Cursor.Block}
+	if twin {
+		last := &b.recs[len(b.recs)-1]
+		b.buf = append(b.buf, b.buf[last.start:last.shared]...)
+		r.idStart, r.idEnd = r.start+last.idStart-last.start, r.start+last.idEnd-last.start
+	} else {
+		var idEnd int
+		b.buf, idEnd = enc.common(b.buf, ev, at)
+		r.idStart, r.idEnd = r.start+enc.idStart, r.start+idEnd
+	}
+	r.shared = len(b.buf)
+	b.buf = append(b.buf, a.tails[listener]...)
+	r.end = len(b.buf)
+	b.recs = append(b.recs, r)
+	a.own(b, listener, inflight.Position{Cursor: ev.Cursor.Next(), Block: through})
+}
+
+func (a *assembler) own(b *batch, listener int, at inflight.Position) {
+	s := &a.stamps[listener]
+	if s.batch != a.number {
+		*s = stamp{batch: a.number, own: len(b.entry.Owns)}
+		b.entry.Owns = append(b.entry.Owns, inflight.Own{Listener: listener})
+	}
+	b.entry.Owns[s.own].At = at
+}
+
+// mark says that everything of a group before at is in this batch or an earlier one.
+func (a *assembler) mark(g *group, at inflight.Position) {
+	b := a.current()
+	for i := range b.entry.Marks {
+		if b.entry.Marks[i].Group == g.id {
+			b.entry.Marks[i].At = at
+			return
+		}
+	}
+	b.entry.Marks = append(b.entry.Marks, inflight.Mark{Group: g.id, Listeners: g.listeners, At: at})
+}

@@ -1,0 +1,103 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+)
+
+var storeBackoff = retry.Backoff{Initial: 50 * time.Millisecond, Max: 5 * time.Second, Factor: 2, Jitter: true}
+
+// checkpoints stores positions until ctx is done: after acknowledgements at once, the newest ones whenever a write is over, and progress
+// without events once per interval. It returns an error only when the run is no longer the stream's newest.
+func (r *run) checkpoints(ctx context.Context) error {
+	ticker := time.NewTicker(r.m.opts.CheckpointInterval)
+	defer ticker.Stop()
+	for {
+		progress := false
+		select {
+		case <-r.delivery.dirty:
+		case <-ticker.C:
+			progress = true
+		case <-ctx.Done():
+			return nil
+		}
+		err := retry.Do(ctx, storeBackoff, func(ctx context.Context, _ int) error {
+			err := r.checkpoint(ctx, progress)
+			switch {
+			case errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrNotFound):
+				return retry.Permanent(err)
+			case err != nil:
+				r.s.stats.fail(err, r.m.opts.Now())
+			}
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// lastCheckpoint stores what is known when the run has ended.
+func (r *run) lastCheckpoint(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := r.checkpoint(ctx, true); err != nil && !errors.Is(err, store.ErrFenced) {
+		r.log.WithError(err).Warn("The last checkpoint of the run was not stored; what it covers will be delivered again")
+	}
+}
+
+// checkpoint stores the positions that are due.
+func (r *run) checkpoint(ctx context.Context, progress bool) error {
+	rows := r.delivery.rows(false)
+	if progress {
+		rows = r.stable(rows, r.delivery.rows(true))
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	now := r.m.opts.Now()
+	cps := make([]store.Checkpoint, len(rows))
+	for i, row := range rows {
+		cps[i] = store.Checkpoint{Listener: r.listeners[row.Listener].ID, Cursor: row.At.Cursor, Block: row.At.Block, Updated: now}
+	}
+	if err := r.m.opts.Store.WriteCheckpoints(ctx, r.m.opts.Fence(), r.def.ID, r.epoch, cps); err != nil {
+		return err
+	}
+	r.delivery.written(rows)
+	return nil
+}
+
+// stable adds to the urgent rows those of mere progress. On ledgers whose blocks can be replaced, progress stays out of the
+// unstable head, so that a reorganisation does not make a listener fall back that had nothing there.
+func (r *run) stable(urgent, all []inflight.Row) []inflight.Row {
+	rows := urgent
+	next := 0
+	for _, row := range all {
+		if next < len(urgent) && urgent[next].Listener == row.Listener {
+			next++
+			continue
+		}
+		ledger := r.listeners[row.Listener].Resolved.Ledger
+		if r.finality[ledger] != ffcapi.Instant {
+			head, ok := r.m.opts.Chain.Head(ledger)
+			margin := uint64(r.m.opts.UnstableHead)
+			if !ok || head.Number < margin {
+				continue
+			}
+			ref, ok := r.s.trail.upTo(ledger, head.Number-margin)
+			if at := ffcapi.BlockStart(ref.Number + 1); ok && at.Before(row.At.Cursor) {
+				row.At = inflight.Position{Cursor: at, Block: ref}
+			} else if !ok || row.At.Block.Number > head.Number-margin {
+				continue
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}

@@ -1,0 +1,33 @@
+// Package stream is the event engine: it keeps streams and their listeners, reads events up to the safe head, and delivers them to a
+// sink, at least once and in order per listener.
+//
+//	safe head moves ─▶ reader ── pages ──▶ assembler ── batches ─▶ delivery ── Send ──▶ sink
+//	                   one group per       encodes once            window, retries       │
+//	                   position            by append               ◀──── done(nil|err) ──┘
+//	                                                                  │ inflight: contiguous positions
+//	                                                                  ▼
+//	                                                               checkpointer ─▶ store
+//
+// A [Manager] has one worker per stream. A worker runs the stream: it takes a new epoch in the store, reads the checkpoints,
+// verifies them against the chain, and reads and delivers until it is told to stop. Start, PATCH, suspend, resume, reset, a
+// new listener and a take-over are all the same: the run is discarded and the next one starts from the durable checkpoint.
+//
+// Invariants:
+//
+//   - A stored checkpoint is below every event that is not acknowledged, at every instant.
+//   - A run writes checkpoints under its epoch; the store refuses those of any other run, so a late write after a reset
+//     changes nothing.
+//   - A batch number is epoch·10⁹+n and never names two contents. A batch that comes again keeps its number; what was in flight behind
+//     a failed batch goes again after it, under new numbers.
+//   - Events enter only up to the safe head, a block number and hash. A page read from a block that is not on the canonical chain is
+//     dropped and read again.
+//   - Nothing is read while the sink has no receiver. Beyond the process-wide memory budget a stream reads one page at a time,
+//     and only when it holds nothing.
+//   - Nothing is dropped: a batch that its receiver keeps refusing blocks its stream (also with errorHandling "skip", which needs
+//     a place to put the refused event first).
+//
+// Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
+// stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that
+// chain is another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which
+// is logged and counted. A sink that panics fails the batch.
+package stream

@@ -1,0 +1,117 @@
+package stream
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+)
+
+// near is the distance in blocks at which it is cheaper to read a stretch again for the listeners behind it than to read
+// side by side.
+const near = 128
+
+// group is a set of listeners of one ledger that are read together. Its members may have started at different positions: what
+// is before a member's own one is not for it.
+type group struct {
+	id        uint64 // never names two sets of listeners
+	ledger    string
+	listeners []int // indexes of the run, ascending; never changed
+	query     []*ffcapi.Listener
+	at        inflight.Position
+	live      bool // has been at the safe head
+
+	failures int       // of its reading sessions, in a row
+	retryAt  time.Time // not read before
+}
+
+// groups is the partition of a run's listeners.
+type groups struct {
+	ids  uint64
+	list []*group
+	from []ffcapi.Cursor // by listener: what is before it was delivered before this run, or by another group
+}
+
+// newGroups puts listeners that stand near one another into groups.
+func newGroups(listeners []*ffcapi.Listener, start []inflight.Position) *groups {
+	gs := &groups{from: make([]ffcapi.Cursor, len(listeners))}
+	for i, l := range listeners {
+		gs.from[i] = start[i].Cursor
+		gs.list = append(gs.list, &group{ledger: l.Ledger, listeners: []int{i}, query: []*ffcapi.Listener{l}, at: start[i]})
+	}
+	gs.merge()
+	for _, g := range gs.list {
+		if g.id == 0 {
+			gs.ids++
+			g.id = gs.ids
+		}
+	}
+	return gs
+}
+
+// merge joins groups that are near one another and reports whether there were any.
+func (gs *groups) merge() bool {
+	if len(gs.list) < 2 {
+		return false
+	}
+	slices.SortStableFunc(gs.list, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(a.ledger, b.ledger), a.at.Cursor.Compare(b.at.Cursor))
+	})
+	merged := gs.list[:0:0]
+	for i := 0; i < len(gs.list); {
+		first, end := gs.list[i], i+1
+		for end < len(gs.list) && first.meets(gs.list[end]) {
+			end++
+		}
+		merged = append(merged, gs.join(gs.list[i:end]))
+		i = end
+	}
+	changed := len(merged) < len(gs.list)
+	gs.list = merged
+	return changed
+}
+
+// meets says whether o, which is not before g, should be read together with g.
+func (g *group) meets(o *group) bool {
+	return g.ledger == o.ledger && o.at.Cursor.Block-g.at.Cursor.Block <= near
+}
+
+// join makes one group of many, at the position of the first. What the others are ahead is not delivered to their members again.
+func (gs *groups) join(list []*group) *group {
+	if len(list) == 1 {
+		return list[0]
+	}
+	type member struct {
+		index int
+		l     *ffcapi.Listener
+	}
+	var members []member
+	for _, g := range list {
+		for i, l := range g.listeners {
+			members = append(members, member{l, g.query[i]})
+			if gs.from[l].Before(g.at.Cursor) {
+				gs.from[l] = g.at.Cursor
+			}
+		}
+	}
+	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(a.index, b.index) })
+	gs.ids++
+	g := &group{id: gs.ids, ledger: list[0].ledger, at: list[0].at, live: list[0].live}
+	for _, m := range members {
+		g.listeners = append(g.listeners, m.index)
+		g.query = append(g.query, m.l)
+	}
+	return g
+}
+
+// caughtUp reports whether g has come near a group ahead of it.
+func (gs *groups) caughtUp(g *group) bool {
+	for _, o := range gs.list {
+		if o != g && g.meets(o) && !o.at.Cursor.Before(g.at.Cursor) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,378 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hyperledger/firefly-common/pkg/fftypes"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// maxNameTries is how often a number is put behind a made-up name before its maker gives up.
+const maxNameTries = 1000
+
+// CreateListener adds a listener to a stream, given by id or name or, if that is empty, in the request. It starts at fromBlock;
+// "latest" is resolved now. A running stream goes on from its checkpoints. Errors: store.ErrNotFound, store.ErrConflict
+// for a name that is taken, *apitypes.Invalid, *ffcapi.Error for what the chain refuses.
+func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, body *apitypes.Listener) (*apitypes.Listener, error) {
+	if streamIDOrName == "" {
+		if body.Stream == nil {
+			return nil, apitypes.Invalidf("stream", "give the id of the stream", "is missing")
+		}
+		streamIDOrName = body.Stream.String()
+	}
+	if err := checkType(body); err != nil {
+		return nil, err
+	}
+	s, release, err := m.change(ctx, streamIDOrName)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	l := &store.Listener{ID: fftypes.NewUUID().String(), StreamID: s.id, Type: apitypes.ListenerEvents, FromBlock: apitypes.FromBlockLatest}
+	if err := applyListener(l, body); err != nil {
+		return nil, err
+	}
+	if err := m.resolve(ctx, l, l.FromBlock); err != nil {
+		return nil, err
+	}
+	l.Created = m.opts.Now()
+	l.Updated = l.Created
+	if err := s.restart(ctx, func() error { return m.insertListener(ctx, l, body.Name == nil) }); err != nil {
+		return nil, err
+	}
+	return listenerBody(l)
+}
+
+// insertListener stores a new listener. A name that was made up is made unique.
+func (m *Manager) insertListener(ctx context.Context, l *store.Listener, madeUp bool) error {
+	if !madeUp {
+		if err := m.opts.Store.InsertListener(ctx, l); err != nil {
+			return fmt.Errorf("listener name %q: %w", l.Name, err)
+		}
+		return nil
+	}
+	base := l.Resolved.Signature
+	if base == "" {
+		base = "listener"
+	}
+	for i := 1; ; i++ {
+		l.Name = base
+		if i > 1 {
+			l.Name = fmt.Sprintf("%s-%d", base, i)
+		}
+		err := m.opts.Store.InsertListener(ctx, l)
+		if err == nil || !errors.Is(err, store.ErrConflict) || i == maxNameTries {
+			return err
+		}
+	}
+}
+
+// checkType refuses types of listeners that are not there.
+func checkType(body *apitypes.Listener) error {
+	if body.Type != nil && !strings.EqualFold(*body.Type, apitypes.ListenerEvents) {
+		return apitypes.Invalidf("type", `must be "events"`, "is %q, which this server does not have", *body.Type)
+	}
+	return nil
+}
+
+// applyListener overwrites what the request says.
+func applyListener(l *store.Listener, body *apitypes.Listener) error {
+	if body.Name != nil {
+		if err := checkName(*body.Name); err != nil {
+			return err
+		}
+		l.Name = *body.Name
+	}
+	if body.FromBlock != nil {
+		l.FromBlock = orElse(string(*body.FromBlock), apitypes.FromBlockLatest)
+	}
+	switch {
+	case len(body.Filters) > 0:
+		l.Filters = body.Filters
+	case isSet(body.Event) || isSet(body.Address):
+		filter := make(map[string]json.RawMessage, 2)
+		if isSet(body.Event) {
+			filter["event"] = body.Event
+		}
+		if isSet(body.Address) {
+			filter["address"] = body.Address
+		}
+		raw, err := json.Marshal(filter)
+		if err != nil {
+			return apitypes.Invalidf("event", "must be JSON", "%v", err)
+		}
+		l.Filters = []json.RawMessage{raw}
+	}
+	if isSet(body.Options) {
+		l.Options = body.Options
+	}
+	return applyMethods(l, body.Methods)
+}
+
+// applyMethods puts methods, an alias of older clients, into the options.
+func applyMethods(l *store.Listener, methods []json.RawMessage) error {
+	if len(methods) == 0 {
+		return nil
+	}
+	options := make(map[string]json.RawMessage)
+	if isSet(l.Options) {
+		if err := json.Unmarshal(l.Options, &options); err != nil {
+			return apitypes.Invalidf("options", "must be an object", "is %s", l.Options)
+		}
+	}
+	list, err := json.Marshal(methods)
+	if err != nil {
+		return apitypes.Invalidf("methods", "must be JSON", "%v", err)
+	}
+	options["methods"], options["signer"] = list, json.RawMessage("true")
+	l.Options, err = json.Marshal(options)
+	return err
+}
+
+// resolve lets the connector check a listener and say where it starts.
+func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) error {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	resolved, err := m.opts.Connector.Listener(ctx, &ffcapi.ListenerSpec{Filters: l.Filters, Options: l.Options, FromBlock: from})
+	if err != nil {
+		return err
+	}
+	l.Resolved = *resolved
+	return nil
+}
+
+// UpdateListener changes what the request names. It never moves the checkpoint: another fromBlock is refused, and so are filters that match
+// other events, see ResetListener and CreateListener. stream may be "" for any.
+func (m *Manager) UpdateListener(ctx context.Context, stream, listener string, body *apitypes.Listener) (*apitypes.Listener, error) {
+	return m.changeListener(ctx, stream, listener, body, false)
+}
+
+// ResetListener discards a listener's checkpoint and delivers again from fromBlock, which the request may change. Everything else
+// is as in UpdateListener.
+func (m *Manager) ResetListener(ctx context.Context, stream, listener string, body *apitypes.Listener) (*apitypes.Listener, error) {
+	return m.changeListener(ctx, stream, listener, body, true)
+}
+
+func (m *Manager) changeListener(ctx context.Context, stream, listener string, body *apitypes.Listener, reset bool) (*apitypes.Listener, error) {
+	if body == nil {
+		body = &apitypes.Listener{}
+	}
+	if err := checkType(body); err != nil {
+		return nil, err
+	}
+	s, old, release, err := m.holdListener(ctx, stream, listener)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	l := *old
+	if err := applyListener(&l, body); err != nil {
+		return nil, err
+	}
+	if !reset && l.FromBlock != old.FromBlock {
+		return nil, apitypes.Invalidf("fromBlock", "leave it out, or POST it to the listener's /reset to deliver again from there", "cannot be changed from %q without a reset", old.FromBlock)
+	}
+	if !reset && sameListener(old, &l) {
+		return listenerBody(old)
+	}
+	from := apitypes.FromBlockEarliest // any will do: the start is kept
+	if reset {
+		from = l.FromBlock
+	}
+	if err := m.resolve(ctx, &l, from); err != nil {
+		return nil, err
+	}
+	if l.Resolved.Key != old.Resolved.Key || l.Resolved.Ledger != old.Resolved.Ledger || l.Resolved.Signature != old.Resolved.Signature {
+		return nil, apitypes.Invalidf("filters", "create another listener for them", "match other events (%s) than before (%s)", l.Resolved.Signature, old.Resolved.Signature)
+	}
+	if !reset {
+		l.Resolved.Start = old.Resolved.Start
+	}
+	l.Updated = m.opts.Now()
+	err = s.restart(ctx, func() error {
+		if !reset {
+			return m.opts.Store.UpdateListener(ctx, &l)
+		}
+		m.opts.Log.WithField("stream", s.id).WithField("listener", l.ID).WithField("to", l.Resolved.Start.String()).Info("Listener reset")
+		if l.Name != old.Name {
+			if err := m.opts.Store.UpdateListener(ctx, &l); err != nil {
+				return err
+			}
+		}
+		return m.opts.Store.ResetCheckpoint(ctx, m.opts.Fence(), &l)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listener %s: %w", l.ID, err)
+	}
+	return listenerBody(&l)
+}
+
+func sameListener(a, b *store.Listener) bool {
+	return a.Name == b.Name && a.FromBlock == b.FromBlock && string(a.Options) == string(b.Options) &&
+		slices.EqualFunc(a.Filters, b.Filters, func(x, y json.RawMessage) bool { return string(x) == string(y) })
+}
+
+// DeleteListener deletes a listener with its checkpoint. stream may be "" for any.
+func (m *Manager) DeleteListener(ctx context.Context, stream, listener string) error {
+	s, l, release, err := m.holdListener(ctx, stream, listener)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.restart(ctx, func() error { return m.opts.Store.DeleteListener(ctx, l.ID) })
+}
+
+// holdListener finds a listener, and makes the caller the only one who changes its stream.
+func (m *Manager) holdListener(ctx context.Context, stream, listener string) (*stream, *store.Listener, func(), error) {
+	l, err := m.findListener(ctx, stream, listener)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s, release, err := m.change(ctx, l.StreamID)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if l, err = m.opts.Store.Listener(ctx, l.ID); err != nil { // it may have changed meanwhile
+		release()
+		return nil, nil, nil, err
+	}
+	return s, l, release, nil
+}
+
+// findListener returns a listener by id or, within a stream, by name.
+func (m *Manager) findListener(ctx context.Context, stream, listener string) (*store.Listener, error) {
+	var in string
+	if stream != "" {
+		s, err := m.find(stream)
+		if err != nil {
+			return nil, err
+		}
+		in = s.id
+	}
+	l, err := m.opts.Store.Listener(ctx, listener)
+	switch {
+	case err == nil && (in == "" || l.StreamID == in):
+		return l, nil
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return nil, fmt.Errorf("listener %q: %w", listener, err)
+	}
+	if in != "" {
+		all, err := m.storedListeners(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range all {
+			if l.Name == listener {
+				return l, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("listener %q: %w", listener, store.ErrNotFound)
+}
+
+// Listener returns a listener with its stored checkpoint or, before it has one, its start. stream may be "" for any.
+func (m *Manager) Listener(ctx context.Context, stream, listener string) (*apitypes.ListenerWithStatus, error) {
+	l, err := m.findListener(ctx, stream, listener)
+	if err != nil {
+		return nil, err
+	}
+	body, err := listenerBody(l)
+	if err != nil {
+		return nil, err
+	}
+	cps, err := m.opts.Store.Checkpoints(ctx, l.StreamID)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint of listener %s: %w", l.ID, err)
+	}
+	at := store.Checkpoint{Cursor: l.Resolved.Start}
+	for _, cp := range cps {
+		if cp.Listener == l.ID {
+			at = cp
+		}
+	}
+	out := &apitypes.ListenerWithStatus{Listener: *body, Checkpoint: &apitypes.ListenerCheckpoint{
+		Block: at.Cursor.Block, TransactionIndex: at.Cursor.Tx, LogIndex: at.Cursor.Log, BlockHash: at.Block.Hash,
+	}}
+	if s, err := m.find(l.StreamID); err == nil {
+		out.Catchup = s.catchingUp(l.ID)
+	}
+	return out, nil
+}
+
+// catchingUp says whether a listener of a running stream has not been at the safe head yet.
+func (s *stream) catchingUp(listener string) bool {
+	s.mu.Lock()
+	w := s.worker
+	s.mu.Unlock()
+	if w == nil {
+		return false
+	}
+	r := w.run.Load()
+	if r == nil {
+		return false
+	}
+	i := slices.IndexFunc(r.listeners, func(l *store.Listener) bool { return l.ID == listener })
+	return i >= 0 && !r.caughtUp[i].Load()
+}
+
+// Listeners lists the listeners of a stream, or of all if stream is "", in the order of their creation; after is the id of the last
+// one of the page before.
+func (m *Manager) Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error) {
+	if limit <= 0 {
+		limit = defaultPage
+	}
+	var in string
+	if stream != "" {
+		s, err := m.find(stream)
+		if err != nil {
+			return nil, err
+		}
+		in = s.id
+	}
+	var seq int64
+	if after != "" {
+		l, err := m.findListener(ctx, stream, after)
+		if err != nil {
+			return nil, err
+		}
+		seq = l.Seq
+	}
+	page, err := m.opts.Store.Listeners(ctx, in, seq, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listeners: %w", err)
+	}
+	list := make([]*apitypes.Listener, 0, len(page))
+	for _, l := range page {
+		body, err := listenerBody(l)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, body)
+	}
+	return list, nil
+}
+
+// listenerBody is a listener as the API shows it.
+func listenerBody(l *store.Listener) (*apitypes.Listener, error) {
+	id, err := parseID(l.ID)
+	if err != nil {
+		return nil, fmt.Errorf("id of listener %q: %w", l.ID, err)
+	}
+	in, err := parseID(l.StreamID)
+	if err != nil {
+		return nil, fmt.Errorf("stream of listener %q: %w", l.ID, err)
+	}
+	name, kind, signature, from := l.Name, l.Type, l.Resolved.Signature, apitypes.BlockNumber(l.FromBlock)
+	return &apitypes.Listener{
+		ID: id, Created: fftime(l.Created), Updated: fftime(l.Updated), Name: &name, Type: &kind, Stream: in,
+		Filters: l.Filters, Options: l.Options, FromBlock: &from, Signature: &signature,
+	}, nil
+}

@@ -1,0 +1,200 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/pyralis-io/pyralis/internal/lifecycle"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// errLost is shown by streams after the store may have got another owner.
+var errLost = errors.New("the store was lost to another process")
+
+// Manager keeps the streams of a node. It is a lifecycle.Service; all methods are safe for concurrent use.
+type Manager struct {
+	opts       Options
+	sinks      map[string]sink.Factory
+	budget     *budget
+	group      lifecycle.Group
+	finalities sync.Map // ledger name → ffcapi.Finality
+
+	mu      sync.Mutex
+	streams map[string]*stream // guarded by mu; by id
+	alive   context.Context    // guarded by mu; the context of all workers
+	lost    bool               // guarded by mu
+}
+
+// New checks the options and makes a manager. It does nothing yet.
+func New(opts Options) (*Manager, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	m := &Manager{opts: opts, sinks: make(map[string]sink.Factory), budget: newBudget(opts.MaxMemory), streams: make(map[string]*stream)}
+	for _, f := range opts.Sinks {
+		if _, twice := m.sinks[f.Type()]; twice {
+			return nil, fmt.Errorf("stream: there are two sinks of type %q", f.Type())
+		}
+		m.sinks[f.Type()] = f
+	}
+	return m, nil
+}
+
+// Start loads all streams and runs those that are not suspended. A chain or a receiver that cannot be reached does not keep it
+// from starting.
+func (m *Manager) Start(ctx context.Context) error {
+	if err := m.group.Start(ctx); err != nil {
+		return err
+	}
+	life, cancel := context.WithCancel(m.group.Context())
+	m.mu.Lock()
+	m.alive = life
+	m.mu.Unlock()
+	m.group.Go("store watch", func(ctx context.Context) {
+		defer cancel()
+		select {
+		case <-m.opts.Lost:
+			m.mu.Lock()
+			m.lost = true
+			m.mu.Unlock()
+		case <-ctx.Done():
+		}
+	})
+	if err := m.load(ctx); err != nil {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return errors.Join(err, m.Stop(stopping))
+	}
+	return nil
+}
+
+// load opens and starts what is stored.
+func (m *Manager) load(ctx context.Context) error {
+	for after := int64(0); ; {
+		page, err := m.opts.Store.Streams(ctx, after, listPage)
+		if err != nil {
+			return fmt.Errorf("load streams: %w", err)
+		}
+		for _, def := range page {
+			s := m.newStream(def.ID)
+			s.open(ctx, def)
+			m.add(s)
+			if err := s.start(); err != nil {
+				return err
+			}
+		}
+		if len(page) < listPage {
+			return nil
+		}
+		after = page[len(page)-1].Seq
+	}
+}
+
+// Stop ends all runs and closes all sinks.
+func (m *Manager) Stop(ctx context.Context) error {
+	errs := []error{m.group.Stop(ctx)}
+	var closing sync.WaitGroup
+	var mu sync.Mutex
+	for _, s := range m.all() {
+		closing.Go(func() {
+			if err := s.close(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("close the sink of stream %s: %w", s.id, err))
+			}
+		})
+	}
+	closing.Wait()
+	return errors.Join(errs...)
+}
+
+func (m *Manager) life() context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.alive == nil {
+		return m.group.Context() // not started: already done
+	}
+	return m.alive
+}
+
+func (m *Manager) newStream(id string) *stream {
+	return &stream{m: m, id: id, token: make(chan struct{}, 1)}
+}
+
+func (m *Manager) add(s *stream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.streams[s.id] = s
+}
+
+func (m *Manager) remove(s *stream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.streams, s.id)
+}
+
+// all returns the streams in the order of their creation.
+func (m *Manager) all() []*stream {
+	m.mu.Lock()
+	list := make([]*stream, 0, len(m.streams))
+	for _, s := range m.streams {
+		list = append(list, s)
+	}
+	m.mu.Unlock()
+	slices.SortFunc(list, func(a, b *stream) int { return int(a.current().Seq - b.current().Seq) })
+	return list
+}
+
+// find returns a stream by id or, if no id matches, by name.
+func (m *Manager) find(idOrName string) (*stream, error) {
+	m.mu.Lock()
+	s := m.streams[idOrName]
+	m.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	for _, s := range m.all() {
+		if s.current().Name == idOrName {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("stream %q: %w", idOrName, store.ErrNotFound)
+}
+
+// change finds a stream and makes the caller the only one who changes it.
+func (m *Manager) change(ctx context.Context, idOrName string) (*stream, func(), error) {
+	if m.group.Context().Err() != nil {
+		return nil, nil, apitypes.ErrStopping
+	}
+	s, err := m.find(idOrName)
+	if err != nil {
+		return nil, nil, err
+	}
+	release, err := s.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, release, nil
+}
+
+// restart discards the run of a stream, makes a change to what is stored, and begins a new run, from the durable checkpoint, whether
+// the change was made or failed. The caller holds the token.
+func (s *stream) restart(ctx context.Context, change func() error) error {
+	if err := s.stop(ctx); err != nil {
+		return err
+	}
+	return errors.Join(change(), s.start())
+}
+
+func (m *Manager) openSink(ctx context.Context, def *store.Stream) (sink.Sink, error) {
+	f, ok := m.sinks[def.Type]
+	if !ok {
+		return nil, fmt.Errorf("this binary has no sink of type %q", def.Type)
+	}
+	return f.Open(ctx, sink.Stream{ID: def.ID, Name: def.Name}, def.Sink)
+}

@@ -1,0 +1,280 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
+	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+const (
+	// turn is how long a group may read while another one waits.
+	turn = 50 * time.Millisecond
+	// idleSession is how long a session stays open after the last receiver has gone.
+	idleSession = time.Second
+	// blockTimes is how many blocks' timestamps are remembered.
+	blockTimes = 1024
+)
+
+var readBackoff = retry.Backoff{Initial: 50 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
+
+// reader reads the groups of a run in turn and fills batches. It belongs to one goroutine.
+type reader struct {
+	run      *run
+	groups   *groups
+	asm      *assembler
+	encoders map[string]*encoder // by ledger
+	waiter   sink.Waiter         // nil: a receiver is always there
+	wake     chan struct{}       // a safe head moved
+	times    map[uint64]time.Time
+	timesOf  string // the ledger of times
+}
+
+// loop reads until ctx is done or the run cannot go on.
+func (r *reader) loop(ctx context.Context) error {
+	timer := time.NewTimer(forever)
+	defer timer.Stop()
+	for {
+		if r.waiter != nil {
+			if err := r.waiter.Wait(ctx); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return fmt.Errorf("waiting for a receiver: %w", err)
+			}
+		}
+		worked, wait, err := r.round(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.run.observe(r.groups)
+		if worked {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-r.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// round gives each group a turn. wait is the time to the next attempt of one that failed.
+func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, err error) {
+	wait = forever
+	for _, g := range r.groups.list {
+		if err := r.run.m.opts.Chain.Failed(g.ledger); err != nil {
+			return false, 0, final(err)
+		}
+		safe, behind := r.behind(g)
+		if !behind {
+			g.live = g.live || !safe.IsZero()
+			continue
+		}
+		if d := time.Until(g.retryAt); d > 0 {
+			wait = min(wait, d)
+			continue
+		}
+		moved, err := r.session(ctx, g, safe)
+		switch {
+		case ctx.Err() != nil || errors.Is(err, errChainChanged):
+			return false, 0, err
+		case errors.Is(err, sink.ErrNobody):
+			return true, 0, nil // the loop waits for a receiver
+		case err != nil:
+			if moved {
+				g.failures = 0
+			}
+			g.failures++
+			d := readBackoff.Delay(g.failures, nil)
+			g.retryAt = time.Now().Add(d)
+			wait = min(wait, d)
+			r.run.s.stats.fail(err, r.run.m.opts.Now())
+			r.run.log.WithError(err).WithField("ledger", g.ledger).Debug("Reading failed; it is tried again")
+		default:
+			g.failures = 0
+			worked = true
+		}
+	}
+	return r.groups.merge() || worked, wait, nil
+}
+
+// behind says whether there is something to read for g, up to the safe head.
+func (r *reader) behind(g *group) (ffcapi.BlockRef, bool) {
+	safe, ok, _ := r.run.m.opts.Chain.Safe(g.ledger)
+	return safe, ok && g.at.Cursor.Block <= safe.Number
+}
+
+// session reads on from a group's position, up to the safe head or until its turn is over. moved says that it read at least a page.
+func (r *reader) session(ctx context.Context, g *group, upto ffcapi.BlockRef) (moved bool, err error) {
+	chain := r.run.m.opts.Chain
+	if hash, known := chain.Canonical(g.ledger, g.at.Block.Number); known && !g.at.Block.IsZero() && hash != g.at.Block.Hash {
+		return false, fmt.Errorf("%w: block %d of ledger %q was %s and is %s", errChainChanged, g.at.Block.Number, g.ledger, g.at.Block.Hash, hash)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	began := time.Now()
+	q := &ffcapi.EventQuery{Ledger: g.ledger, Listeners: g.query, From: g.at.Cursor, Upto: upto, Max: pageSize}
+	for page, err := range r.run.m.opts.Connector.Events(ctx, q) {
+		if err != nil {
+			return moved, fmt.Errorf("reading ledger %q from %s: %w", g.ledger, g.at.Cursor, err)
+		}
+		r.asm.cur = r.run.delivery.unpark()
+		err = r.page(ctx, g, upto, page)
+		r.run.delivery.park(r.asm.cur, g.at.Cursor.Block <= upto.Number)
+		if err != nil {
+			return moved, err
+		}
+		moved = true
+		if err := r.pause(ctx); err != nil {
+			return moved, err
+		}
+		if r.groups.caughtUp(g) || len(r.groups.list) > 1 && time.Since(began) > turn {
+			return moved, nil
+		}
+	}
+	if g.at.Cursor.Block <= upto.Number {
+		return moved, ffcapi.Errorf(ffcapi.Internal, "the connector ended reading ledger %q at %s, before block %d", g.ledger, g.at.Cursor, upto.Number)
+	}
+	return moved, nil
+}
+
+// pause waits for memory and for a receiver. It returns ErrNobody, so that the session is closed, when none comes soon.
+func (r *reader) pause(ctx context.Context) error {
+	if err := r.run.m.budget.wait(ctx, r.run.delivery.holding); err != nil {
+		return err
+	}
+	if r.waiter == nil {
+		return nil
+	}
+	soon, cancel := context.WithTimeout(ctx, idleSession)
+	defer cancel()
+	if r.waiter.Wait(soon) != nil {
+		return sink.ErrNobody
+	}
+	return nil
+}
+
+// page puts the events of a page into batches and moves the group. On an error nothing of the page was taken.
+func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) error {
+	if err := r.check(g, upto, p); err != nil {
+		return err
+	}
+	if err := r.blockTimes(ctx, g.ledger, p); err != nil {
+		return err
+	}
+	size := pageBytes(p)
+	r.run.delivery.hold(size)
+	defer r.run.delivery.hold(-size)
+	enc := r.encoders[g.ledger]
+	through := p.Through
+	if through.IsZero() {
+		through = g.at.Block
+	}
+	from := g.at.Cursor
+	for i := range p.Events {
+		ev := &p.Events[i]
+		if ev.Cursor.Before(from) {
+			continue // repeated
+		}
+		stamp := ev.Timestamp
+		if stamp == nil {
+			if t, ok := r.times[ev.Cursor.Block]; ok {
+				stamp = &t
+			}
+		}
+		twin := false
+		for _, m := range ev.Matches {
+			l := g.listeners[m]
+			if ev.Cursor.Before(r.groups.from[l]) {
+				continue
+			}
+			if r.asm.full() {
+				r.asm.mark(g, inflight.Position{Cursor: ev.Cursor, Block: through})
+				if err := r.run.delivery.push(ctx, r.asm.take()); err != nil {
+					return err
+				}
+			}
+			r.asm.event(enc, ev, stamp, through, l, twin)
+			twin = true
+		}
+		from = ev.Cursor.Next()
+	}
+	g.at = inflight.Position{Cursor: p.Next, Block: through}
+	r.asm.mark(g, g.at)
+	if r.run.finality[g.ledger] != ffcapi.Instant && !p.Through.IsZero() {
+		r.run.s.trail.add(g.ledger, p.Through)
+	}
+	if r.asm.full() {
+		return r.run.delivery.push(ctx, r.asm.take())
+	}
+	return nil
+}
+
+// check refuses a page that breaks what the connector promised, and one from a block that is not on the canonical chain.
+func (r *reader) check(g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) error {
+	if p.Next.Before(g.at.Cursor) || p.Next.Block > upto.Number+1 {
+		return ffcapi.Errorf(ffcapi.Internal, "page of ledger %q from %s goes to %s, beyond its bounds", g.ledger, g.at.Cursor, p.Next)
+	}
+	if n := len(p.Events); n > 0 && !p.Events[n-1].Cursor.Before(p.Next) {
+		return ffcapi.Errorf(ffcapi.Internal, "page of ledger %q from %s holds an event at %s, not before its end %s", g.ledger, g.at.Cursor, p.Events[n-1].Cursor, p.Next)
+	}
+	if p.Through.IsZero() {
+		return nil
+	}
+	if hash, known := r.run.m.opts.Chain.Canonical(g.ledger, p.Through.Number); known && hash != p.Through.Hash {
+		return ffcapi.Errorf(ffcapi.Unavailable, "the node answers from block %d %s of ledger %q, the canonical one is %s", p.Through.Number, p.Through.Hash, g.ledger, hash)
+	}
+	return nil
+}
+
+// blockTimes looks up the timestamps that events of a page lack.
+func (r *reader) blockTimes(ctx context.Context, ledger string, p *ffcapi.EventPage) error {
+	if r.times == nil || r.timesOf != ledger || len(r.times) > blockTimes {
+		r.times, r.timesOf = make(map[uint64]time.Time), ledger
+	}
+	for i := range p.Events {
+		ev := &p.Events[i]
+		if ev.Timestamp != nil {
+			continue
+		}
+		if _, ok := r.times[ev.Cursor.Block]; ok {
+			continue
+		}
+		b, err := r.block(ctx, ledger, ev.Cursor.Block)
+		switch {
+		case ffcapi.KindOf(err) == ffcapi.Pruned:
+			continue // then the event has no timestamp
+		case err != nil:
+			return fmt.Errorf("time of block %d: %w", ev.Cursor.Block, err)
+		}
+		r.times[ev.Cursor.Block] = b.Timestamp
+	}
+	return nil
+}
+
+func (r *reader) block(ctx context.Context, ledger string, number uint64) (*ffcapi.Block, error) {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	return r.run.m.opts.Connector.Block(ctx, ledger, number)
+}
+
+// pageBytes is about what a page takes in memory.
+func pageBytes(p *ffcapi.EventPage) int64 {
+	const fixed = 256
+	n := int64(len(p.Events)) * fixed
+	for i := range p.Events {
+		n += int64(len(p.Events[i].Data) + len(p.Events[i].Info))
+	}
+	return n
+}

@@ -1,0 +1,210 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// defaultPage is how many streams or listeners a list holds when nobody says.
+const defaultPage = 50
+
+// CreateStream makes a stream and, unless it is suspended, runs it. Errors: *apitypes.Invalid, store.ErrConflict for a name that
+// is taken.
+func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) (*apitypes.EventStream, error) {
+	if m.group.Context().Err() != nil {
+		return nil, apitypes.ErrStopping
+	}
+	def, err := m.newStreamDef(body)
+	if err != nil {
+		return nil, err
+	}
+	s := m.newStream(def.ID)
+	release, err := s.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := m.opts.Store.InsertStream(ctx, def); err != nil {
+		return nil, fmt.Errorf("stream name %q: %w", def.Name, err)
+	}
+	s.open(context.WithoutCancel(ctx), def)
+	m.add(s)
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	return streamBody(def)
+}
+
+// UpdateStream changes what the request names. It takes effect at once, from the stored checkpoint, which it never moves. Errors:
+// store.ErrNotFound, store.ErrConflict for a name that is taken, *apitypes.Invalid.
+func (m *Manager) UpdateStream(ctx context.Context, idOrName string, body *apitypes.EventStream) (*apitypes.EventStream, error) {
+	s, release, err := m.change(ctx, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	def, err := s.update(ctx, func(def *store.Stream) error { return m.apply(def, body, false) })
+	if err != nil {
+		return nil, err
+	}
+	return streamBody(def)
+}
+
+// SuspendStream stops a stream; it keeps its position. A stream that is suspended stays so.
+func (m *Manager) SuspendStream(ctx context.Context, idOrName string) error {
+	return m.suspend(ctx, idOrName, true)
+}
+
+// ResumeStream runs a stream again. One that has failed tries again.
+func (m *Manager) ResumeStream(ctx context.Context, idOrName string) error {
+	return m.suspend(ctx, idOrName, false)
+}
+
+func (m *Manager) suspend(ctx context.Context, idOrName string, suspended bool) error {
+	s, release, err := m.change(ctx, idOrName)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !suspended && s.failed() != nil && !s.current().Suspended {
+		return s.restart(ctx, func() error {
+			def := s.current()
+			if s.reopens() {
+				s.open(context.WithoutCancel(ctx), def)
+			}
+			return nil
+		})
+	}
+	_, err = s.update(ctx, func(def *store.Stream) error {
+		def.Suspended = suspended
+		return nil
+	})
+	return err
+}
+
+// update changes the stored stream and restarts it. When nothing changes, nothing is disturbed. The caller holds the token.
+func (s *stream) update(ctx context.Context, change func(def *store.Stream) error) (*store.Stream, error) {
+	old := s.current()
+	def := *old
+	if err := change(&def); err != nil {
+		return nil, err
+	}
+	if sameStream(old, &def) {
+		return old, nil
+	}
+	def.Updated = s.m.opts.Now()
+	err := s.restart(ctx, func() error {
+		// From here on the change is carried out even if the client leaves.
+		ctx := context.WithoutCancel(ctx)
+		if err := s.m.opts.Store.UpdateStream(ctx, &def); err != nil {
+			return fmt.Errorf("stream %q: %w", def.Name, err)
+		}
+		if old.Name == def.Name && old.Type == def.Type && bytes.Equal(old.Sink, def.Sink) && !s.reopens() {
+			s.replace(&def)
+			return nil
+		}
+		closing, cancel := context.WithTimeout(ctx, stopTimeout)
+		defer cancel()
+		err := s.close(closing)
+		s.open(ctx, &def)
+		return err
+	})
+	return &def, err
+}
+
+func sameStream(a, b *store.Stream) bool {
+	return bytes.Equal(a.Sink, b.Sink) && a.Name == b.Name && a.Suspended == b.Suspended && a.Type == b.Type &&
+		a.ErrorHandling == b.ErrorHandling && a.BatchSize == b.BatchSize && a.BatchTimeout == b.BatchTimeout &&
+		a.RetryTimeout == b.RetryTimeout && a.BlockedRetryDelay == b.BlockedRetryDelay
+}
+
+// replace sets what the stream is. The caller holds the token.
+func (s *stream) replace(def *store.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.def = def
+}
+
+// reopens says that the sink could not be opened and should be tried again.
+func (s *stream) reopens() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sink == nil
+}
+
+// failed returns why the stream does not run though it should.
+func (s *stream) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	if s.worker != nil {
+		if f := s.worker.failed.Load(); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// DeleteStream deletes a stream with its listeners and checkpoints.
+func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
+	s, release, err := m.change(ctx, idOrName)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.stop(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := m.opts.Store.DeleteStream(ctx, s.id); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return errors.Join(fmt.Errorf("delete stream %q: %w", idOrName, err), s.start())
+	}
+	s.mu.Lock()
+	s.gone = true
+	s.mu.Unlock()
+	m.remove(s)
+	return s.close(ctx)
+}
+
+// Stream returns a stream with its status.
+func (m *Manager) Stream(_ context.Context, idOrName string) (*apitypes.EventStreamWithStatus, error) {
+	s, err := m.find(idOrName)
+	if err != nil {
+		return nil, err
+	}
+	return s.withStatus()
+}
+
+// Streams lists streams in the order of their creation; after is the id of the last one of the page before.
+func (m *Manager) Streams(_ context.Context, limit int, after string) ([]*apitypes.EventStreamWithStatus, error) {
+	if limit <= 0 {
+		limit = defaultPage
+	}
+	all := m.all()
+	if after != "" {
+		last, err := m.find(after)
+		if err != nil {
+			return nil, err
+		}
+		for len(all) > 0 && all[0].current().Seq <= last.current().Seq {
+			all = all[1:]
+		}
+	}
+	list := make([]*apitypes.EventStreamWithStatus, 0, min(limit, len(all)))
+	for _, s := range all[:min(limit, len(all))] {
+		body, err := s.withStatus()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, body)
+	}
+	return list, nil
+}

@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+)
+
+// errChainChanged says that a block that was read is no longer on the chain.
+var errChainChanged = errors.New("chain changed")
+
+// verify compares the blocks of the checkpoints with the chain. On a ledger with instant finality a difference means
+// that this is another chain. Otherwise the listeners above the fork are set back to it.
+func (r *run) verify(ctx context.Context, start []inflight.Position) error {
+	good := make(map[string]map[uint64]bool) // by ledger and block
+	highest := make(map[string]uint64)       // of the good ones
+	for i, at := range start {
+		ledger := r.listeners[i].Resolved.Ledger
+		if at.Block.IsZero() || good[ledger][at.Block.Number] {
+			continue
+		}
+		same, err := r.onChain(ctx, ledger, at.Block)
+		if err != nil {
+			return err
+		}
+		if !same {
+			if r.finality[ledger] == ffcapi.Instant {
+				return final(fmt.Errorf("%w: listener %q has read block %d of ledger %q as %s, which is not the block there now; reset the listener if this is meant",
+					errChainChanged, r.listeners[i].Name, at.Block.Number, ledger, at.Block.Hash))
+			}
+			continue
+		}
+		if good[ledger] == nil {
+			good[ledger] = make(map[uint64]bool)
+		}
+		good[ledger][at.Block.Number] = true
+		highest[ledger] = max(highest[ledger], at.Block.Number)
+	}
+	for i := range start {
+		ledger := r.listeners[i].Resolved.Ledger
+		if b := start[i].Block; b.IsZero() || good[ledger][b.Number] {
+			continue
+		}
+		below, known := highest[ledger]
+		at, err := r.fork(ctx, i, start[i].Block.Number, below, known)
+		if err != nil {
+			return err
+		}
+		if start[i].Cursor.Before(at.Cursor) {
+			at.Cursor = start[i].Cursor // it had read further than it had delivered
+		}
+		if first := r.listeners[i].Resolved.Start; at.Cursor.Before(first) {
+			at.Cursor = first
+		}
+		r.log.WithField("listener", r.listeners[i].Name).WithField("from", start[i].Cursor.String()).WithField("to", at.Cursor.String()).
+			Warn("The chain changed below the checkpoint; the listener restarts at the fork")
+		r.s.stats.rewinds.Add(1)
+		start[i] = at
+	}
+	return nil
+}
+
+// onChain asks whether a block is on the chain. A node that does not have it any more cannot tell, which is taken for yes: what comes
+// after it will tell.
+func (r *run) onChain(ctx context.Context, ledger string, ref ffcapi.BlockRef) (bool, error) {
+	if hash, known := r.m.opts.Chain.Canonical(ledger, ref.Number); known {
+		return hash == ref.Hash, nil
+	}
+	ctx, cancel := call(ctx)
+	defer cancel()
+	b, err := r.m.opts.Connector.Block(ctx, ledger, ref.Number)
+	switch {
+	case ffcapi.KindOf(err) == ffcapi.Pruned:
+		r.log.WithField("block", ref.Number).Warn("The node no longer has the block of the checkpoint; it cannot be verified")
+		return true, nil
+	case ffcapi.KindOf(err) == ffcapi.NotFound:
+		return false, fmt.Errorf("the node has no block %d of ledger %q yet, which was read before: %w", ref.Number, ledger, err)
+	case err != nil:
+		return false, fmt.Errorf("block %d of ledger %q: %w", ref.Number, ledger, err)
+	}
+	return b.Hash == ref.Hash, nil
+}
+
+// fork finds where listener i can go on, given that block bad of it was replaced: behind the newest block remembered that
+// is still on the chain, or, with none, at its start.
+func (r *run) fork(ctx context.Context, i int, bad, below uint64, known bool) (inflight.Position, error) {
+	l := r.listeners[i]
+	ledger := l.Resolved.Ledger
+	r.s.trail.cut(ledger, bad)
+	for n := bad; n > 0; {
+		ref, ok := r.s.trail.upTo(ledger, n-1)
+		if !ok {
+			break
+		}
+		same, err := r.onChain(ctx, ledger, ref)
+		if err != nil {
+			return inflight.Position{}, err
+		}
+		if same {
+			return inflight.Position{Cursor: ffcapi.BlockStart(ref.Number + 1), Block: ref}, nil
+		}
+		r.s.trail.cut(ledger, ref.Number)
+		n = ref.Number
+	}
+	if known && below < bad {
+		return inflight.Position{Cursor: ffcapi.BlockStart(below + 1)}, nil
+	}
+	return inflight.Position{Cursor: l.Resolved.Start}, nil
+}

@@ -1,0 +1,196 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// stream is a stream in this process. What it is, is in the store; what it does, is here.
+type stream struct {
+	m     *Manager
+	id    string
+	token chan struct{} // held by whoever changes the stream
+	stats stats
+	trail trail
+
+	mu     sync.Mutex
+	def    *store.Stream // guarded by mu; replaced, never changed
+	sink   sink.Sink     // guarded by mu; nil if it could not be opened
+	worker *worker       // guarded by mu; nil while the stream does not run
+	broken error         // guarded by mu; why the stream cannot run
+	gone   bool          // guarded by mu; deleted
+}
+
+// worker runs a stream until it is stopped.
+type worker struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+	run    atomic.Pointer[run] // nil between runs
+	failed atomic.Pointer[finalError]
+}
+
+// stats are counted since the process started.
+type stats struct {
+	delivered, redelivered, rewinds atomic.Uint64
+
+	mu     sync.Mutex
+	last   error     // guarded by mu
+	lastAt time.Time // guarded by mu
+}
+
+func (s *stats) fail(err error, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.lastAt = err, at
+}
+
+func (s *stats) lastError() (error, time.Time) { //nolint:revive // the error is the value here
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.lastAt
+}
+
+// acquire makes the caller the only one who changes the stream, until it calls release.
+func (s *stream) acquire(ctx context.Context) (release func(), err error) {
+	select {
+	case s.token <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	release = func() { <-s.token }
+	if s.isGone() {
+		release()
+		return nil, fmt.Errorf("stream %s: %w", s.id, store.ErrNotFound)
+	}
+	return release, nil
+}
+
+func (s *stream) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+// current is the stream as it is stored.
+func (s *stream) current() *store.Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.def
+}
+
+// open makes the sink. The caller holds the token, or nobody else knows the stream yet.
+func (s *stream) open(ctx context.Context, def *store.Stream) {
+	out, err := s.m.openSink(ctx, def)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.def, s.sink, s.broken = def, out, err
+}
+
+// close ends the sink. The caller holds the token and has stopped the worker.
+func (s *stream) close(ctx context.Context) error {
+	s.mu.Lock()
+	out := s.sink
+	s.sink = nil
+	s.mu.Unlock()
+	if out == nil {
+		return nil
+	}
+	return out.Close(ctx)
+}
+
+// start begins to run the stream, unless it is suspended or has no sink. The caller holds the token, or nobody else knows the
+// stream yet.
+func (s *stream) start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.def.Suspended || s.sink == nil || s.worker != nil {
+		return nil
+	}
+	w := &worker{ended: make(chan struct{})}
+	ctx, cancel := context.WithCancel(s.m.life())
+	w.cancel = cancel
+	def, out := s.def, s.sink
+	if !s.m.group.Go("stream "+def.Name, func(group context.Context) {
+		defer close(w.ended)
+		defer cancel()
+		defer context.AfterFunc(group, cancel)()
+		s.work(ctx, w, def, out)
+	}) {
+		cancel()
+		return apitypes.ErrStopping
+	}
+	s.worker = w
+	return nil
+}
+
+// stop ends the worker and waits for it. The caller holds the token.
+func (s *stream) stop(ctx context.Context) error {
+	s.mu.Lock()
+	w := s.worker
+	s.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	w.cancel()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	select {
+	case <-w.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("stream %q does not stop: %w", s.id, ctx.Err())
+	}
+	s.mu.Lock()
+	s.worker = nil
+	s.mu.Unlock()
+	return nil
+}
+
+// work does one run after the other, until ctx is done or a run says that no other can do better.
+func (s *stream) work(ctx context.Context, w *worker, def *store.Stream, out sink.Sink) {
+	log := s.m.opts.Log.WithField("stream", def.Name)
+	backoff := retry.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
+	for attempt := 1; ; attempt++ {
+		began := time.Now()
+		err := s.once(ctx, w, def, out)
+		if ctx.Err() != nil {
+			return
+		}
+		s.stats.fail(err, s.m.opts.Now())
+		var end *finalError
+		if errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrNotFound) {
+			end = &finalError{fmt.Errorf("another run has taken the stream over: %w", err)}
+		}
+		if end != nil || errors.As(err, &end) {
+			log.WithError(err).Error("The stream has failed; it can be resumed when the cause is gone")
+			w.failed.Store(end)
+			return
+		}
+		log.WithError(err).Warn("The run of the stream ended; another one begins")
+		if time.Since(began) > backoff.Max {
+			attempt = 1
+		}
+		if retry.Sleep(ctx, backoff.Delay(attempt, nil)) != nil {
+			return
+		}
+	}
+}
+
+// once does one run.
+func (s *stream) once(ctx context.Context, w *worker, def *store.Stream, out sink.Sink) error {
+	r, err := s.m.newRun(ctx, s, def, out)
+	if err != nil {
+		return err
+	}
+	w.run.Store(r)
+	defer w.run.Store(nil)
+	return r.work(ctx)
+}
