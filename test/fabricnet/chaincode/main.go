@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -18,6 +19,10 @@ const (
 	envPackageID = "CHAINCODE_ID"             // package id the peers installed
 )
 
+// statusNotFound tells a client that there is no such asset, where shim.ERROR would only say that something is wrong. Peers do not endorse
+// either.
+const statusNotFound = 404
+
 // server adapts the assets contract to the Fabric shim.
 type server struct{}
 
@@ -32,7 +37,11 @@ func (server) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 	}
 	fn, args := stub.GetFunctionAndParameters()
 	result, err := assets.Invoke(ledger{stub}, caller, fn, args)
-	if err != nil {
+	var missing *assets.NotFoundError
+	switch {
+	case errors.As(err, &missing):
+		return &peer.Response{Status: statusNotFound, Message: err.Error()}
+	case err != nil:
 		return shim.Error(err.Error())
 	}
 	return shim.Success(result)

@@ -20,6 +20,12 @@ const (
 	EventDeleted     = "AssetDeleted"
 )
 
+// NotFoundError says that there is no asset of an id.
+type NotFoundError struct{ ID string }
+
+// Error implements error.
+func (e *NotFoundError) Error() string { return fmt.Sprintf("asset %s not found", e.ID) }
+
 // State is what the contract needs of a ledger, within one call. Writes need not be visible to reads of the same call.
 type State interface {
 	// Get returns nil, nil for a key that does not exist.
@@ -176,7 +182,7 @@ func (c call) load(id string) (*Asset, error) {
 		return nil, fmt.Errorf("asset %s: %w", id, err)
 	}
 	if b == nil {
-		return nil, fmt.Errorf("asset %s not found", id)
+		return nil, &NotFoundError{ID: id}
 	}
 	a := &Asset{}
 	if err := json.Unmarshal(b, a); err != nil {

@@ -128,6 +128,8 @@ func TestRefusals(t *testing.T) {
 			out, err := Invoke(s, alice, c.fn, c.args)
 			require.EqualError(t, err, c.want)
 			require.Nil(t, out)
+			var missing *NotFoundError
+			require.Equal(t, c.want == "asset gone not found", errors.As(err, &missing))
 			require.Equal(t, before, s.data, "a refused call must not write")
 			require.Len(t, s.events, events, "a refused call must not set an event")
 		})

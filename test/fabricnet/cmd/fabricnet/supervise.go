@@ -111,7 +111,7 @@ func (c command) writePyralis(n *fabricnet.Network) error {
 		"  mspID: " + n.User(1).MSPID,
 		"  channels: [" + fabricnet.Channel + "]",
 		"  wallet: " + strconv.Quote(n.Wallet()),
-		"  identity: user1 # signs when a request names nobody",
+		"  identity: user1 # reads blocks, and signs queries that name nobody",
 		"",
 	}
 	return os.WriteFile(c.pyralisPath(), []byte(strings.Join(lines, "\n")), 0o644)
