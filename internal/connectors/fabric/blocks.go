@@ -175,8 +175,11 @@ func (f *follower) start(ctx context.Context, after ffcapi.BlockRef) (uint64, er
 	return start, nil
 }
 
+// probeLimit is how long a peer may take to say where it stands. With the quiet time before, it is what a peer that hangs can hold a sequence up.
+const probeLimit = 10 * time.Second
+
 func (f *follower) info(ctx context.Context) (chainInfo, *ffcapi.Error) {
-	ctx, cancel := context.WithTimeout(ctx, f.c.cfg.Timeouts.Evaluate)
+	ctx, cancel := context.WithTimeout(ctx, min(probeLimit, f.c.cfg.Timeouts.Evaluate))
 	defer cancel()
 	info, e := f.n.chainInfo(ctx, f.s, f.ledger)
 	if e != nil && e.Kind == ffcapi.Timeout {

@@ -30,7 +30,9 @@ func request(signer, method string, params ...string) *ffcapi.Request {
 func quote(s string) string { return fmt.Sprintf("%q", s) }
 
 var assets = ffcapitest.Contract{
-	Create:  func(signer, id string) *ffcapi.Request { return request(signer, "create", quote(id), `{"color":"blue"}`) },
+	Create: func(signer, id string) *ffcapi.Request {
+		return request(signer, "create", quote(id), `{"color":"blue"}`)
+	},
 	Refused: func(signer string) *ffcapi.Request { return request(signer, "fail", `"no"`) },
 	Read:    func(_, id string) *ffcapi.Request { return request("", "read", quote(id)) },
 	Filter:  json.RawMessage(`{"channel":"ch1","chaincode":"assets","event":"AssetCreated"}`),

@@ -43,7 +43,7 @@ var refusal = regexp.MustCompile(`(?s)chaincode response (\d+), (.*)`)
 
 // notThere is what a peer says about a chaincode or a channel that it does not have.
 var notThere = regexp.MustCompile(`chaincode definition for .* exists|make sure the chaincode .* has been successfully defined|` +
-	`chaincode .* not found|no chaincode definition|channel .* (not found|does not exist)`)
+	`chaincode .* not found|no chaincode definition|(?i:no metadata was found for chaincode)|channel .* (not found|does not exist)`)
 
 // denied is what a peer says to somebody who may not.
 var denied = regexp.MustCompile(`(?i)access denied|creator .*(malformed|unknown|not valid|expired)|identity .*expired|permission denied|` +
@@ -54,7 +54,7 @@ const (
 	peersDisagree  = "ProposalResponsePayloads do not match"
 	knownAlready   = "duplicate transaction found"
 	overLimit      = "exceeding concurrency limit"
-	neverConnected = "error while dialing"
+	neverConnected = `connection error: desc = "transport: Error while dialing`
 	noSuchTx       = "no such transaction ID"
 )
 
@@ -165,7 +165,7 @@ func nothingLeft(st *status.Status) bool {
 	case codes.ResourceExhausted: // the peer's limiter refuses before it looks at the call; a message that is too large is not sent
 		return true
 	case codes.Unavailable:
-		return strings.Contains(st.Message(), overLimit) || len(st.Details()) == 0 && strings.Contains(st.Message(), neverConnected)
+		return strings.Contains(st.Message(), overLimit) || len(st.Details()) == 0 && strings.HasPrefix(st.Message(), neverConnected)
 	default:
 		return false
 	}
