@@ -2,7 +2,7 @@ package devledger
 
 import (
 	"bufio"
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -105,19 +105,19 @@ func (l *fileLog) recover(log logrus.FieldLogger, apply func(frame []byte, pos i
 // readFrame reads and checks the next frame of at most left bytes.
 func readFrame(r io.Reader, left int64) ([]byte, error) {
 	var head [frameHead]byte
-	if left < frameHead {
+	if left < int64(len(head)) {
 		return nil, errShort
 	}
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
-	n := int64(binary.LittleEndian.Uint32(head[:]))
-	if n == 0 || n > maxBody || frameHead+n > left {
+	n := frameLength(head[:])
+	if n == 0 || n > left {
 		return nil, errShort
 	}
-	frame := make([]byte, frameHead+n)
+	frame := make([]byte, n)
 	copy(frame, head[:])
-	if _, err := io.ReadFull(r, frame[frameHead:]); err != nil {
+	if _, err := io.ReadFull(r, frame[len(head):]); err != nil {
 		return nil, err
 	}
 	_, err := checkFrame(frame)
@@ -127,20 +127,43 @@ func readFrame(r io.Reader, left int64) ([]byte, error) {
 // truncate ends the log at its last whole frame, unless a whole one follows the damage: then what is broken was once
 // durable, and throwing the rest away would rewrite history.
 func (l *fileLog) truncate(log logrus.FieldLogger, size int64, cause error) error {
-	var head [frameHead]byte
-	if _, err := l.f.ReadAt(head[:], l.end); err == nil {
-		next := l.end + frameHead + int64(binary.LittleEndian.Uint32(head[:]))
-		if next < size {
-			if _, err := readFrame(io.NewSectionReader(l.f, next, size-next), size-next); err == nil {
-				return fmt.Errorf("%s is damaged at byte %d (%w) and valid after it: restore it, or start with a fresh data directory", l.f.Name(), l.end, cause)
-			}
-		}
+	next, err := l.nextFrame(l.end+1, size)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s at byte %d: %w", l.f.Name(), l.end, err)
+	case next > 0:
+		return fmt.Errorf("%s is damaged at byte %d (%w) but goes on at byte %d: restore it, or start with a fresh data directory",
+			l.f.Name(), l.end, cause, next)
 	}
 	log.WithFields(logrus.Fields{"file": l.f.Name(), "from": size, "to": l.end}).Warn("Dropped an unfinished block at the end of the ledger")
 	if err := l.f.Truncate(l.end); err != nil {
 		return fmt.Errorf("%s cannot be truncated: %w", l.f.Name(), err)
 	}
 	return l.f.Sync()
+}
+
+// nextFrame returns where the next whole frame begins, at from or later, or 0.
+func (l *fileLog) nextFrame(from, size int64) (int64, error) {
+	const step = 1 << 20
+	buf := make([]byte, step+len(frameMark)-1) // steps overlap, so that no mark is cut in two
+	for at := from; at < size; at += step {
+		n, err := l.f.ReadAt(buf, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		for i := 0; ; i++ {
+			k := bytes.Index(buf[i:n], []byte(frameMark))
+			if k < 0 {
+				break
+			}
+			i += k
+			pos := at + int64(i)
+			if _, err := readFrame(io.NewSectionReader(l.f, pos, size-pos), size-pos); err == nil {
+				return pos, nil
+			}
+		}
+	}
+	return 0, nil
 }
 
 func (l *fileLog) append(frame []byte) (int64, error) {

@@ -170,11 +170,24 @@ func (b *block) events() (n uint32) {
 	return n
 }
 
-// A frame is a block in the log: length and CRC of the body, then the body. The block's hash is that of the body.
+// A frame is a block in the log: a mark, length and CRC of the body, then the body. The block's hash is that of the body.
 const (
-	frameHead = 8
+	frameMark = "PyB1" // lets a whole frame be found behind a damaged one
+	frameHead = len(frameMark) + 4 + 4
 	maxBody   = 1 << 30
 )
+
+// frameLength returns the length of a frame that begins with head, 0 if none does.
+func frameLength(head []byte) int64 {
+	if len(head) < frameHead || string(head[:len(frameMark)]) != frameMark {
+		return 0
+	}
+	n := int64(binary.LittleEndian.Uint32(head[len(frameMark):]))
+	if n == 0 || n > maxBody {
+		return 0
+	}
+	return int64(frameHead) + n
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -192,8 +205,9 @@ func encodeBlock(blk *block) ([]byte, digest) {
 		b = appendTx(b, &blk.txs[i])
 	}
 	body := b[frameHead:]
-	binary.LittleEndian.PutUint32(b, uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(body, castagnoli))
+	copy(b, frameMark)
+	binary.LittleEndian.PutUint32(b[len(frameMark):], uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[len(frameMark)+4:], crc32.Checksum(body, castagnoli))
 	return b, sha256.Sum256(body)
 }
 
@@ -241,14 +255,11 @@ func decodeTx(d *decoder) (t txRecord) {
 
 // checkFrame returns the body of a frame that is whole.
 func checkFrame(frame []byte) ([]byte, error) {
-	if len(frame) < frameHead {
+	if frameLength(frame) != int64(len(frame)) {
 		return nil, errShort
 	}
 	body := frame[frameHead:]
-	if uint64(binary.LittleEndian.Uint32(frame)) != uint64(len(body)) {
-		return nil, errShort
-	}
-	if binary.LittleEndian.Uint32(frame[4:]) != crc32.Checksum(body, castagnoli) {
+	if binary.LittleEndian.Uint32(frame[len(frameMark)+4:]) != crc32.Checksum(body, castagnoli) {
 		return nil, errors.New("its checksum is wrong")
 	}
 	return body, nil
