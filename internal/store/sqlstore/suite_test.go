@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,21 +11,30 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestSQLite(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, suite(sqlstoretest.SQLite))
-}
-
-func suite(dialect string) storetest.New {
-	return func(t testing.TB) func() store.Store {
-		open := sqlstoretest.New(t, dialect)
-		return func() store.Store { return open() }
+func TestMain(m *testing.M) {
+	if dialect := os.Getenv(crashDialect); dialect != "" {
+		acceptUntilKilled(&sqlstoretest.Place{Dialect: dialect, Dir: os.Getenv(crashPlace), URL: os.Getenv(crashPlace)})
 	}
+	goleak.VerifyTestMain(m)
 }
 
-func TestPostgres(t *testing.T) {
+func TestSuite(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, suite(sqlstoretest.Postgres))
+	onBoth(t, func(t *testing.T, dialect string) {
+		storetest.Run(t, func(t testing.TB) func() store.Store {
+			p := sqlstoretest.NewPlace(t, dialect)
+			return func() store.Store { return p.Open(t) }
+		})
+	})
+}
+
+// onBoth runs a test on both dialects.
+func onBoth(t *testing.T, test func(t *testing.T, dialect string)) {
+	t.Helper()
+	for _, dialect := range []string{sqlstoretest.SQLite, sqlstoretest.Postgres} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			test(t, dialect)
+		})
+	}
 }

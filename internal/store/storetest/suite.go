@@ -43,6 +43,10 @@ func Run(t *testing.T, fresh New) {
 		t.Parallel()
 		reopen(t, fresh(t))
 	})
+	t.Run("model", func(t *testing.T) {
+		t.Parallel()
+		checkModel(t, fresh(t)())
+	})
 }
 
 // fixture is a store with shorthands.

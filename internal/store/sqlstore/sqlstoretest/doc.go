@@ -1,6 +1,8 @@
 // Package sqlstoretest opens stores for tests: each in a data directory or a database of its own, which is gone when the test
 // has ended.
 //
-//	Open(t, "sqlite" | "postgres")  ─▶ a store
-//	New(t, "sqlite" | "postgres")   ─▶ func() store     call it again after Close to open the same data
+//	Open(t, "sqlite" | "postgres")      ─▶ a store
+//	NewPlace(t, "sqlite" | "postgres")  ─▶ a place ─▶ Open, Close, Open again; Exec runs SQL beside the store
+//
+// TEST_POSTGRES_URL names the PostgreSQL server; its user must be allowed to create databases.
 package sqlstoretest

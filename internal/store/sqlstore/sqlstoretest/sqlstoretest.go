@@ -2,10 +2,14 @@ package sqlstoretest
 
 import (
 	"context"
+	"database/sql"
+	"path/filepath"
 	"testing"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
 )
@@ -16,43 +20,68 @@ const (
 	Postgres = "postgres"
 )
 
-// Open opens a new, empty store and closes it when the test ends.
-func Open(t testing.TB, dialect string) *sqlstore.Store {
-	t.Helper()
-	return New(t, dialect)()
+// Place is where one store is kept.
+type Place struct {
+	Dialect string
+	Dir     string // data directory of SQLite
+	URL     string // connection string of PostgreSQL
 }
 
-// New makes a place for one store and returns what opens it. Every store opened is closed when the test ends; to open the place
-// again before, close the store yourself.
-func New(t testing.TB, dialect string) func() *sqlstore.Store {
+// NewPlace makes an empty place, which is gone when the test has ended.
+func NewPlace(t testing.TB, dialect string) *Place {
 	t.Helper()
-	var open func(ctx context.Context) (*sqlstore.Store, error)
+	p := &Place{Dialect: dialect}
 	switch dialect {
 	case SQLite:
-		dir := t.TempDir()
-		open = func(ctx context.Context) (*sqlstore.Store, error) {
-			return sqlstore.OpenSQLite(ctx, sqlstore.SQLiteConfig{Options: Options(), Dir: dir})
-		}
+		p.Dir = t.TempDir()
 	case Postgres:
-		url := database(t)
-		open = func(ctx context.Context) (*sqlstore.Store, error) {
-			return sqlstore.OpenPostgres(ctx, sqlstore.PostgresConfig{Options: Options(), URL: url, MaxConns: 4})
-		}
+		p.URL = database(t)
 	default:
 		require.FailNow(t, "unknown dialect", dialect)
 	}
-	return func() *sqlstore.Store {
-		t.Helper()
-		s, err := open(t.Context())
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		return s
-	}
+	return p
 }
 
-// Options are those of a store that says only what went wrong.
-func Options() sqlstore.Options {
+// Open opens a new, empty store and closes it when the test ends.
+func Open(t testing.TB, dialect string) *sqlstore.Store {
+	t.Helper()
+	return NewPlace(t, dialect).Open(t)
+}
+
+// Open opens the store and closes it when the test ends; to open it again before, close it yourself.
+func (p *Place) Open(t testing.TB) *sqlstore.Store {
+	t.Helper()
+	s, err := p.Try(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// Try opens the store. The caller closes it.
+func (p *Place) Try(ctx context.Context) (*sqlstore.Store, error) {
+	if p.Dialect == Postgres {
+		return sqlstore.OpenPostgres(ctx, sqlstore.PostgresConfig{Options: options(), URL: p.URL, MaxConns: 4})
+	}
+	return sqlstore.OpenSQLite(ctx, sqlstore.SQLiteConfig{Options: options(), Dir: p.Dir})
+}
+
+// Exec runs SQL of the dialect beside the store.
+func (p *Place) Exec(t testing.TB, query string) {
+	t.Helper()
+	driver, dsn := "sqlite", "file:"+filepath.Join(p.Dir, sqlstore.SQLiteFile)+"?_pragma=busy_timeout(5000)"
+	if p.Dialect == Postgres {
+		driver, dsn = "pgx", p.URL
+	}
+	db, err := sql.Open(driver, dsn)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	_, err = db.ExecContext(t.Context(), query)
+	require.NoError(t, err)
+}
+
+// options are those of a store that says only what went wrong.
+func options() sqlstore.Options {
 	l := logrus.New()
-	l.SetLevel(logrus.WarnLevel)
+	l.SetLevel(logrus.PanicLevel)
 	return sqlstore.Options{Log: logrus.NewEntry(l)}
 }

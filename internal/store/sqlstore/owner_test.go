@@ -1,0 +1,111 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
+)
+
+const patience = 20 * time.Second
+
+func TestSecondOwnerIsRefused(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dialect string) {
+		p := sqlstoretest.NewPlace(t, dialect)
+		first := p.Open(t)
+		_, err := p.Try(t.Context())
+		require.ErrorIs(t, err, store.ErrInUse)
+		require.ErrorContains(t, err, fmt.Sprintf("process %d on ", os.Getpid()))
+		require.NoError(t, first.Ping(t.Context()), "the first is not disturbed")
+		require.NoError(t, first.Close())
+		p.Open(t)
+	})
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dialect string) {
+		p := sqlstoretest.NewPlace(t, dialect)
+		require.NoError(t, p.Open(t).Close())
+		p.Exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`)
+		_, err := p.Try(t.Context())
+		require.ErrorIs(t, err, store.ErrTooNew)
+		require.ErrorContains(t, err, "version 999")
+		p.Exec(t, `DELETE FROM goose_db_version WHERE version_id = 999`)
+		p.Open(t)
+	})
+}
+
+func TestBadPlaceIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, dir := range []string{file, filepath.Join(file, "below"), "/proc/pyralis"} {
+		_, err := sqlstore.OpenSQLite(t.Context(), sqlstore.SQLiteConfig{Dir: dir})
+		require.ErrorContains(t, err, dir)
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, sqlstore.SQLiteFile), []byte("this is no database at all, but a text"), 0o600))
+	_, err := sqlstore.OpenSQLite(t.Context(), sqlstore.SQLiteConfig{Dir: dir})
+	require.ErrorContains(t, err, dir)
+
+	_, err = sqlstore.OpenPostgres(t.Context(), sqlstore.PostgresConfig{URL: "postgres://u:secret@127.0.0.1:1/d"})
+	require.ErrorIs(t, err, store.ErrUnavailable)
+	require.NotContains(t, err.Error(), "secret")
+	_, err = sqlstore.OpenPostgres(t.Context(), sqlstore.PostgresConfig{URL: "postgres://u:secret@127.0.0.1:nan/d"})
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestOddDirectory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a b?c#d%41", "new")
+	s, err := sqlstore.OpenSQLite(t.Context(), sqlstore.SQLiteConfig{Dir: dir})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	require.FileExists(t, filepath.Join(dir, sqlstore.SQLiteFile))
+}
+
+func TestLostLockIsTold(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dialect string) {
+		p := sqlstoretest.NewPlace(t, dialect)
+		s := p.Open(t)
+		require.NoError(t, s.Ping(t.Context()))
+		if dialect == sqlstoretest.SQLite {
+			require.NoError(t, os.Remove(filepath.Join(p.Dir, "pyralis.lock")))
+		} else {
+			p.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database =
+				(SELECT oid FROM pg_database WHERE datname = current_database())`)
+		}
+		select {
+		case <-s.Lost():
+		case <-time.After(patience):
+			require.Fail(t, "not told")
+		}
+		require.ErrorIs(t, s.Ping(t.Context()), store.ErrFenced)
+
+		// Whoever takes it over shuts the old owner out.
+		if dialect == sqlstoretest.Postgres {
+			p.Open(t)
+			_, err := s.Accept(t.Context(), s.Fence(), request("late", "alice"))
+			require.ErrorIs(t, err, store.ErrFenced)
+		}
+	})
+}
+
+func TestCommitsMustBeDurable(t *testing.T) {
+	t.Parallel()
+	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
+	p.Exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$`)
+	_, err := p.Try(t.Context())
+	require.ErrorContains(t, err, "synchronous_commit is off")
+}
