@@ -111,8 +111,5 @@ func (a *api) mount() {
 		}
 		e.routes[rt.method] = rt
 	}
-	if a.WebSocket != nil {
-		a.mux.Handle("/ws", a.WebSocket)
-	}
 	a.mountDocument()
 }

@@ -47,7 +47,7 @@ func (rq *request) command() (any, error) {
 		if replay {
 			rq.w.Header()[replayHeader] = replayValue
 		}
-		return tx, nil
+		return object(tx, nil)
 	case apitypes.Query:
 		q, err := c.query()
 		if err != nil {

@@ -66,7 +66,6 @@ func (f *fakeTransactions) Receipt(ctx context.Context, id string) (*apitypes.Re
 type fakeStreams struct {
 	calls []string
 	err   error
-	lists int // limit of the last list
 }
 
 func (f *fakeStreams) call(parts ...any) error {

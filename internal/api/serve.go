@@ -58,14 +58,14 @@ func note(w http.ResponseWriter, rt *route) {
 
 // ServeHTTP serves every request of the node.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = a.logged(r)
 	if r.URL.Path == "/ws" && a.WebSocket != nil {
 		defer a.recovered(w, r, nil)
-		a.WebSocket.ServeHTTP(w, a.logged(r)) // takes the connection over: it wants the real writer
+		a.WebSocket.ServeHTTP(w, r) // takes the connection over: it wants the real writer
 		return
 	}
 	began := time.Now()
 	rec := &recorder{ResponseWriter: w}
-	r = a.logged(r)
 	defer a.done(rec, r, began)
 	defer a.recovered(rec, r, rec)
 	if len(a.origins) > 0 && a.cors(rec, r) {
@@ -136,11 +136,7 @@ func (a *api) recovered(w http.ResponseWriter, r *http.Request, rec *recorder) {
 	log.L(r.Context()).WithFields(logrus.Fields{"request": id, "method": r.Method, "path": r.URL.Path}).
 		Errorf("Panic while serving a request: %v\n%s", p, debug.Stack())
 	if rec != nil && rec.status == 0 {
-		var rt *route
-		if rec.route != nil {
-			rt = rec.route
-		}
-		a.writeError(w, r, rt, msgs.Internal.Status, msgs.Internal.Text(r.Context(), id), false)
+		a.writeError(w, r, rec.route, msgs.Internal.Status, msgs.Internal.Text(r.Context(), id), false)
 	}
 }
 
