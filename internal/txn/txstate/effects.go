@@ -2,7 +2,6 @@ package txstate
 
 import (
 	"slices"
-	"time"
 
 	"github.com/pyralis-io/pyralis/internal/store"
 )
@@ -14,18 +13,16 @@ type Do int
 const (
 	Nothing Do = iota
 	Send       // submit the newest attempt
-	Look       // look for the newest attempt on the chain; the answer is Sighted, Missing or Found
+	Look       // look for the newest attempt on the chain; the answer is Found, Sighted or Missing
 	Prepare    // prepare afresh; the answer is Fresh or Unprepared
 )
 
-// Effects is what a step asks for.
+// Effects is what a step asks for. When nothing is left to do, the transaction waits until Tx.Due, or if that is zero until
+// something changes.
 type Effects struct {
-	Do  Do
-	Ask bool // the policy engine has to be asked, after Do
-
-	// Until is when the engine is to be asked again; zero: when something changes. It counts when Do is Nothing and Ask is not set,
-	// and it is the time of the next try after a Look.
-	Until time.Time
+	Do     Do
+	Resend bool // with Look: if it is missing, the same bytes are to be sent again
+	Ask    bool // the policy engine has to be asked
 
 	// What has to be stored, see Update. Nothing is stored when Write is not set.
 	Write    bool
@@ -38,6 +35,9 @@ type Effects struct {
 
 // Then is e followed by next: what both have to store, and what next wants done.
 func (e Effects) Then(next Effects) Effects {
+	if next.Do == Nothing {
+		next.Do, next.Resend = e.Do, e.Resend
+	}
 	next.Write = next.Write || e.Write
 	next.Announce = next.Announce || e.Announce
 	next.Wipe = next.Wipe || e.Wipe
@@ -51,6 +51,12 @@ func (e Effects) Then(next Effects) Effects {
 		next.Payload = e.Payload
 	}
 	return next
+}
+
+// Asking is e with the engine asked.
+func (e Effects) Asking() Effects {
+	e.Ask = true
+	return e
 }
 
 // Update is what the store is to write for e, with s the state after the step; nil for nothing.

@@ -24,6 +24,9 @@ type (
 	// effect if its fate is open.
 	Resumed struct{ Now time.Time }
 
+	// Woken says that the engine is to be asked: its time has come, or something changed.
+	Woken struct{}
+
 	// Answered is the answer to a send.
 	Answered struct {
 		Hash string

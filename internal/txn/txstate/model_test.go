@@ -64,7 +64,7 @@ func (w *world) step(t *rapid.T, in txstate.Input) {
 		w.mustBeClaimed(t)
 		w.loose[len(w.state.Attempts)] = true // unless the answer says that nothing left
 	case txstate.Look:
-		w.look(t)
+		w.look(t, e.Resend)
 	case txstate.Prepare:
 		w.prepare(t)
 	default:
@@ -112,12 +112,16 @@ func (w *world) prepare(t *rapid.T) {
 	w.step(t, txstate.Fresh{Attempt: a, Now: w.now})
 }
 
-func (w *world) look(t *rapid.T) {
+func (w *world) look(t *rapid.T, resend bool) {
 	if o := w.blocks[len(w.state.Attempts)]; o != nil && rapid.Bool().Draw(t, "seen") {
+		if o.Final {
+			w.step(t, txstate.Found{Attempt: len(w.state.Attempts), Outcome: *o, Now: w.now})
+			return
+		}
 		w.step(t, txstate.Sighted{Now: w.now})
 		return
 	}
-	w.step(t, txstate.Missing{Resend: rapid.Bool().Draw(t, "resend"), Now: w.now})
+	w.step(t, txstate.Missing{Resend: resend, Now: w.now})
 }
 
 // answer ends the send under way.

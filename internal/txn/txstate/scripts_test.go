@@ -188,11 +188,15 @@ func (s *script) render(e txstate.Effects) string {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString("    =>" + effects(e, s.now) + "\n")
+	b.WriteString("    =>" + effects(e))
+	if due := s.state.Tx.Due; !due.IsZero() {
+		fmt.Fprintf(&b, " due=+%s", due.Sub(s.now))
+	}
+	b.WriteString("\n")
 	return b.String()
 }
 
-func effects(e txstate.Effects, now time.Time) string {
+func effects(e txstate.Effects) string {
 	var b strings.Builder
 	if e.Write {
 		fmt.Fprintf(&b, " write%v", e.Attempts)
@@ -210,8 +214,8 @@ func effects(e txstate.Effects, now time.Time) string {
 	if e.Ask {
 		b.WriteString(" ask")
 	}
-	if !e.Until.IsZero() {
-		fmt.Fprintf(&b, " until=+%s", e.Until.Sub(now))
+	if e.Resend {
+		b.WriteString(" or resend")
 	}
 	if b.Len() == 0 {
 		return " nothing"

@@ -21,6 +21,7 @@ type State struct {
 	Sending   bool          // a send of the newest attempt is under way
 	Claimed   bool          // that send was counted in the store before it began
 	SentAt    time.Time     // when it began
+	Answer    time.Time     // when the newest one ended
 	LastError *ffcapi.Error // answer to the newest Submit or Prepare if it failed; nil after success and after a restart
 }
 
@@ -109,6 +110,13 @@ func (s *State) Taken() bool {
 	default:
 		return s.LastError != nil && s.LastError.Kind == ffcapi.NonceTooLow
 	}
+}
+
+// Expires reports whether time may end an attempt, see Passed.
+func (s *State) Expires() bool {
+	return slices.ContainsFunc(s.Attempts, func(a store.Attempt) bool {
+		return a.Expires > 0 && a.State != store.AttemptDone && a.Outcome == nil
+	})
 }
 
 // View is what a policy engine may know. Fee and Now are the caller's to fill in, and whether a block was heard of.

@@ -27,7 +27,8 @@ const (
 const (
 	// minPause is the least time between two sends of a transaction, whatever the policy engine says.
 	minPause = 10 * time.Millisecond
-	// refusedPause is how long a decision that may not be carried out is a Wait, when it names no time itself.
+	// refusedPause is how long a decision that may not be carried out is a Wait, when it names no time itself. It is also the time between two
+	// looks at a block that is not final.
 	refusedPause = 10 * time.Second
 )
 
@@ -52,12 +53,10 @@ func (in Decided) step(s *State, e *Effects) {
 		}
 		s.fail(e, in.Reason, in.Now)
 	case policy.Reconcile:
-		if s.newest().Hash != "" && s.phase() != policy.Ended {
-			e.Do = Look
-		}
+		s.look(e, false)
 		s.wait(e, in.Until, in.Now, true)
 	default:
-		s.wait(e, in.Until, in.Now, in.Do != policy.Wait)
+		s.wait(e, in.Until, in.Now, in.Do != policy.Wait || s.newest().Outcome == nil)
 	}
 }
 
@@ -68,18 +67,25 @@ func (s *State) decidedSubmit(e *Effects, in Decided) {
 	case s.Sending || a.State == store.AttemptDone || a.Outcome != nil:
 		s.wait(e, in.Until, in.Now, true)
 	case s.LastError != nil && s.LastError.Kind == ffcapi.NonceTooLow:
-		if a.Hash != "" {
-			e.Do = Look
-		}
+		s.look(e, false)
 		s.wait(e, in.Until, in.Now, true)
-	case a.Sends > 0 && in.Now.Sub(s.Tx.LastSubmit).Abs() < minPause:
+	case a.Sends > 0 && (in.Now.Sub(s.Tx.LastSubmit).Abs() < minPause || in.Now.Sub(s.Answer).Abs() < minPause):
 		s.wait(e, in.Now.Add(minPause), in.Now, true)
+	case s.phase() == policy.Tracking && a.Hash != "":
+		s.look(e, true) // it may have got there, and nobody noticed
 	default:
 		fee := in.Decision.Fee
 		if fee == nil {
 			fee = in.Fee
 		}
 		s.send(e, fee, in.Now)
+	}
+}
+
+// look has the newest attempt looked for, if it can be.
+func (s *State) look(e *Effects, resend bool) {
+	if s.newest().Hash != "" && s.phase() != policy.Ended {
+		e.Do, e.Resend = Look, resend
 	}
 }
 
@@ -135,19 +141,24 @@ func (in Resumed) step(s *State, e *Effects) {
 		}
 		e.changed(a)
 	}
-	if s.phase() == policy.Unknown {
-		e.Do = Look
-		return
+	switch {
+	case s.phase() != policy.Unknown:
+		e.Ask = true
+	case a.Hash != "":
+		s.look(e, true)
+	default:
+		s.send(e, nil, in.Now) // what it is called is learned by sending it again
 	}
-	e.Ask = true
 }
+
+func (in Woken) step(_ *State, e *Effects) { e.Ask = true }
 
 func (in Answered) step(s *State, e *Effects) {
 	a := s.newest()
 	if !s.Sending {
 		return
 	}
-	s.Sending = false
+	s.Sending, s.Answer = false, in.Now
 	if !s.Claimed {
 		s.sent(a)
 		if in.Err == nil || in.Err.Sent != ffcapi.SentNo {
@@ -167,8 +178,11 @@ func (in Answered) step(s *State, e *Effects) {
 			hash = in.Err.Hash
 		}
 	}
-	if a.Hash == "" {
+	if a.Hash == "" && hash != "" {
 		a.Hash = hash
+		if s.Tx.Nonce == nil {
+			s.look(e, false) // its block may have passed while nobody knew what to look for
+		}
 	}
 	s.Tx.Hash = a.Hash
 	if taken {
@@ -236,7 +250,7 @@ func (in Sighted) step(s *State, e *Effects) {
 		e.Write = true
 	}
 	s.LastError = nil
-	e.Ask = true
+	s.wait(e, in.Now.Add(refusedPause), in.Now, true)
 }
 
 func (in Missing) step(s *State, e *Effects) {
@@ -281,13 +295,12 @@ func (in Unprepared) step(s *State, e *Effects) {
 	e.Ask = true
 }
 
-// wait leaves the transaction alone until the engine is asked again. bounded: there has to be a time, because the engine did not
-// get what it wanted.
+// wait leaves the transaction alone until the engine is asked again. bounded: there has to be a time, because nothing else may ever
+// wake it.
 func (s *State) wait(e *Effects, until, now time.Time, bounded bool) {
 	if bounded && until.IsZero() {
 		until = now.Add(refusedPause)
 	}
-	e.Until = until
 	if !s.Tx.Due.Equal(until) {
 		s.Tx.Due = until
 		e.Write = true
@@ -321,7 +334,7 @@ func (s *State) end(e *Effects, status store.TxStatus, sub store.SubStatus, reas
 	s.Tx.Error = reason
 	s.Tx.Due = time.Time{}
 	s.LastError = nil
-	e.Do, e.Ask, e.Until = Nothing, false, time.Time{}
+	e.Do, e.Ask = Nothing, false
 	e.Write, e.Announce, e.Wipe = true, true, true
 }
 

@@ -1,0 +1,30 @@
+// Package txn is the transaction manager: it accepts requests, sends what was accepted, and shows what became of it.
+//
+//	Submit ─▶ key? ─▶ Prepare ─▶ store.Accept ─▶ answer
+//	                                  │ committed
+//	                                  ▼
+//	    schedule: a lane per signer, in the order of nonces ◀── restart: open transactions, read in pages
+//	                                  │ round robin              ▲ due: one heap of timers
+//	                                  ▼                          │
+//	    worker: load ─▶ policy ─▶ txstate ─▶ claim (stored) ─▶ connector.Submit ─▶ answer (stored) ─▶ wait
+//	                                                                                                   │
+//	    confirm writes outcomes from blocks ─▶ status log ─▶ tailer ─▶ OnStatus, schedule ◀────────────┘
+//
+// What may happen to a transaction is decided in package txstate; this package carries it out.
+//
+// Invariants:
+//
+//   - A request is answered with success only when it is stored. A client that leaves does not undo that.
+//   - One idempotency key, one transaction. The key is looked up before Prepare, and again whenever Prepare or the store refuse:
+//     somebody else may have been faster, and then the refusal is about what he did.
+//   - No call of the connector is made with a lock held or a database transaction open; all have a deadline.
+//   - The claim of a send is durable before its first byte leaves.
+//   - Where a chain has nonces, one Submit per signer is under way at most, in the order of the nonces: what comes later waits
+//     until a node took what comes before, or until it is known that its nonce is used.
+//   - Slots for sending are not held while a transaction waits for its block.
+//   - Payloads are not kept in memory, but for a bounded number on their way from Submit to the first send.
+//
+// Failure: what cannot be stored is not done. When a worker cannot read or write a transaction, it lets go of it and reads it
+// again later, like after a restart. Whether an Accept was committed when the store went away is found out by reading the open
+// transactions. When the store is lost to another process, nothing more is sent.
+package txn

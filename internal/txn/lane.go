@@ -1,0 +1,123 @@
+package txn
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+// place says where the schedule has an item.
+type place uint8
+
+const (
+	parked  place = iota // waits for its time, or until something changes
+	inLine               // in the order of its lane, not yet taken by a node
+	again                // to be looked at as soon as there is a slot
+	running              // a worker has it
+)
+
+// item is one transaction that is not terminal, as small as can be: there may be a million. All fields are guarded by
+// schedule.mu, but for those that the worker that runs it owns.
+type item struct {
+	id      string
+	order   uint64 // place in the order of its lane: the nonce
+	lane    *lane
+	due     time.Time
+	slot    int // in the heap of timers, -1: in none
+	barrier uint64
+	place   place
+	ordered bool // what comes after it in its lane waits for it
+	woken   bool // something changed while a worker had it
+	gone    bool // it ended while a worker had it
+
+	// Owned by the worker that runs it.
+	resume  bool          // read from the store, or let go of: what became of its last send is not known
+	lastErr *ffcapi.Error // see txstate.State
+	fresh   *handover     // what was just accepted, so that it need not be read
+}
+
+// handover is what a transaction's first send needs.
+type handover struct {
+	tx      *store.Tx
+	attempt store.Attempt
+	payload store.Payload
+}
+
+func (h *handover) size() int {
+	return len(h.payload.Prepared) + len(h.payload.Result) + len(h.payload.Sensitive) + 512
+}
+
+type laneKey struct{ ledger, signer string }
+
+// lane is what one signer has on one ledger. On a chain with nonces it has one worker at most, and line is in the order of
+// nonces; else items only ever go through ready.
+type lane struct {
+	key     laneKey
+	line    []*item // not taken by a node yet; the first one may wait for its time
+	ready   []*item // to be looked at, whatever the order
+	running int     // workers that have some of it
+	listed  bool    // in the ring
+	items   int
+	next    uint64 // the nonce after the newest one that left
+
+	// Accepts under way, numbered in the order in which they began. Nonces are handed out in the store: an Accept that began
+	// earlier may hold a lower one than what is here already.
+	begun uint64
+	low   uint64          // all up to here have ended
+	ended map[uint64]bool // later ones that have
+
+	newest time.Time // when a nonce was last assigned here, as far as this process knows
+}
+
+// insert puts an item into the line. Most come in order.
+func (l *lane) insert(it *item) {
+	i := len(l.line)
+	for i > 0 && l.line[i-1].order > it.order {
+		i--
+	}
+	l.line = slices.Insert(l.line, i, it)
+}
+
+// remove takes an item out of line or ready.
+func (l *lane) remove(it *item) {
+	if i := slices.Index(l.line, it); i >= 0 {
+		l.line = cut(l.line, i)
+	}
+	if i := slices.Index(l.ready, it); i >= 0 {
+		l.ready = cut(l.ready, i)
+	}
+}
+
+// cut removes an element; the first one without moving the others.
+func cut(items []*item, i int) []*item {
+	if i == 0 {
+		items[0] = nil
+		return items[1:]
+	}
+	return slices.Delete(items, i, i+1)
+}
+
+// sendable reports whether an item of the line may go: nothing before it can turn up any more, and its time has come.
+func (l *lane) sendable(it *item, now time.Time) bool {
+	return it.place == inLine && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
+}
+
+// finish notes the end of an Accept.
+func (l *lane) finish(ticket uint64) {
+	if ticket != l.low+1 {
+		if l.ended == nil {
+			l.ended = map[uint64]bool{}
+		}
+		l.ended[ticket] = true
+		return
+	}
+	l.low++
+	for l.ended[l.low+1] {
+		l.low++
+		delete(l.ended, l.low)
+	}
+}
+
+func (l *lane) idle() bool { return l.items == 0 && l.low == l.begun && l.running == 0 }

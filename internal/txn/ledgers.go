@@ -1,0 +1,85 @@
+package txn
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// ledgers is what the manager knows of the ledgers in use.
+type ledgers struct {
+	mu    sync.Mutex
+	ready map[string]bool
+	heads map[string]sighting
+}
+
+// sighting is when a ledger's head was first seen to be what it is.
+type sighting struct {
+	number uint64
+	at     time.Time
+}
+
+func (l *ledgers) init() {
+	l.ready, l.heads = map[string]bool{}, map[string]sighting{}
+}
+
+// use makes sure that a ledger is followed and that its outcomes cannot be missed from here on.
+func (m *Manager) use(ctx context.Context, ledger string) error {
+	m.ledgers.mu.Lock()
+	ready := m.ledgers.ready[ledger]
+	m.ledgers.mu.Unlock()
+	if !ready {
+		m.opts.Chain.Follow(ledger)
+		call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
+		defer cancel()
+		if err := m.opts.Chain.Ready(call, ledger); err != nil {
+			return fmt.Errorf("ledger %q: %w", ledger, err)
+		}
+		m.ledgers.mu.Lock()
+		m.ledgers.ready[ledger] = true
+		m.ledgers.mu.Unlock()
+	}
+	if err := m.opts.Chain.Failed(ledger); err != nil {
+		return ffcapi.Errorf(ffcapi.Unavailable, "ledger %q is stopped: %w", ledger, err)
+	}
+	return nil
+}
+
+// heard reports whether a block arrived after a moment.
+func (m *Manager) heard(ledger string, since time.Time) bool {
+	head, ok := m.opts.Chain.Head(ledger)
+	if !ok {
+		return false
+	}
+	now := m.opts.Now()
+	m.ledgers.mu.Lock()
+	defer m.ledgers.mu.Unlock()
+	last, seen := m.ledgers.heads[ledger]
+	if !seen || last.number != head.Number {
+		last = sighting{head.Number, now}
+		if !seen {
+			last.at = time.Time{} // it may be old
+		}
+		m.ledgers.heads[ledger] = last
+	}
+	return last.at.After(since)
+}
+
+// standing says what a block that a node has named is worth: whether it is canonical and whether it is final.
+func (m *Manager) standing(ctx context.Context, ledger string, b ffcapi.BlockRef) (canonical, final bool) {
+	safe, ok, _ := m.opts.Chain.Safe(ledger)
+	final = ok && b.Number <= safe.Number
+	hash, known := m.opts.Chain.Canonical(ledger, b.Number)
+	if known {
+		return hash == b.Hash, final
+	}
+	if !final {
+		return false, false // above everything seen
+	}
+	// Final, and so deep that the chain view has let go of it.
+	block, err := m.opts.Connector.Block(ctx, ledger, b.Number)
+	return err == nil && block.Hash == b.Hash, final
+}

@@ -1,0 +1,120 @@
+package txn
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+const (
+	loadPage = 1000
+	// settle is how long transactions that were sent before a restart are left alone at least: their outcomes are in the blocks that
+	// were missed, and come without being asked for.
+	settle = 5 * time.Second
+	// sweepAgain is when the open transactions are read once more after the store went away in the middle of an Accept: the
+	// database may carry it out later.
+	sweepAgain = 30 * time.Second
+)
+
+// unsettled are Accepts of which it is not known whether they were carried out.
+type unsettled struct {
+	mu      sync.Mutex
+	tickets []openTicket
+}
+
+type openTicket struct {
+	lane   *lane
+	ticket uint64
+}
+
+func (u *unsettled) add(l *lane, ticket uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.tickets = append(u.tickets, openTicket{l, ticket})
+}
+
+func (u *unsettled) take() []openTicket {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	tickets := u.tickets
+	u.tickets = nil
+	return tickets
+}
+
+// sweep has the open transactions read again because of an Accept that may have been carried out.
+func (m *Manager) sweep(l *lane, ticket uint64) {
+	m.unsettled.add(l, ticket)
+	signal(m.sweeping)
+}
+
+// load reads what was accepted before and lets the sending begin. Then it does the same again whenever it is not known what was
+// accepted.
+func (m *Manager) load(ctx context.Context) {
+	timer := time.NewTimer(idleTimerPeriod)
+	defer timer.Stop()
+	m.loadOpen(ctx)
+	m.sched.loaded()
+	for {
+		select {
+		case <-m.sweeping:
+			timer.Reset(sweepAgain)
+		case <-timer.C:
+			timer.Reset(idleTimerPeriod)
+		case <-ctx.Done():
+			return
+		}
+		tickets := m.unsettled.take()
+		m.loadOpen(ctx)
+		for _, t := range tickets {
+			m.sched.abandoned(t.lane, t.ticket)
+		}
+	}
+}
+
+// loadOpen reads the open transactions in pages, until it has read them all.
+func (m *Manager) loadOpen(ctx context.Context) {
+	var after int64
+	backoff := retry.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
+	for done := false; !done; {
+		err := retry.Do(ctx, backoff, func(ctx context.Context, _ int) error {
+			page, err := m.opts.Store.Open(ctx, after, loadPage)
+			if err != nil {
+				if m.trouble.ok() {
+					m.log.WithError(err).Error("The open transactions cannot be read")
+				}
+				return err
+			}
+			for _, tx := range page {
+				m.sched.load(laneKey{tx.Ledger, tx.From}, m.restored(tx))
+				m.opts.Chain.Follow(tx.Ledger)
+				after = tx.Seq
+			}
+			done = len(page) < loadPage
+			return nil
+		})
+		if err != nil {
+			return // stopped
+		}
+	}
+}
+
+// restored is the schedule's item of a transaction that was read. What was under way is found out one by one; what a node took
+// waits for its block.
+func (m *Manager) restored(tx *store.Tx) *item {
+	it := itemOf(tx)
+	it.resume = true
+	switch tx.Sub {
+	case store.SubTracking, store.SubStale:
+		it.ordered = false
+		it.due = m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle)))) //nolint:gosec // it spreads, it need not surprise
+		if tx.Due.After(it.due) {
+			it.due = tx.Due
+		}
+	default:
+	}
+	return it
+}

@@ -1,0 +1,204 @@
+package txn
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"math/big"
+
+	"github.com/aidarkhanov/nanoid"
+	"github.com/hyperledger/firefly-common/pkg/fftypes"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// maxID is the longest id that a request may have, in bytes.
+const maxID = 256
+
+// request is a validated submission.
+type request struct {
+	id     string
+	given  bool // the id came from the client
+	call   *ffcapi.Request
+	nonce  *uint64 // given by the client
+	hash   [32]byte
+	stored json.RawMessage // the body without headers.id
+}
+
+// validate checks a submission and takes it apart.
+func (m *Manager) validate(sub *apitypes.Submission) (*request, error) {
+	switch sub.Type {
+	case apitypes.SendTransaction, "":
+	case apitypes.DeployContract:
+		return nil, ffcapi.Errorf(ffcapi.Unsupported, "contracts cannot be deployed through this chain's connector")
+	default:
+		return nil, apitypes.Invalidf("headers.type", `must be "SendTransaction"`, "is %q", sub.Type)
+	}
+	if err := checkID(sub.ID); err != nil {
+		return nil, err
+	}
+	if sub.From == "" {
+		return nil, apitypes.Invalidf("from", "give the signer of the transaction", "is missing")
+	}
+	r := &request{id: sub.ID, given: sub.ID != ""}
+	var err error
+	if r.nonce, err = m.nonceOf(sub.Nonce); err != nil {
+		return nil, err
+	}
+	gas, err := amount("gas", sub.Gas)
+	if err != nil {
+		return nil, err
+	}
+	value, err := amount("value", sub.Value)
+	if err != nil {
+		return nil, err
+	}
+	r.call = &ffcapi.Request{
+		From: sub.From, To: sub.To, Method: sub.Method, Params: sub.Params, Errors: sub.Errors, Value: value, Gas: gas, Options: sub.Options,
+	}
+	raw := sub.Raw
+	if len(raw) == 0 {
+		if raw, err = bodyOf(sub); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.digest(raw); err != nil {
+		return nil, err
+	}
+	if !r.given {
+		r.id = nanoid.New()
+	}
+	return r, nil
+}
+
+// digest makes the body hash and the body to store.
+func (r *request) digest(raw json.RawMessage) error {
+	form, cut, err := canonical(make([]byte, 0, 2*len(raw)), raw)
+	if err != nil {
+		return apitypes.Invalidf("", "send a JSON object", "the body is %s", err)
+	}
+	r.hash = sha256.Sum256(form)
+	r.stored = raw
+	if cut[1] > cut[0] {
+		r.stored = append(append(make(json.RawMessage, 0, len(raw)), raw[:cut[0]]...), raw[cut[1]:]...)
+	}
+	return nil
+}
+
+func checkID(id string) error {
+	if len(id) > maxID {
+		return apitypes.Invalidf("headers.id", fmt.Sprintf("must have at most %d characters", maxID), "has %d", len(id))
+	}
+	for i := range len(id) {
+		if id[i] < '!' || id[i] > '~' {
+			return apitypes.Invalidf("headers.id", "use the printable ASCII characters from ! to ~", "holds %q", id[i:i+1])
+		}
+	}
+	return nil
+}
+
+func (m *Manager) nonceOf(n *fftypes.FFBigInt) (*uint64, error) {
+	if n == nil {
+		return nil, nil //nolint:nilnil // absent is a value
+	}
+	if m.sequencer == nil {
+		return nil, apitypes.Invalidf("nonce", "leave it out", "is given, but this chain has no nonces")
+	}
+	if !n.Int().IsUint64() {
+		return nil, apitypes.Invalidf("nonce", "must be a whole number from 0 to 18446744073709551615", "is %s", n.Int())
+	}
+	v := n.Int().Uint64()
+	return &v, nil
+}
+
+// amount is a number in base 10, "" for none.
+func amount(field string, n *fftypes.FFBigInt) (string, error) {
+	if n == nil {
+		return "", nil
+	}
+	if n.Int().Sign() < 0 {
+		return "", apitypes.Invalidf(field, "must not be negative", "is %s", n.Int())
+	}
+	return n.Int().String(), nil
+}
+
+// body is a request as it is sent to POST /, in the fields that a fresh preparation needs.
+type body struct {
+	Headers *struct {
+		Type string `json:"type"`
+	} `json:"headers,omitempty"`
+	From   string            `json:"from"`
+	To     string            `json:"to,omitempty"`
+	Nonce  *fftypes.FFBigInt `json:"nonce,omitempty"`
+	Gas    *fftypes.FFBigInt `json:"gas,omitempty"`
+	Value  *fftypes.FFBigInt `json:"value,omitempty"`
+	Method json.RawMessage   `json:"method,omitempty"`
+	Params []json.RawMessage `json:"params,omitempty"`
+	Errors []json.RawMessage `json:"errors,omitempty"`
+}
+
+// members are the names of the members of a body that are not options.
+var members = [...]string{"headers", "from", "to", "nonce", "gas", "value", "method", "params", "errors"}
+
+// bodyOf makes a body for a submission that came without one.
+func bodyOf(sub *apitypes.Submission) (json.RawMessage, error) {
+	known, err := json.Marshal(body{
+		From: sub.From, To: sub.To, Nonce: sub.Nonce, Gas: sub.Gas, Value: sub.Value, Method: sub.Method, Params: sub.Params, Errors: sub.Errors,
+	})
+	if err != nil {
+		return nil, apitypes.Invalidf("", "send JSON values", "the submission cannot be encoded: %s", err)
+	}
+	if len(sub.Options) == 0 {
+		return known, nil
+	}
+	all := map[string]json.RawMessage{}
+	for _, part := range []json.RawMessage{sub.Options, known} {
+		if err := json.Unmarshal(part, &all); err != nil {
+			return nil, apitypes.Invalidf("options", "must be a JSON object", "is %s", part)
+		}
+	}
+	return json.Marshal(all)
+}
+
+// storedRequest reads a body that was accepted.
+func storedRequest(raw json.RawMessage) (*ffcapi.Request, error) {
+	var b body
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return nil, err
+	}
+	rest := map[string]json.RawMessage{}
+	if err := json.Unmarshal(raw, &rest); err != nil {
+		return nil, err
+	}
+	for _, name := range members {
+		delete(rest, name)
+	}
+	r := &ffcapi.Request{From: b.From, To: b.To, Method: b.Method, Params: b.Params, Errors: b.Errors, Value: text(b.Value), Gas: text(b.Gas)}
+	if len(rest) > 0 {
+		options, err := json.Marshal(rest)
+		if err != nil {
+			return nil, err
+		}
+		r.Options = options
+	}
+	return r, nil
+}
+
+func text(n *fftypes.FFBigInt) string {
+	if n == nil {
+		return ""
+	}
+	return n.Int().String()
+}
+
+// bigint is a number in base 10 as it is shown; nil if there is none.
+func bigint(s string) *fftypes.FFBigInt {
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		return nil
+	}
+	return (*fftypes.FFBigInt)(n)
+}
+
+func bigintOf(n uint64) *fftypes.FFBigInt { return (*fftypes.FFBigInt)(new(big.Int).SetUint64(n)) }

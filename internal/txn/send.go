@@ -1,0 +1,125 @@
+package txn
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/txn/txstate"
+)
+
+// submit sends. Its claim is stored.
+func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
+	call, cancel := m.calling(ctx, m.opts.SubmitTimeout)
+	defer cancel()
+	sent, err := m.opts.Connector.Submit(call, j.state.Submission(j.payload))
+	in := txstate.Answered{Now: m.opts.Now()}
+	switch {
+	case err != nil:
+		in.Err = ffcapi.AsError(err)
+	case sent == nil:
+		in.Err = ffcapi.Errorf(ffcapi.Internal, "the connector answered nothing")
+	default:
+		in.Hash = sent.Hash
+	}
+	m.sched.paced(in.Err != nil && in.Err.Kind == ffcapi.RateLimited)
+	return in
+}
+
+// answer stores what a Submit answered and does what follows from it.
+func (m *Manager) answer(ctx context.Context, j *job, in txstate.Answered) {
+	if ctx.Err() != nil {
+		if in.Err != nil {
+			m.drop(j, ctx.Err()) // cut short by the stop: it says nothing that is not stored
+			return
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+		defer cancel()
+		ctx = last
+	}
+	err := m.apply(ctx, j, in)
+	if err == nil {
+		err = m.follow(ctx, j)
+	}
+	if err != nil {
+		m.drop(j, err)
+		return
+	}
+	if j.effects.Do == txstate.Send {
+		// The engine wants to go on at once. That takes another turn, so that others get theirs.
+		j.verdict.due = m.opts.Now()
+		m.unsend(ctx, j)
+	}
+}
+
+// unsend takes a claim back whose send was not begun.
+func (m *Manager) unsend(ctx context.Context, j *job) {
+	if err := m.apply(ctx, j, txstate.Unsent{Now: m.opts.Now()}); err != nil {
+		m.drop(j, err)
+	}
+}
+
+// look looks for the newest attempt on the chain.
+func (m *Manager) look(ctx context.Context, j *job) txstate.Input {
+	missing := txstate.Missing{Resend: j.effects.Resend, Now: m.opts.Now()}
+	call, cancel := m.calling(ctx, m.opts.SubmitTimeout)
+	defer cancel()
+	tx := &j.state.Tx
+	attempt := j.state.Attempts[len(j.state.Attempts)-1]
+	r, err := m.opts.Connector.Receipt(call, &ffcapi.ReceiptQuery{Ledger: tx.Ledger, Hash: attempt.Hash})
+	if err != nil || r == nil {
+		if kind := ffcapi.KindOf(err); kind != ffcapi.NotFound && m.trouble.ok() {
+			m.log.WithField("tx", tx.ID).WithError(err).Warn("A transaction could not be looked for")
+		}
+		return missing
+	}
+	switch canonical, final := m.standing(call, tx.Ledger, r.Block); {
+	case canonical && final:
+		return txstate.Found{Attempt: attempt.Number, Now: m.opts.Now(), Outcome: store.Outcome{
+			Block: r.Block, Index: r.TxIndex, Success: r.Success, Reason: r.Reason, Retryable: r.Retryable, Result: r.Result, Final: true,
+		}}
+	case canonical:
+		return txstate.Sighted{Now: m.opts.Now()}
+	default:
+		// A node that is on another branch, or ahead of what the chain view has seen. In neither case is it lost.
+		if _, known := m.opts.Chain.Canonical(tx.Ledger, r.Block.Number); !known {
+			return txstate.Sighted{Now: m.opts.Now()}
+		}
+		return missing
+	}
+}
+
+// prepareAfresh makes a new attempt from the request as it was accepted.
+func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, error) {
+	raw, err := m.opts.Store.Request(ctx, j.it.id)
+	if err != nil {
+		return nil, err
+	}
+	req, err := storedRequest(raw)
+	if err != nil {
+		return nil, fmt.Errorf("stored request of transaction %s: %w", j.it.id, err)
+	}
+	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
+	defer cancel()
+	p, err := m.opts.Connector.Prepare(call, req)
+	if err != nil {
+		return txstate.Unprepared{Err: ffcapi.AsError(err), Now: m.opts.Now()}, nil
+	}
+	if p.Ledger != j.state.Tx.Ledger {
+		err := ffcapi.Errorf(ffcapi.Internal, "prepared for ledger %q, before it was %q", p.Ledger, j.state.Tx.Ledger)
+		return txstate.Unprepared{Err: err, Now: m.opts.Now()}, nil
+	}
+	return txstate.Fresh{Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, Now: m.opts.Now()}, nil
+}
+
+func attemptOf(p *ffcapi.Prepared, from string) store.Attempt {
+	return store.Attempt{
+		Ledger: p.Ledger, State: store.AttemptPrepared, Hash: p.Hash, From: from,
+		Expires: p.Expires, Exclusive: p.Exclusive, ConflictKeys: p.ConflictKeys,
+	}
+}
+
+func payloadOf(p *ffcapi.Prepared) store.Payload {
+	return store.Payload{Prepared: p.Payload, Result: p.Result, Sensitive: p.Sensitive}
+}
