@@ -34,13 +34,14 @@ type conn struct {
 	wake chan struct{} // to the writer
 
 	mu         sync.Mutex
-	out        []frame // guarded by mu
-	errors     int     // guarded by mu; error frames among out
-	replyBytes int     // guarded by mu; of replies among out
-	replies    bool    // guarded by mu; the client asked for replies
-	killed     bool    // guarded by mu
-	code       int     // guarded by mu; why it was killed
-	reason     string  // guarded by mu
+	out        []frame     // guarded by mu
+	errors     int         // guarded by mu; error frames among out
+	replyBytes int         // guarded by mu; of replies among out
+	replies    bool        // guarded by mu; the client asked for replies
+	killed     bool        // guarded by mu
+	code       int         // guarded by mu; why it was killed
+	reason     string      // guarded by mu
+	cutOff     *time.Timer // guarded by mu; set by kill
 }
 
 func newConn(id uint64, socket *websocket.Conn, s *Server) *conn {
@@ -57,8 +58,8 @@ func (c *conn) kill(code int, reason string) {
 	c.killed, c.code, c.reason = true, code, reason
 	c.out = nil
 	close(c.dead)
-	// What is being written to a client that does not read must not hold up the end.
-	_ = c.socket.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout)) // an error means that it is closed already
+	// What is being written to a client that does not read must not hold up the end. The writer closes sooner if it can.
+	c.cutOff = time.AfterFunc(closeTimeout, func() { _ = c.socket.Close() })
 }
 
 // enqueue leaves a batch to the writer. The owner's window bounds how many there are.
@@ -133,6 +134,9 @@ func (c *conn) write(ctx context.Context) {
 		c.errors, c.replyBytes = 0, 0
 		c.mu.Unlock()
 		for i := range batch {
+			if c.isDead() {
+				return
+			}
 			if err := c.send(&batch[i]); err != nil {
 				c.server.opts.Log.WithError(err).WithField("connection", c.id).Debug("Writing to a WebSocket failed")
 				return
@@ -142,17 +146,18 @@ func (c *conn) write(ctx context.Context) {
 	}
 }
 
+func (c *conn) isDead() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return false
+	}
+}
+
 // send writes one frame. What fits into the write buffer goes out at once; a larger body is not copied.
 func (c *conn) send(f *frame) error {
-	c.mu.Lock()
-	killed := c.killed
-	if !killed { // else the deadline that kill set stays
-		_ = c.socket.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout)) // always nil: it only notes the time
-	}
-	c.mu.Unlock()
-	if killed {
-		return errors.New("connection is ending")
-	}
+	_ = c.socket.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout)) // always nil: it only notes the time
 	w, err := c.socket.NextWriter(websocket.TextMessage)
 	if err != nil {
 		return err
@@ -173,6 +178,7 @@ func (c *conn) close() {
 	c.kill(websocket.CloseNormalClosure, "")
 	c.mu.Lock()
 	code, reason := c.code, c.reason
+	defer c.cutOff.Stop()
 	c.mu.Unlock()
 	// Errors mean that the peer is gone, which is where this leads anyway.
 	_ = c.socket.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(closeTimeout))

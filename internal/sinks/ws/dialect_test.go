@@ -1,0 +1,213 @@
+package ws_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/sinks/ws"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+func TestBatchFrame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.open("s")
+	c := r.dial()
+	c.say(`{"type":"LISTEN","topic":"s"}`) // the old synonym
+	r.wait(s)
+	done := r.send(s, t.Context(), 3_000_000_001, 1)
+	require.Equal(t, `{"batchNumber":3000000001,"events":[{"n":3000000001}]}`, c.next().raw)
+	c.say(`{"type":"error","topic":"s","message":"disk full"}`) // FireFly's refusal names no batch
+	require.ErrorContains(t, result(t, done), "disk full")
+	done = r.send(s, t.Context(), 3_000_000_001, 2)
+	require.Equal(t, `{"batchNumber":3000000001,"attempt":2,"events":[{"n":3000000001}]}`, c.next().raw)
+	c.ack(3_000_000_001)
+	require.NoError(t, result(t, done))
+}
+
+func TestLargeBatchesArriveWhole(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.open("s")
+	c := r.dial()
+	c.listen("s", 1)
+	r.wait(s)
+	for _, size := range []int{65_000, 66_000, 131_000, 132_000, 5 << 20} {
+		done := make(chan error, 1)
+		body := `["` + strings.Repeat("x", size) + `"]`
+		s.Send(t.Context(), &sink.Batch{Number: int64(size), Body: []byte(body)}, func(err error) { done <- err })
+		m := c.next()
+		require.Equal(t, len(body), len(m.Events))
+		c.ack(m.BatchNumber)
+		require.NoError(t, result(t, done))
+	}
+}
+
+func TestWrongMessagesAreAnswered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{Exists: func(_ context.Context, stream string) bool { return stream == "elsewhere" }})
+	s := r.open("s")
+	c := r.dial()
+	for message, part := range map[string]string{
+		`{"type":"bogus","stream":"s"}`:        `type "bogus" is not understood`,
+		`{}`:                                   `type "" is not understood`,
+		`{"type":"listen"}`:                    "stream is missing",
+		`{"type":"listen","stream":"nowhere"}`: `there is no stream "nowhere"`,
+		`{"type":"listen","stream":"s","window":-1}`:     "window is -1",
+		`{"type":"listen","stream":"s","window":100000}`: "window is 100000",
+		`{"type":"unlisten","stream":"s"}`:               "does not listen",
+		`{"type":"ack","stream":"s","batchNumber":1}`:    "does not listen",
+		`{"type":"ack","stream":"s","batchNumber":"x"}`:  "not understood",
+		`not json`: "not understood",
+		`[1,2]`:    "not understood",
+	} {
+		c.say(message)
+		c.refused(part)
+	}
+	require.NoError(t, c.WriteMessage(websocket.BinaryMessage, []byte(`{"type":"listen","stream":"s"}`)))
+	c.refused("binary")
+
+	c.say(`{"type":"listen","stream":"elsewhere"}`)
+	c.say(`{"type":"ack","stream":"elsewhere","batchNumber":1}`)
+	c.refused("nothing in flight")
+	c.listen("s", 1)
+	r.wait(s)
+	c.say(`{"type":"nack","stream":"s"}`)
+	c.refused("nothing in flight")
+	c.say(`{"type":"ack","stream":"s"}`)
+	c.refused("batchNumber is missing")
+	done := r.send(s, t.Context(), 5, 1)
+	require.Equal(t, int64(5), c.next().BatchNumber)
+	c.ack(4)
+	c.refused("batch 4 of stream \"s\" is not in flight to this connection")
+	c.say(`{"type":"nack","stream":"s","batchNumber":6}`)
+	c.refused("batch 6")
+	pending(t, done)
+	c.ack(5)
+	require.NoError(t, result(t, done))
+	c.ack(5)
+	c.refused("batch 5")
+}
+
+func TestTopicsOfAConnectionAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{Exists: func(context.Context, string) bool { return true }})
+	c := r.dial()
+	for i := range 1000 {
+		c.listen("s"+strconv.Itoa(i), 1)
+	}
+	c.listen("s1", 5) // again is nothing new
+	c.listen("one more", 1)
+	c.refused("limit")
+}
+
+func TestTooLargeAMessageEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{ReadLimit: 1000})
+	c := r.dial()
+	c.say(strings.Repeat(" ", 1001))
+	_, _, err := c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseMessageTooBig), "%v", err)
+}
+
+func TestRepliesGoToThoseWhoAsked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	asked, other := r.dial(), r.dial()
+	asked.say(`{"type":"listenreplies"}`)
+	asked.say(`{"type":"x"}`)
+	asked.refused("not understood") // so listenreplies has been handled
+	other.say(`{"type":"x"}`)
+	other.refused("not understood")
+	r.server.Reply([]byte(`{"headers":{"requestId":"1"}}`))
+	require.JSONEq(t, `{"headers":{"requestId":"1"}}`, asked.next().raw)
+	other.say(`{"type":"y"}`)
+	other.refused(`"y"`)
+}
+
+func TestAReaderOfRepliesThatSleepsIsCutOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	c := r.dial()
+	c.say(`{"type":"listenreplies"}`)
+	c.say(`{"type":"x"}`)
+	c.refused("not understood")
+	reply := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	began := time.Now()
+	for range 64 { // far beyond what may wait and what the sockets take
+		r.server.Reply(reply)
+	}
+	require.Less(t, time.Since(began), patience, "Reply never blocks")
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	for {
+		if _, _, err := c.ReadMessage(); err != nil {
+			require.False(t, isTimeout(err), "the connection is closed")
+			return
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	t, ok := err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}
+
+func TestASilentPeerIsFound(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{PingInterval: 20 * time.Millisecond})
+	s := r.open("s")
+	deaf := r.dial()
+	deaf.listen("s", 1)
+	r.wait(s)
+	done := r.send(s, t.Context(), 1, 1)
+	// It does not read, so it answers no ping.
+	require.ErrorIs(t, result(t, done), sink.ErrNobody)
+}
+
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{Origins: []string{"https://app.example.com"}})
+	for origin, allowed := range map[string]bool{
+		"":                                       true,
+		"https://app.example.com":                true,
+		"https://evil.example":                   false,
+		"http" + strings.TrimPrefix(r.url, "ws"): true,
+	} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		conn, resp, err := websocket.DefaultDialer.Dial(r.url, header)
+		if !allowed {
+			require.Error(t, err, origin)
+			require.Equal(t, http.StatusForbidden, resp.StatusCode)
+			continue
+		}
+		require.NoError(t, err, origin)
+		require.NoError(t, conn.Close())
+	}
+}
+
+func TestStopEndsConnectionsThatDoNotRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.open("s")
+	for range 3 {
+		r.dial().listen("s", 1)
+	}
+	r.wait(s)
+	s.Send(t.Context(), &sink.Batch{Number: 1, Body: []byte(`["` + strings.Repeat("x", 64<<20) + `"]`)}, func(error) {})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.NoError(t, r.server.Stop(ctx))
+	_, resp, err := websocket.DefaultDialer.Dial(r.url, nil)
+	require.Error(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+}

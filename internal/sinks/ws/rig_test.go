@@ -1,0 +1,152 @@
+package ws_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/sinks/ws"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+const (
+	patience = 10 * time.Second
+	tick     = time.Millisecond
+)
+
+// rig is a server that listens.
+type rig struct {
+	t      *testing.T
+	server *ws.Server
+	url    string
+}
+
+func newRig(t *testing.T, opts ws.Options) *rig {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	opts.Log = logrus.NewEntry(log)
+	r := &rig{t: t, server: ws.New(opts)}
+	require.NoError(t, r.server.Start(t.Context()))
+	web := httptest.NewServer(r.server)
+	r.url = "ws" + strings.TrimPrefix(web.URL, "http")
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		require.NoError(t, r.server.Stop(ctx))
+		web.Close()
+	})
+	return r
+}
+
+// client is one connection.
+type client struct {
+	t *testing.T
+	*websocket.Conn
+}
+
+func (r *rig) dial() *client {
+	r.t.Helper()
+	conn, resp, err := websocket.DefaultDialer.Dial(r.url, nil)
+	require.NoError(r.t, err)
+	require.NoError(r.t, resp.Body.Close())
+	r.t.Cleanup(func() { _ = conn.Close() })
+	return &client{r.t, conn}
+}
+
+func (c *client) say(message string) {
+	c.t.Helper()
+	require.NoError(c.t, c.WriteMessage(websocket.TextMessage, []byte(message)))
+}
+
+func (c *client) listen(stream string, window int) {
+	c.t.Helper()
+	c.say(`{"type":"listen","stream":"` + stream + `","window":` + strconv.Itoa(window) + `}`)
+}
+
+func (c *client) ack(number int64) {
+	c.t.Helper()
+	c.say(`{"type":"ack","topic":"s","batchNumber":` + strconv.FormatInt(number, 10) + `}`)
+}
+
+// message is whatever the server may send.
+type message struct {
+	BatchNumber int64           `json:"batchNumber"`
+	Attempt     int             `json:"attempt"`
+	Events      json.RawMessage `json:"events"`
+	Type        string          `json:"type"`
+	Message     string          `json:"message"`
+	raw         string
+}
+
+func (c *client) next() message {
+	c.t.Helper()
+	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(patience)))
+	_, raw, err := c.ReadMessage()
+	require.NoError(c.t, err)
+	m := message{raw: string(raw)}
+	require.NoError(c.t, json.Unmarshal(raw, &m), "%s", raw)
+	return m
+}
+
+// refused reads an error frame.
+func (c *client) refused(part string) {
+	c.t.Helper()
+	m := c.next()
+	require.Equal(c.t, "error", m.Type, "%s", m.raw)
+	require.Contains(c.t, m.Message, part)
+}
+
+func (r *rig) open(stream string) sink.Sink {
+	r.t.Helper()
+	cfg, err := r.server.Validate(nil)
+	require.NoError(r.t, err)
+	s, err := r.server.Open(r.t.Context(), sink.Stream{ID: "id-" + stream, Name: stream}, cfg)
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { require.NoError(r.t, s.Close(context.Background())) })
+	return s
+}
+
+// send sends a batch and returns what done is called with.
+func (r *rig) send(s sink.Sink, ctx context.Context, number int64, attempt int) chan error {
+	r.t.Helper()
+	result := make(chan error, 2)
+	s.Send(ctx, &sink.Batch{Number: number, Attempt: attempt, Body: []byte(`[{"n":` + strconv.FormatInt(number, 10) + `}]`)}, func(err error) { result <- err })
+	return result
+}
+
+func (r *rig) wait(s sink.Sink) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	require.NoError(r.t, s.(sink.Waiter).Wait(ctx))
+}
+
+func result(t *testing.T, ch chan error) error {
+	t.Helper()
+	select {
+	case err := <-ch:
+		return err
+	case <-time.After(patience):
+		require.FailNow(t, "done was not called")
+		return nil
+	}
+}
+
+func pending(t *testing.T, ch chan error) {
+	t.Helper()
+	select {
+	case err := <-ch:
+		require.FailNow(t, "done was called", "%v", err)
+	default:
+	}
+}
