@@ -213,16 +213,23 @@ func (t *tx) chaincodeAction(transaction []byte) error {
 		return nil
 	}
 	e := &chaincodeEvent{}
-	for num, set := range map[protowire.Number]func([]byte){
-		fieldEventChaincode: func(b []byte) { e.chaincode = string(b) },
-		fieldEventName:      func(b []byte) { e.name = string(b) },
-		fieldEventPayload:   func(b []byte) { e.payload = b },
-	} {
-		b, err := bytesField(ev, num)
-		if err != nil {
-			return fmt.Errorf("event: %w", err)
+	err = eachField(ev, func(num protowire.Number, typ protowire.Type, value []byte) error {
+		if typ != protowire.BytesType {
+			return nil
 		}
-		set(b)
+		v, n := protowire.ConsumeBytes(value)
+		switch num {
+		case fieldEventChaincode:
+			e.chaincode = string(v)
+		case fieldEventName:
+			e.name = string(v)
+		case fieldEventPayload:
+			e.payload = v
+		}
+		return protowire.ParseError(min(n, 0))
+	})
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
 	}
 	t.event = e
 	return nil

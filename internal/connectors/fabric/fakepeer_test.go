@@ -1,0 +1,350 @@
+package fabric
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"github.com/hyperledger/fabric-protos-go-apiv2/orderer"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// fakePeer is a peer with a gateway, an orderer and the assets contract in one, on a real gRPC connection. It does what a real network cannot be made
+// to do: lag, lose answers and transactions, deliver nonsense.
+type fakePeer struct {
+	peer.UnimplementedDeliverServer
+	peer.UnimplementedEndorserServer
+	gateway.UnimplementedGatewayServer
+
+	address string
+
+	mu       sync.Mutex // guards what follows
+	blocks   []*common.Block
+	assets   map[string]bool // ids that exist
+	grown    chan struct{}   // closed and replaced when something changes
+	pool     [][]byte        // envelopes of a paused orderer
+	paused   bool
+	lag      int
+	snapshot uint64 // first block, of a peer that began from a snapshot
+	mute     bool   // deliver nothing
+	doubles  int    // so many envelopes are ordered twice
+	lost     int    // so many answers are lost
+	submits  int
+	refuse   error // what Endorse, Submit and Evaluate answer
+	tamper   func(*common.Block) *common.Block
+}
+
+func newFakePeer(t *testing.T) *fakePeer {
+	t.Helper()
+	f := &fakePeer{assets: map[string]bool{}, grown: make(chan struct{})}
+	f.blocks = []*common.Block{makeBlock(nil, testTx{kind: common.HeaderType_CONFIG, time: noon})}
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	f.address = ln.Addr().String()
+	s := grpc.NewServer()
+	peer.RegisterDeliverServer(s, f)
+	peer.RegisterEndorserServer(s, f)
+	gateway.RegisterGatewayServer(s, f)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	t.Cleanup(func() {
+		s.Stop()
+		require.NoError(t, <-served)
+	})
+	return f
+}
+
+// connect makes a connector to the fake peers.
+func connect(t *testing.T, fakes ...*fakePeer) *Connector {
+	t.Helper()
+	dir := t.TempDir()
+	makeIdentity(t, filepath.Join(dir, "wallet"), "user1", "")
+	profile := map[string]any{}
+	names := []string{}
+	for i, f := range fakes {
+		name := fmt.Sprint("peer", i)
+		names = append(names, name)
+		profile[name] = map[string]string{"url": "grpc://" + f.address}
+	}
+	path := writeProfile(t, dir, map[string]any{
+		"organizations": map[string]any{"Org1": map[string]any{"mspid": "Org1MSP", "peers": names}}, "peers": profile,
+	})
+	c, err := New(t.Context(), Config{
+		Profile: path, MSPID: "Org1MSP", Channels: []string{"ch1"}, Wallet: filepath.Join(dir, "wallet"), Identity: "user1",
+	}, Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+// set changes the peer under its lock, and wakes who waits.
+func (f *fakePeer) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+	close(f.grown)
+	f.grown = make(chan struct{})
+}
+
+// visible are the blocks that a lagging peer has; mu is held.
+func (f *fakePeer) visible() []*common.Block { return f.blocks[:max(1, len(f.blocks)-f.lag)] }
+
+// order puts envelopes into a block of their own each; mu is held.
+func (f *fakePeer) order(envelopes ...[]byte) {
+	for _, e := range envelopes {
+		copies := 1
+		if f.doubles > 0 {
+			f.doubles--
+			copies = 2
+		}
+		var txs []testTx
+		for range copies {
+			txs = append(txs, testTx{raw: e, code: f.verdict(e, txs)})
+		}
+		f.blocks = append(f.blocks, makeBlock(f.blocks[len(f.blocks)-1], txs...))
+	}
+}
+
+// verdict validates an envelope and applies it; before are those that stand before it in its block.
+func (f *fakePeer) verdict(envelope []byte, before []testTx) peer.TxValidationCode {
+	t := tx{}
+	if t.decode(envelope) != nil {
+		return peer.TxValidationCode_BAD_PAYLOAD
+	}
+	if _, _, ok := f.find(t.id); ok || len(before) > 0 {
+		return peer.TxValidationCode_DUPLICATE_TXID
+	}
+	if t.event == nil {
+		return peer.TxValidationCode_VALID
+	}
+	var data struct{ ID string }
+	if err := json.Unmarshal(t.event.payload, &data); err != nil {
+		return peer.TxValidationCode_BAD_PAYLOAD
+	}
+	if f.assets[data.ID] {
+		return peer.TxValidationCode_MVCC_READ_CONFLICT
+	}
+	f.assets[data.ID] = true
+	return peer.TxValidationCode_VALID
+}
+
+// find returns the first block with a transaction; mu is held.
+func (f *fakePeer) find(id string) (*common.Block, *tx, bool) {
+	for _, b := range f.visible() {
+		d, err := decodeBlock(b)
+		if err != nil {
+			continue
+		}
+		for i := range d.txs {
+			if d.txs[i].id == id {
+				return b, &d.txs[i], true
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+// Deliver implements peer.DeliverServer.
+func (f *fakePeer) Deliver(s peer.Deliver_DeliverServer) error {
+	env, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	data, err := bytesField(env.GetPayload(), payloadData)
+	if err != nil {
+		return err
+	}
+	var seek orderer.SeekInfo
+	if err := proto.Unmarshal(data, &seek); err != nil {
+		return err
+	}
+	finish := func(st common.Status) error {
+		return s.Send(&peer.DeliverResponse{Type: &peer.DeliverResponse_Status{Status: st}})
+	}
+	next, stop := seek.GetStart().GetSpecified().GetNumber(), seek.GetStop().GetSpecified().GetNumber()
+	for next <= stop {
+		f.mu.Lock()
+		var b *common.Block
+		if blocks := f.visible(); next < uint64(len(blocks)) && next >= f.snapshot && !f.mute {
+			b = blocks[next]
+			if f.tamper != nil {
+				b = f.tamper(proto.CloneOf(b))
+			}
+		}
+		mute, grown := f.mute, f.grown
+		f.mu.Unlock()
+		switch {
+		case b != nil:
+			if err := s.Send(&peer.DeliverResponse{Type: &peer.DeliverResponse_Block{Block: b}}); err != nil {
+				return err
+			}
+			next++
+		case seek.GetBehavior() == orderer.SeekInfo_FAIL_IF_NOT_READY && !mute:
+			return finish(common.Status_NOT_FOUND)
+		default:
+			select {
+			case <-grown:
+			case <-s.Context().Done():
+				return s.Context().Err()
+			}
+		}
+	}
+	return finish(common.Status_SUCCESS)
+}
+
+// call reads what a proposal invokes.
+func call(p *peer.SignedProposal) (header *common.Header, args []string, err error) {
+	var proposal peer.Proposal
+	var payload peer.ChaincodeProposalPayload
+	var spec peer.ChaincodeInvocationSpec
+	header = &common.Header{}
+	if err := proto.Unmarshal(p.GetProposalBytes(), &proposal); err != nil {
+		return nil, nil, err
+	}
+	if err := proto.Unmarshal(proposal.GetHeader(), header); err != nil {
+		return nil, nil, err
+	}
+	if err := proto.Unmarshal(proposal.GetPayload(), &payload); err != nil {
+		return nil, nil, err
+	}
+	if err := proto.Unmarshal(payload.GetInput(), &spec); err != nil {
+		return nil, nil, err
+	}
+	for _, a := range spec.GetChaincodeSpec().GetInput().GetArgs() {
+		args = append(args, string(a))
+	}
+	return header, args, nil
+}
+
+// ProcessProposal implements peer.EndorserServer: it is asked for qscc only.
+func (f *fakePeer) ProcessProposal(_ context.Context, p *peer.SignedProposal) (*peer.ProposalResponse, error) {
+	_, args, err := call(p)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	answer := func(m proto.Message) (*peer.ProposalResponse, error) {
+		return &peer.ProposalResponse{Response: &peer.Response{Status: 200, Payload: marshal(m)}}, nil
+	}
+	switch args[0] {
+	case "GetChainInfo":
+		blocks := f.visible()
+		info := &common.BlockchainInfo{Height: uint64(len(blocks)), CurrentBlockHash: hashOf(blocks[len(blocks)-1].GetHeader())}
+		if f.snapshot > 0 {
+			info.BootstrappingSnapshotInfo = &common.BootstrappingSnapshotInfo{LastBlockInSnapshot: f.snapshot - 1}
+		}
+		return answer(info)
+	case "GetBlockByTxID":
+		if b, _, ok := f.find(args[2]); ok {
+			return answer(b)
+		}
+	}
+	return &peer.ProposalResponse{Response: &peer.Response{
+		Status: 500, Message: fmt.Sprintf("Failed to get block for txID %s, error no such transaction ID [%s] in index", args[2], args[2]),
+	}}, nil
+}
+
+// invoke runs the contract; mu is held.
+func (f *fakePeer) invoke(args []string) (result string, event *peer.ChaincodeEvent, err error) {
+	refused := func(code int, text string) error {
+		st, e := status.New(codes.Aborted, "failed to endorse transaction, see attached details for more info").WithDetails(
+			&gateway.ErrorDetail{Address: f.address, MspId: "Org1MSP", Message: fmt.Sprintf("chaincode response %d, %s", code, text)})
+		if e != nil {
+			return e
+		}
+		return st.Err()
+	}
+	switch {
+	case f.refuse != nil:
+		return "", nil, f.refuse
+	case args[0] == "create" && f.assets[args[1]]:
+		return "", nil, refused(500, "asset "+args[1]+" already exists")
+	case args[0] == "create":
+		doc := fmt.Sprintf(`{"id":%q}`, args[1])
+		return doc, &peer.ChaincodeEvent{ChaincodeId: "assets", EventName: "AssetCreated", Payload: []byte(doc)}, nil
+	case args[0] == "read" && f.assets[args[1]]:
+		return fmt.Sprintf(`{"id":%q}`, args[1]), nil, nil
+	case args[0] == "read":
+		return "", nil, refused(404, "asset "+args[1]+" not found")
+	default:
+		return "", nil, refused(500, args[0]+" refused")
+	}
+}
+
+// Endorse implements gateway.GatewayServer.
+func (f *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
+	header, args, err := call(r.GetProposedTransaction())
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	result, event, err := f.invoke(args)
+	if err != nil {
+		return nil, err
+	}
+	t := testTx{result: result, event: event}
+	if len(args) > 1 {
+		t.reads, t.writes = args[1:2], args[1:2]
+	}
+	return &gateway.EndorseResponse{PreparedTransaction: &common.Envelope{
+		Payload: marshal(&common.Payload{Header: header, Data: t.transaction()}),
+	}}, nil
+}
+
+// Evaluate implements gateway.GatewayServer.
+func (f *fakePeer) Evaluate(_ context.Context, r *gateway.EvaluateRequest) (*gateway.EvaluateResponse, error) {
+	_, args, err := call(r.GetProposedTransaction())
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	result, _, err := f.invoke(args)
+	return &gateway.EvaluateResponse{Result: &peer.Response{Status: 200, Payload: []byte(result)}}, err
+}
+
+// Submit implements gateway.GatewayServer.
+func (f *fakePeer) Submit(_ context.Context, r *gateway.SubmitRequest) (*gateway.SubmitResponse, error) {
+	f.set(func() {
+		f.submits++
+		if e := marshal(r.GetPreparedTransaction()); f.paused {
+			f.pool = append(f.pool, e)
+		} else {
+			f.order(e)
+		}
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lost > 0 {
+		f.lost--
+		return nil, status.Error(codes.Unavailable, "transport is closing")
+	}
+	return &gateway.SubmitResponse{}, nil
+}
+
+// mine adds an empty block.
+func (f *fakePeer) mine(txs ...testTx) {
+	f.set(func() {
+		if len(txs) == 0 {
+			sum := sha256.Sum256([]byte(time.Now().String()))
+			txs = []testTx{{id: hex.EncodeToString(sum[:]), time: noon}}
+		}
+		f.blocks = append(f.blocks, makeBlock(f.blocks[len(f.blocks)-1], txs...))
+	})
+}
