@@ -5,13 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -62,7 +59,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error)
 	if err != nil {
 		return nil, err
 	}
-	s.texts, s.ints, s.translate = session.texts, session.ints, translatePostgres
+	s.texts, s.ints, s.translate, s.broken = session.texts, session.ints, translatePostgres, isBroken
 	if err := s.start(ctx, session, func(ctx context.Context, lost func()) { owner.watch(ctx, s.sawHead(), lost) }); err != nil {
 		return nil, errors.Join(err, session.close())
 	}
@@ -135,11 +132,4 @@ func preparePg(ctx context.Context, s *Store, db *sql.DB) (*reader, error) {
 	}
 	s.fence = store.Fence{Lease: leaseName, Generation: generation}
 	return newReader(ctx, db, dialectPostgres)
-}
-
-// isNetwork reports whether an error came from the way to the server.
-func isNetwork(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
-		pgconn.Timeout(err)
 }

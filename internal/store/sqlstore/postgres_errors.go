@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -44,4 +46,17 @@ func translateNetwork(err error) error {
 	default:
 		return err
 	}
+}
+
+// isNetwork reports whether an error came from the way to the server.
+func isNetwork(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.Timeout(err)
+}
+
+// isBroken reports whether a connection that was there before was of no use, which says nothing about a new one.
+func isBroken(err error) bool {
+	var connect *pgconn.ConnectError
+	return errors.Is(err, store.ErrUnavailable) && !errors.As(err, &connect) && !pgconn.Timeout(err)
 }

@@ -14,7 +14,8 @@ import (
 type readID int
 
 const (
-	readTx readID = iota
+	readPing readID = iota
+	readTx
 	readAttempts
 	readBody
 	readHistory
@@ -44,6 +45,7 @@ const (
 )
 
 var readSQL = [readCount]string{
+	readPing:      `SELECT CAST(1 AS BIGINT)`,
 	readTx:        `SELECT ` + txColumns + ` FROM tx WHERE id = ?`,
 	readAttempts:  `SELECT ` + attemptColumns + ` FROM attempts WHERE tx = ` + txOf + ` ORDER BY number`,
 	readBody:      `SELECT t.created, b.request, b.history FROM tx t LEFT JOIN tx_body b ON b.tx = t.seq WHERE t.id = ?`,
@@ -89,13 +91,32 @@ func newReader(ctx context.Context, db *sql.DB, d dialect) (*reader, error) {
 	return r, nil
 }
 
-// read runs a statement of the read pool and hands its rows to each.
+// maxReadTries is how many connections of the pool a read may find broken. A server that restarts breaks them all.
+const maxReadTries = 64
+
+// read runs a statement of the read pool and hands its rows to each. It is repeated on another connection when its own turns out to
+// be broken before the first row.
 func (s *Store) read(ctx context.Context, id readID, each func(r row) error, args ...any) error {
-	rows, err := s.reader.stmts[id].QueryContext(ctx, args...)
-	if err != nil {
-		return s.translate(err)
+	return s.retryRead(each, func(each func(r row) error) error {
+		rows, err := s.reader.stmts[id].QueryContext(ctx, args...)
+		if err != nil {
+			return s.translate(err)
+		}
+		return s.scan(rows, each)
+	})
+}
+
+func (s *Store) retryRead(each func(r row) error, read func(each func(r row) error) error) error {
+	begun := false
+	for try := 1; ; try++ {
+		err := read(func(r row) error {
+			begun = true
+			return each(r)
+		})
+		if err == nil || begun || try >= maxReadTries || !s.broken(err) {
+			return err
+		}
 	}
-	return s.scan(rows, each)
 }
 
 // scan hands rows to each and closes them.

@@ -61,6 +61,7 @@ func OpenSQLite(ctx context.Context, cfg SQLiteConfig) (_ *Store, err error) {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), session.close())
 	}
 	s.texts, s.ints, s.translate = session.texts, session.ints, translateSQLite
+	s.broken = func(error) bool { return false }
 	if err := s.start(ctx, session, lock.watch); err != nil {
 		return nil, errors.Join(err, session.close())
 	}

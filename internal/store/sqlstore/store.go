@@ -51,6 +51,7 @@ type Store struct {
 	texts     func([]string) any // the argument of a list
 	ints      func([]int64) any
 	translate func(error) error
+	broken    func(error) bool // whether a read met a connection that was broken before
 	bg        lifecycle.Group
 	release   func() error // gives everything back but the writer's session and the read pool
 
@@ -94,9 +95,8 @@ func (s *Store) wake() {
 
 // Ping implements store.Store. After a write that found no space it tries another one.
 func (s *Store) Ping(ctx context.Context) error {
-	var one int64
-	if err := s.reader.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-		return fmt.Errorf("ping: %w", s.translate(err))
+	if _, err := s.readInt(ctx, readPing); err != nil {
+		return fmt.Errorf("ping: %w", err)
 	}
 	select {
 	case <-s.lost:

@@ -165,12 +165,16 @@ func (s *Store) List(ctx context.Context, flt store.TxFilter) ([]*store.Tx, erro
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
 	query += " ORDER BY seq " + order + " LIMIT ?"
-	rows, err := s.reader.db.QueryContext(ctx, s.dialect.render(query), append(args, limitOf(flt.Limit))...)
-	if err != nil {
-		return nil, fmt.Errorf("list transactions: %w", s.translate(err))
-	}
+	query, args = s.dialect.render(query), append(args, limitOf(flt.Limit))
 	var txs []*store.Tx
-	if err := s.scan(rows, appendTx(&txs)); err != nil {
+	err := s.retryRead(appendTx(&txs), func(each func(r row) error) error {
+		rows, err := s.reader.db.QueryContext(ctx, query, args...)
+		if err != nil {
+			return s.translate(err)
+		}
+		return s.scan(rows, each)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list transactions: %w", err)
 	}
 	return txs, nil
