@@ -104,7 +104,7 @@ func TestModel(t *testing.T) {
 			"grow": func(t *rapid.T) { n.grow(rapid.IntRange(1, 30).Draw(t, "blocks")) },
 			"reorganise": func(t *rapid.T) {
 				depth := rapid.IntRange(1, len(n.chain)).Draw(t, "depth")
-				n.chain = n.chain[: max(1, len(n.chain)-depth) : max(1, len(n.chain)-depth)]
+				n.chain = n.chain[:max(1, len(n.chain)-depth):max(1, len(n.chain)-depth)]
 				n.grow(rapid.IntRange(1, depth+2).Draw(t, "blocks"))
 			},
 			"show one": func(t *rapid.T) { m.show(uint64(rapid.IntRange(0, len(n.chain)-1).Draw(t, "number"))) },
