@@ -39,8 +39,8 @@ func TestSendTransaction(t *testing.T) {
 	require.Equal(t, []json.RawMessage{[]byte(`"x"`), []byte(`{"a":[1,2]}`), []byte(`3`)}, got.Params)
 	require.NotNil(t, got.Errors)
 	require.Empty(t, got.Errors)
-	require.Equal(t, `{"transientMap":{"k":"v"},"blockNumber":5}`, string(got.Options))
-	require.Equal(t, body, string(got.Raw))
+	require.JSONEq(t, `{"transientMap":{"k":"v"},"blockNumber":5}`, string(got.Options))
+	require.True(t, string(got.Raw) == body, "byte for byte") //nolint:testifylint // the same bytes, not the same JSON
 }
 
 func TestReplayIsMarked(t *testing.T) {
@@ -64,7 +64,8 @@ func TestQuery(t *testing.T) {
 	}
 	w := g.do(t, "POST /", `{"headers":{"type":"Query"},"to":"assets","method":"read","params":["x"],"blockNumber":17,"other":1}`)
 	require.Equal(t, http.StatusAccepted, w.Code)
-	require.Equal(t, `{"output":"<1>"}`, w.Body.String(), "the chain's words are not touched")
+	require.Contains(t, w.Body.String(), `<1>`, "the chain's words are not touched")
+	require.JSONEq(t, `{"output":"<1>"}`, w.Body.String())
 	require.Equal(t, &apitypes.ReadQuery{
 		To: "assets", Method: []byte(`"read"`), Params: []json.RawMessage{[]byte(`"x"`)}, BlockNumber: "17", Options: []byte(`{"other":1}`),
 	}, got)

@@ -162,22 +162,22 @@ func newRig() *rig {
 	return g
 }
 
-func (g *rig) handler(t testing.TB) http.Handler {
-	t.Helper()
+func (g *rig) handler(tb testing.TB) http.Handler {
+	tb.Helper()
 	h, err := New(g.options)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return h
 }
 
 // do sends a request: "GET /path", a body ("" for none), headers as "Name: value".
-func (g *rig) do(t testing.TB, request, body string, headers ...string) *httptest.ResponseRecorder {
-	t.Helper()
+func (g *rig) do(tb testing.TB, request, body string, headers ...string) *httptest.ResponseRecorder {
+	tb.Helper()
 	method, target, _ := strings.Cut(request, " ")
 	var r *http.Request
 	if body == "" {
-		r = httptest.NewRequestWithContext(t.Context(), method, target, http.NoBody)
+		r = httptest.NewRequestWithContext(tb.Context(), method, target, http.NoBody)
 	} else {
-		r = httptest.NewRequestWithContext(t.Context(), method, target, io.NopCloser(strings.NewReader(body)))
+		r = httptest.NewRequestWithContext(tb.Context(), method, target, io.NopCloser(strings.NewReader(body)))
 		r.ContentLength = int64(len(body))
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -190,6 +190,6 @@ func (g *rig) do(t testing.TB, request, body string, headers ...string) *httptes
 		}
 	}
 	w := httptest.NewRecorder()
-	g.handler(t).ServeHTTP(w, r)
+	g.handler(tb).ServeHTTP(w, r)
 	return w
 }

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,11 @@ func (rq *request) body() ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
+	// Nothing but the deadline ends the reading of a body that trickles in. It stays after a failure, when net/http reads on to find
+	// the next request; otherwise it goes, or it would look like a caller who left.
+	until, _ := rq.ctx.Deadline()
+	conn := http.NewResponseController(rq.w)
+	bounded := conn.SetReadDeadline(until) == nil // a writer that is no connection has no deadlines
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
 	}
@@ -114,30 +120,21 @@ func (rq *request) body() ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	release := rq.deadline()
-	defer release()
 	raw, err := readAll(http.MaxBytesReader(rq.w, r.Body, limit), r.ContentLength)
+	if err == nil && bounded {
+		err = conn.SetReadDeadline(time.Time{})
+	}
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
 		return raw, nil
 	case errors.As(err, &large):
 		return nil, tooLarge
-	case rq.ctx.Err() != nil:
-		return nil, context.Cause(rq.ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, newError(msgs.TimedOut) // the context does not tell: net/http has cancelled it for the failed read
 	default:
 		return nil, newError(msgs.BodyUnreadable, err.Error())
 	}
-}
-
-// deadline ends the reading of a body that trickles in when the request's time is over; nothing else watches the connection for it.
-func (rq *request) deadline() (release func()) {
-	until, _ := rq.ctx.Deadline()
-	conn := http.NewResponseController(rq.w)
-	if err := conn.SetReadDeadline(until); err != nil {
-		return func() {} // not a connection, but a test's recorder
-	}
-	return func() { _ = conn.SetReadDeadline(time.Time{}) } // a closed connection shows at the answer
 }
 
 // readAll reads a body into a slice of its own, which the receiver may keep.

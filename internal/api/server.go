@@ -36,7 +36,7 @@ type ServerOptions struct {
 	MaxRequestTime time.Duration // of the longest request that Handler serves
 	// ShutdownTimeout bounds Stop, together with Stop's own context: what is still connected then is cut off.
 	ShutdownTimeout time.Duration
-	// OnStop, if set, is called once Stop has closed the listener, beside the waiting for requests under way: it ends the connections
+	// OnStop, if set, is called by every Stop, beside the waiting for requests under way: it ends the connections
 	// that Handler took over. Whatever of them is left when it returns is closed.
 	OnStop func(ctx context.Context) error
 
@@ -263,21 +263,3 @@ func (c *trackedConn) Close() error {
 	c.server.mu.Unlock()
 	return c.Conn.Close()
 }
-
-// slogTo passes what net/http has to say to the node's log.
-type slogTo struct{ log *logrus.Entry }
-
-// Enabled is true: the logger decides.
-func (slogTo) Enabled(context.Context, slog.Level) bool { return true }
-
-// Handle writes a record.
-func (h slogTo) Handle(_ context.Context, r slog.Record) error {
-	h.log.Warn(r.Message)
-	return nil
-}
-
-// WithAttrs is not used by net/http.
-func (h slogTo) WithAttrs([]slog.Attr) slog.Handler { return h }
-
-// WithGroup is not used by net/http.
-func (h slogTo) WithGroup(string) slog.Handler { return h }
