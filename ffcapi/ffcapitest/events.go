@@ -106,11 +106,14 @@ var eventPromises = []promise{
 	}},
 	{name: "a node that lags is unavailable, not short", needs: func(f *Fixture) bool { return f.Lag != nil }, check: func(b *bench) {
 		b.placed(b.create(b.Signer(), b.id(0)))
-		p := b.placed(b.create(b.Signer(), b.id(1)))
+		second := b.create(b.Signer(), b.id(1))
+		p := b.placed(second)
 		b.Lag(b.T, uint64(b.depthOf(p.BlockRef))+2) // more than needed: the chain may grow meanwhile
 		require.Less(b, b.head().Number, p.Number)
 		b.requireUnavailable(b.query(b.from(), p.BlockRef, 1))
 		_, err := b.Connector.Block(b.ctx, b.Ledger, p.Number)
+		b.requireKind(err, ffcapi.NotFound)
+		_, err = b.Connector.Receipt(b.ctx, &ffcapi.ReceiptQuery{Ledger: b.Ledger, Hash: second})
 		b.requireKind(err, ffcapi.NotFound)
 		b.Lag(b.T, 0)
 		require.Equal(b, []string{b.id(0), b.id(1)}, b.ids(b.session(b.Connector, b.query(b.from(), p.BlockRef, 1))))

@@ -204,11 +204,16 @@ func encodeBlock(blk *block) ([]byte, digest) {
 	for i := range blk.txs {
 		b = appendTx(b, &blk.txs[i])
 	}
-	body := b[frameHead:]
-	copy(b, frameMark)
-	binary.LittleEndian.PutUint32(b[len(frameMark):], uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[len(frameMark)+4:], crc32.Checksum(body, castagnoli))
-	return b, sha256.Sum256(body)
+	sealFrame(b)
+	return b, sha256.Sum256(b[frameHead:])
+}
+
+// sealFrame fills in the head of a frame whose body is complete.
+func sealFrame(frame []byte) {
+	body := frame[frameHead:]
+	copy(frame, frameMark)
+	binary.LittleEndian.PutUint32(frame[len(frameMark):], uint32(len(body)))
+	binary.LittleEndian.PutUint32(frame[len(frameMark)+4:], crc32.Checksum(body, castagnoli))
 }
 
 func appendTx(b []byte, t *txRecord) []byte {

@@ -37,7 +37,8 @@ type Config struct {
 }
 
 // Synthetic describes a load: blocks that exist from the start, generated when they are read, and events that every new block
-// carries. Any field that is not zero turns it on, and with it the ledger lives in memory only.
+// carries. A history, live events or a block period turn it on, and with it
+// the ledger lives in memory only.
 type Synthetic struct {
 	HistoryBlocks      uint64        `mapstructure:"historyBlocks" json:"historyBlocks"`           // number of the newest block at the start
 	EventBlocks        uint64        `mapstructure:"eventBlocks" json:"eventBlocks"`               // blocks 1 to this one carry events
@@ -52,7 +53,9 @@ func DefaultConfig() Config {
 }
 
 // Enabled reports whether there is a synthetic load.
-func (s Synthetic) Enabled() bool { return s != Synthetic{} }
+func (s Synthetic) Enabled() bool {
+	return s.HistoryBlocks > 0 || s.LiveEventsPerBlock > 0 || s.BlockPeriod > 0
+}
 
 // Validate joins everything that is wrong, each naming the key and what it may be.
 func (c Config) Validate() error {

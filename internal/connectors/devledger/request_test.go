@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/connectors/devledger"
 )
 
 func TestPrepareNamesWhatIsWrong(t *testing.T) {
@@ -121,6 +122,36 @@ func TestQueries(t *testing.T) {
 	req.BlockNumber = "1"
 	_, err = c.Query(t.Context(), req)
 	require.Equal(t, ffcapi.Unsupported, ffcapi.KindOf(err))
+}
+
+func TestSubmitChecksWhoSigned(t *testing.T) {
+	t.Parallel()
+	c := open(t, memory(), "")
+	p, err := c.Prepare(t.Context(), request("ann", "create", `"a"`, `1`))
+	require.NoError(t, err)
+	_, err = c.Submit(t.Context(), submission(t, c, p, "bob"))
+	require.Equal(t, ffcapi.InvalidInput, ffcapi.KindOf(err))
+	require.ErrorContains(t, err, `submit: from: "bob" has not signed the payload`)
+}
+
+func TestListenerThatMatchesTwiceIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	cfg := memory()
+	cfg.Synthetic = devledger.Synthetic{HistoryBlocks: 1, EventBlocks: 1, EventsPerBlock: 2}
+	c := open(t, cfg, "")
+	r := receipt(t, c, send(t, c, request("ann", "create", `"a"`, `1`)))
+	spec := &ffcapi.ListenerSpec{FromBlock: "0"}
+	for _, f := range []string{`{}`, `{"event":"AssetCreated"}`, `{"event":"E"}`, `{"event":"E","mod":2}`} {
+		spec.Filters = append(spec.Filters, json.RawMessage(f))
+	}
+	l, err := c.Listener(t.Context(), spec)
+	require.NoError(t, err)
+	require.Equal(t, "E, E [0/2], assets:*, assets:AssetCreated", l.Signature)
+	events := collect(t, c, &ffcapi.EventQuery{Listeners: []*ffcapi.Listener{l}, Upto: r.Block, Max: 10})
+	require.Len(t, events, 3)
+	for _, ev := range events {
+		require.Equal(t, []int{0}, ev.Matches)
+	}
 }
 
 func TestReceiptDetails(t *testing.T) {

@@ -1,0 +1,144 @@
+package devledger
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// The pool against what it is for: per signer, nonces leave in order, without a gap, once; nothing else leaves.
+func TestPoolKeepsNonceOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p := newPool(true)
+		chain := map[string]uint64{}              // next nonce on the chain
+		waiting := map[string]map[uint64]digest{} // what the model has in the pool
+		number := uint64(0)
+		t.Repeat(map[string]func(*rapid.T){
+			"add": func(t *rapid.T) {
+				signer := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "signer")
+				number++
+				tx := &poolTx{nonce: chain[signer] + uint64(rapid.IntRange(0, 4).Draw(t, "ahead")), call: call{from: signer}, payload: []byte("p")}
+				binary.BigEndian.PutUint64(tx.hash[:], number)
+				if waiting[signer] == nil {
+					waiting[signer] = map[uint64]digest{}
+				}
+				old := p.sameNonce(tx)
+				_, known := waiting[signer][tx.nonce]
+				require.Equal(t, known, old != nil)
+				if old != nil {
+					p.replace(old, tx)
+				} else {
+					p.add(tx, chain[signer])
+				}
+				waiting[signer][tx.nonce] = tx.hash
+			},
+			"block": func(t *rapid.T) {
+				taken := p.take(rapid.IntRange(1, 3).Draw(t, "most"))
+				for _, tx := range taken {
+					signer := tx.call.from
+					require.Equal(t, chain[signer], tx.nonce)
+					require.Equal(t, waiting[signer][tx.nonce], tx.hash)
+					delete(waiting[signer], tx.nonce)
+					chain[signer]++
+				}
+				p.remove(taken)
+			},
+			"reset": func(*rapid.T) {
+				for _, tx := range p.reset() {
+					tx.taken = false
+					p.add(tx, chain[tx.call.from])
+				}
+			},
+			"": func(t *rapid.T) {
+				count, ready := 0, 0
+				for signer, txs := range waiting {
+					count += len(txs)
+					next := chain[signer]
+					for ; ; next++ {
+						if _, ok := txs[next]; !ok {
+							break
+						}
+						ready++
+					}
+					require.Equal(t, next, p.pending(signer, chain[signer]), signer)
+				}
+				require.Len(t, p.byHash, count)
+				require.Len(t, p.ready, ready)
+				require.Equal(t, count, p.bytes)
+			},
+		})
+	})
+}
+
+func TestFullPoolSaysSo(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	cfg.Durable = false
+	l := newLedger(t, cfg, "")
+	l.pool.bytes = maxPoolBytes
+	p, err := l.Prepare(t.Context(), createRequest("a"))
+	require.NoError(t, err)
+	_, err = l.Submit(t.Context(), &ffcapi.Submission{Prepared: p, From: "ann", Nonce: new(uint64)})
+	require.Equal(t, ffcapi.RateLimited, ffcapi.KindOf(err))
+	require.Equal(t, ffcapi.SentNo, ffcapi.AsError(err).Sent)
+}
+
+func TestPayloadRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := call{
+			op: op(rapid.IntRange(0, 5).Draw(t, "op")), from: rapid.String().Draw(t, "from"), id: rapid.String().Draw(t, "id"),
+			arg: rapid.SliceOf(rapid.Byte()).Draw(t, "arg"),
+		}
+		sequenced := rapid.Bool().Draw(t, "sequenced")
+		raw := encodePayload(c, sequenced)
+		got, err := decodePayload(raw, sequenced)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(c), fmt.Sprint(got))
+		_, err = decodePayload(raw, !sequenced)
+		require.Error(t, err)
+		for n := range raw {
+			_, err := decodePayload(raw[:n], sequenced)
+			require.Error(t, err, "%d of %d bytes", n, len(raw))
+		}
+		_, err = decodePayload(append(raw, 0), sequenced)
+		require.Error(t, err)
+	})
+}
+
+func FuzzDecodeBlock(f *testing.F) {
+	frame, _ := encodeBlock(&block{number: 3, parent: digest{1}, time: 7, txs: []txRecord{
+		{hash: digest{2}, from: "ann", nonce: 4, payload: []byte("p"), event: assetCreated, data: []byte("{}"), result: []byte("{}")},
+		{hash: digest{2}, status: statusDuplicate},
+		{hash: digest{3}, status: statusFailed, from: "bob", reason: "no"},
+	}})
+	f.Add(frame[frameHead:])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sealed := seal(body)
+		b, hash, err := decodeBlock(sealed)
+		if err != nil {
+			return
+		}
+		again, sum := encodeBlock(b)
+		if string(again) == string(sealed) {
+			require.Equal(t, hash, sum)
+		}
+		back, _, err := decodeBlock(again)
+		require.NoError(t, err)
+		require.Equal(t, b.number, back.number)
+		require.Len(t, back.txs, len(b.txs))
+	})
+}
+
+// seal makes a frame of a body, whatever is in it.
+func seal(body []byte) []byte {
+	b := append(make([]byte, frameHead), body...)
+	sealFrame(b)
+	return b
+}
