@@ -190,7 +190,7 @@ func (t *tx) channelHeader(b []byte) (common.HeaderType, error) {
 		return 0, err
 	}
 	t.id = string(id)
-	if len(stamp) > 0 {
+	if stamp != nil { // one of no length is the epoch
 		t.time = time.Unix(int64(seconds), int64(nanos)).UTC()
 	}
 	return common.HeaderType(kind), nil

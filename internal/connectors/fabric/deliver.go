@@ -70,9 +70,10 @@ type delivered struct {
 
 // stream is an open block stream. Blocks are received and decoded in a goroutine of its own, while the consumer works.
 type stream struct {
-	blocks chan delivered // closed at the end; after an error there is nothing
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	blocks  chan delivered // closed at the end; after an error there is nothing
+	cancel  context.CancelFunc
+	release func() bool // lets go of the caller's context
+	done    sync.WaitGroup
 }
 
 // open asks a peer for blocks. The stream lives until close or the end of ctx. What is wrong shows at the first block.
@@ -81,7 +82,10 @@ func (n *node) open(ctx context.Context, s *signer, channel string, start, stop 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// The peer is not told of a deadline: it would end the stream by its own clock, a moment before ours, as if something were wrong.
+	caller := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
+	release := context.AfterFunc(caller, cancel)
 	client, err := peer.NewDeliverClient(n.conn).Deliver(ctx)
 	if err == nil {
 		err = client.Send(request)
@@ -90,10 +94,11 @@ func (n *node) open(ctx context.Context, s *signer, channel string, start, stop 
 		err = client.CloseSend()
 	}
 	if err != nil {
+		release()
 		cancel()
 		return nil, err
 	}
-	st := &stream{blocks: make(chan delivered, ahead), cancel: cancel}
+	st := &stream{blocks: make(chan delivered, ahead), cancel: cancel, release: release}
 	st.done.Go(func() {
 		defer close(st.blocks)
 		for {
@@ -150,6 +155,7 @@ func (m *malformed) Unwrap() error { return m.err }
 
 // close ends the stream and waits for its goroutine.
 func (s *stream) close() {
+	s.release()
 	s.cancel()
 	s.done.Wait()
 }

@@ -1,0 +1,121 @@
+package fabric
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+func raws(texts ...string) (out []json.RawMessage) {
+	for _, t := range texts {
+		out = append(out, json.RawMessage(t))
+	}
+	return out
+}
+
+func fakeFilters(texts ...string) []json.RawMessage { return raws(texts...) }
+
+func TestParseRequest(t *testing.T) {
+	t.Parallel()
+	inv, err := parseRequest(&ffcapi.Request{
+		To: "ch1/assets", Method: json.RawMessage(`{"name":"create","params":[],"description":"FFI"}`), Value: "0",
+		Params:  raws(`"text \"quoted\""`, `{ "a": [1, 2] }`, `12`, `null`, `true`, `""`),
+		Options: json.RawMessage(`{"transient":{"k":"v","j":{ "x":1 }},"endorsingOrganizations":["Org1MSP"],"channel":"ch1"}`),
+	})
+	require.NoError(t, err)
+	require.Equal(t, &invocation{
+		channel: "ch1", chaincode: "assets", function: "create", orgs: []string{"Org1MSP"},
+		args:      [][]byte{[]byte(`text "quoted"`), []byte(`{"a":[1,2]}`), []byte("12"), []byte("null"), []byte("true"), {}},
+		transient: map[string][]byte{"k": []byte("v"), "j": []byte(`{"x":1}`)},
+	}, inv)
+
+	inv, err = parseRequest(&ffcapi.Request{Method: json.RawMessage(`"f"`), Options: json.RawMessage(`{"channel":"c","chaincode":"x"}`)})
+	require.NoError(t, err)
+	require.Equal(t, &invocation{channel: "c", chaincode: "x", function: "f"}, inv)
+}
+
+func TestParseRequestRefuses(t *testing.T) {
+	t.Parallel()
+	for want, spoil := range map[string]func(*ffcapi.Request){
+		`to: it must be "channel/chaincode"`:         func(r *ffcapi.Request) { r.To = "" },
+		`to: "assets" is not of the form`:            func(r *ffcapi.Request) { r.To = "assets" },
+		`to: "a/b/c" is not of the form`:             func(r *ffcapi.Request) { r.To = "a/b/c" },
+		`to: "/b" is not of the form`:                func(r *ffcapi.Request) { r.To = "/b" },
+		`method: it must be`:                         func(r *ffcapi.Request) { r.Method = json.RawMessage(`7`) },
+		`value: Fabric has no token`:                 func(r *ffcapi.Request) { r.Value = "100" },
+		`options: unknown field "transients"`:        func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"transients":{}}`) },
+		`options: it is not a JSON object`:           func(r *ffcapi.Request) { r.Options = json.RawMessage(`[]`) },
+		`options: cannot unmarshal`:                  func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"channel":1}`) },
+		`options: there is something after`:          func(r *ffcapi.Request) { r.Options = json.RawMessage(`{} {}`) },
+		`options.channel: "x" is not the channel of`: func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"channel":"x"}`) },
+		`options.chaincode: "x" is not the chaincod`: func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"chaincode":"x"}`) },
+	} {
+		r := &ffcapi.Request{To: "ch1/assets", Method: json.RawMessage(`"f"`)}
+		spoil(r)
+		_, err := parseRequest(r)
+		requireKind(t, err, ffcapi.InvalidInput, want)
+	}
+}
+
+func TestRefusedBeforeAnybodyIsAsked(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connect(t, f)
+	_, err := c.Query(t.Context(), &ffcapi.Request{To: "ch1/assets", Method: json.RawMessage(`"read"`), BlockNumber: "3"})
+	requireKind(t, err, ffcapi.InvalidInput, "blockNumber")
+	_, err = c.Query(t.Context(), &ffcapi.Request{To: "ch9/assets", Method: json.RawMessage(`"read"`)})
+	requireKind(t, err, ffcapi.InvalidInput, `to: there is no channel "ch9"`)
+	for _, from := range []string{"nobody", "../user1", ".", "user1/"} {
+		_, err = c.Prepare(t.Context(), fakeRequest(from, "create", "a", "1"))
+		requireKind(t, err, ffcapi.InvalidInput, "from")
+	}
+}
+
+func TestListenerForms(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connect(t, f)
+	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{FromBlock: "7", Filters: fakeFilters(
+		`{"channel":"ch1","chaincode":"b","event":"/^Asset(Created|Deleted)$/"}`, `{"chaincode":"b","event":{"name":"X","params":[]}}`, `{"chaincode":"a"}`, `{"chaincode":"a","event":null}`)})
+	require.NoError(t, err)
+	require.Equal(t, "ch1", l.Ledger)
+	require.Equal(t, "a:*, b:/^Asset(Created|Deleted)$/, b:X", l.Signature)
+	require.Equal(t, ffcapi.BlockStart(7), l.Start)
+
+	m, err := newMatcher([]*ffcapi.Listener{l, l})
+	require.NoError(t, err)
+	for _, want := range []struct {
+		chaincode, name string
+		found           bool
+	}{{"a", "anything", true}, {"b", "AssetCreated", true}, {"b", "AssetCreatedX", false}, {"b", "X", true}, {"b", "x", false}, {"c", "X", false}} {
+		got := m.match(&chaincodeEvent{chaincode: want.chaincode, name: want.name})
+		if want.found {
+			require.Equal(t, []int{0, 1}, got)
+		} else {
+			require.Empty(t, got)
+		}
+		require.Equal(t, got, m.match(&chaincodeEvent{chaincode: want.chaincode, name: want.name}), "the answer is remembered")
+	}
+
+	for want, filters := range map[string][]string{
+		"filters: there is none":               {},
+		"filters[0].chaincode: it must be set": {`{"event":"E"}`},
+		"filters[1].channel: there is no":      {`{"chaincode":"a"}`, `{"channel":"ch2","chaincode":"a"}`},
+		"filters[0].event: /(/ is no regular":  {`{"chaincode":"a","event":"/(/"}`},
+		"filters[0].event: it is neither":      {`{"chaincode":"a","event":5}`},
+		`filters[0]: unknown field "address"`:  {`{"chaincode":"a","address":"x"}`},
+		"filters[0]: it is empty":              {``},
+	} {
+		_, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(filters...)})
+		requireKind(t, err, ffcapi.InvalidInput, want)
+	}
+
+	c.cfg.Channels = []string{"ch1", "ch2"}
+	_, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(`{"chaincode":"a"}`)})
+	requireKind(t, err, ffcapi.InvalidInput, "filters[0].channel: it must be set")
+	_, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(`{"channel":"ch1","chaincode":"a"}`, `{"channel":"ch2","chaincode":"a"}`)})
+	requireKind(t, err, ffcapi.InvalidInput, "make two listeners")
+}
