@@ -94,8 +94,8 @@ func judge(ctx context.Context, err error, command bool) verdict {
 	var chain *ffcapi.Error
 	switch {
 	case errors.As(err, &own):
-		return verdict{code: own.code, inserts: own.inserts, final: own.code.Status < http.StatusInternalServerError &&
-			own.code != msgs.TimedOut || own.code == msgs.CommandNotServed}
+		final := own.code.Status < http.StatusInternalServerError && own.code != msgs.TimedOut
+		return verdict{code: own.code, inserts: own.inserts, final: final || own.code == msgs.CommandNotServed}
 	case errors.As(err, &invalid):
 		return verdict{code: msgs.BadField, inserts: []string{err.Error()}, final: true}
 	case errors.As(err, &chain) && (chain.Kind.Final() || ctx.Err() == nil):

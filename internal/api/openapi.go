@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/ghodss/yaml"
@@ -43,7 +44,7 @@ func newDocument(ctx context.Context, publicURL string) (*document, error) {
 		publicURL = "/"
 	}
 	gen := ffapi.NewSwaggerGen(&ffapi.SwaggerGenOptions{
-		Title: documentTitle, Description: documentAbout, Version: documentVersion, BaseURL: publicURL,
+		Title: documentTitle, Description: documentAbout + errorTable(), Version: documentVersion, BaseURL: publicURL,
 		AdditionalSchemaCustomizer: describe,
 		RouteCustomizations:        finish,
 	})
@@ -63,6 +64,19 @@ func newDocument(ctx context.Context, publicURL string) (*document, error) {
 		return nil, fmt.Errorf("OpenAPI document: %w", err)
 	}
 	return &d, nil
+}
+
+// errorTable lists the codes of the errors in Markdown, which the user interface shows as a table.
+func errorTable() string {
+	var b strings.Builder
+	b.WriteString("\n\nAn error is answered with `{\"error\":\"code: text\"}`; decide by the code or the status, not by the text.\n\n" +
+		"| code | status | meaning |\n|---|---|---|\n")
+	for _, c := range msgs.All() {
+		if c != msgs.ClientLeft {
+			fmt.Fprintf(&b, "| %s | %d | %s |\n", c.ID, c.Status, c.Meaning)
+		}
+	}
+	return b.String()
 }
 
 var pathParameter = regexp.MustCompile(`{(\w+)}`)

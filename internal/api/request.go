@@ -113,8 +113,9 @@ func (rq *request) body() ([]byte, error) {
 	until, _ := rq.ctx.Deadline()
 	conn := http.NewResponseController(rq.w)
 	bounded := conn.SetReadDeadline(until) == nil // a writer that is no connection has no deadlines
-	if err := checkContentType(r.Header); err != nil {
-		return nil, err
+	badType := checkContentType(r.Header)
+	if badType != nil && r.ContentLength > 0 {
+		return nil, badType
 	}
 	tooLarge := newError(msgs.BodyTooLarge, strconv.FormatInt(limit, 10))
 	if r.ContentLength > limit {
@@ -126,8 +127,10 @@ func (rq *request) body() ([]byte, error) {
 	}
 	var large *http.MaxBytesError
 	switch {
+	case err == nil && len(raw) == 0:
+		return nil, nil // of unknown length, and then there is none
 	case err == nil:
-		return raw, nil
+		return raw, badType
 	case errors.As(err, &large):
 		return nil, tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):

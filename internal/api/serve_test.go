@@ -130,16 +130,19 @@ func TestChunkedBodies(t *testing.T) {
 	t.Parallel()
 	g := newRig()
 	h := g.handler(t)
-	send := func(body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+	send := func(path, contentType, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
 		r.ContentLength = -1
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", contentType)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w
 	}
-	require.Equal(t, http.StatusAccepted, send(someTransaction).Code)
-	require.Equal(t, http.StatusRequestEntityTooLarge, send(`"`+strings.Repeat("x", 5000)+`"`).Code)
+	require.Equal(t, http.StatusAccepted, send("/", "application/json", someTransaction).Code)
+	require.Equal(t, http.StatusRequestEntityTooLarge, send("/", "application/json", `"`+strings.Repeat("x", 5000)+`"`).Code)
+	require.Equal(t, http.StatusUnsupportedMediaType, send("/", "", someTransaction).Code)
+	require.Equal(t, http.StatusOK, send("/eventstreams/s/resume", "", "").Code, "no body needs no type")
+	require.Equal(t, http.StatusUnsupportedMediaType, send("/eventstreams/s/resume", "", "{}").Code)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{"))
 	r.ContentLength = 10
 	r.Header.Set("Content-Type", "application/json")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/lifecycle/lifecycletest"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/client"
 )
 
 func quiet() *logrus.Entry {
@@ -318,4 +320,32 @@ func TestServerLog(t *testing.T) {
 	l.SetOutput(&out)
 	slog.NewLogLogger(slogTo{logrus.NewEntry(l)}, slog.LevelWarn).Print("http: Accept error: too many open files")
 	require.Contains(t, out.String(), "too many open files")
+}
+
+// The handler, the server and the client together.
+func TestClientAndServer(t *testing.T) {
+	t.Parallel()
+	g := newRig()
+	g.tx.query = func(_ context.Context, q *apitypes.ReadQuery) (json.RawMessage, error) { return q.Method, nil }
+	s, _ := startServer(t, serverOptions(g.handler(t)))
+	c := client.New(s.URL())
+	defer c.Close()
+
+	tx, replay, err := c.Submit(t.Context(), &client.Invocation{ID: "ns:a/1", From: "alice", To: "assets", Options: map[string]any{"x": 1}})
+	require.NoError(t, err)
+	require.False(t, replay)
+	require.Equal(t, "ns:a/1", tx.ID)
+	result, err := c.Query(t.Context(), &client.Invocation{Method: "read"})
+	require.NoError(t, err)
+	require.JSONEq(t, `"read"`, string(result))
+	_, err = c.Transaction(t.Context(), "ns:a/1", true)
+	require.True(t, client.IsNotFound(err))
+	_, err = c.Transactions(t.Context(), apitypes.TransactionFilter{Limit: 501})
+	require.EqualError(t, err, `PY10006: query parameter limit is "501": give a number from 1 to 500`)
+
+	stream, err := c.Stream(t.Context(), "0/default")
+	require.NoError(t, err)
+	require.Equal(t, "0/default", *stream.Name)
+	require.NoError(t, c.SuspendStream(t.Context(), "s"))
+	require.NoError(t, c.DeleteListener(t.Context(), "s", "l"))
 }

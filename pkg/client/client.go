@@ -49,6 +49,9 @@ func New(url string, options ...Option) *Client {
 	return &Client{http: c}
 }
 
+// Close gives up the connections that are kept for the next call. The client can still be used.
+func (c *Client) Close() { c.http.GetClient().CloseIdleConnections() }
+
 // Error is an answer that is no success.
 type Error struct {
 	Status             int    // HTTP status
