@@ -225,6 +225,7 @@ func (t *tx) chaincodeAction(transaction []byte) error {
 			e.name = string(v)
 		case fieldEventPayload:
 			e.payload = v
+		default: // the transaction id again
 		}
 		return protowire.ParseError(min(n, 0))
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,28 +103,22 @@ func kindOf(stage string, st *status.Status, e *ffcapi.Error) ffcapi.Kind {
 	case codes.Unimplemented:
 		return ffcapi.Unsupported
 	default:
+		return kindOfWords(stage, st, e.Peers)
 	}
-	words := append([]ffcapi.PeerError{{Message: st.Message()}}, e.Peers...)
-	said := func(match func(string) bool) bool {
-		for _, w := range words {
-			if match(w.Message) {
-				return true
-			}
-		}
-		return false
-	}
-	contains := func(text string) func(string) bool {
-		return func(s string) bool { return strings.Contains(s, text) }
-	}
+}
+
+func kindOfWords(stage string, st *status.Status, peers []ffcapi.PeerError) ffcapi.Kind {
+	all := append([]string{st.Message()}, messages(peers)...)
+	said := func(match func(string) bool) bool { return slices.ContainsFunc(all, match) }
 	switch {
-	case said(contains(overLimit)):
+	case said(containing(overLimit)):
 		return ffcapi.RateLimited
-	case said(contains(knownAlready)):
+	case said(containing(knownAlready)):
 		return ffcapi.KnownTransaction
-	case said(contains(peersDisagree)):
+	case said(containing(peersDisagree)):
 		return ffcapi.Unavailable
 	case said(refusal.MatchString):
-		return refusalKind(stage, words)
+		return refusalKind(stage, all)
 	case stage == stageSubmit && st.Code() == codes.Aborted:
 		return ordererKind(st.Message())
 	case said(notThere.MatchString):
@@ -135,10 +130,14 @@ func kindOf(stage string, st *status.Status, e *ffcapi.Error) ffcapi.Kind {
 	}
 }
 
+func containing(text string) func(string) bool {
+	return func(s string) bool { return strings.Contains(s, text) }
+}
+
 // refusalKind: a chaincode refuses a transaction for good. For a query, a response of 404 is an answer: there is none.
-func refusalKind(stage string, words []ffcapi.PeerError) ffcapi.Kind {
-	for _, w := range words {
-		if m := refusal.FindStringSubmatch(w.Message); m != nil && m[1] == "404" && stage == stageEvaluate {
+func refusalKind(stage string, texts []string) ffcapi.Kind {
+	for _, text := range texts {
+		if m := refusal.FindStringSubmatch(text); m != nil && m[1] == "404" && stage == stageEvaluate {
 			return ffcapi.NotFound
 		}
 	}

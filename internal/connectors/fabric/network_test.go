@@ -98,8 +98,8 @@ func TestWhatFabricSays(t *testing.T) {
 	require.Equal(t, "ENDORSEMENT_POLICY_FAILURE", r.Reason)
 	require.False(t, r.Retryable)
 
-	t.Run("a stranger", func(t *testing.T) { stranger(t, n) })
-	t.Run("what is away", func(t *testing.T) { away(t, n, c) })
+	stranger(t, n)
+	away(t, n, c)
 }
 
 // stranger signs with the certificate of one organisation in the name of the other.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log"
 	"os"
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/pkg/cid"
@@ -102,8 +101,9 @@ func main() {
 		CC:       server{},
 		TLSProps: shim.TLSProperties{Disabled: true}, // loopback only
 	}
-	log.Printf("assets %s on %s", s.CCID, s.Address)
+	fmt.Fprintf(os.Stderr, "assets %s on %s\n", s.CCID, s.Address)
 	if err := s.Start(); err != nil {
-		log.Fatalf("assets on %s: %v", s.Address, err)
+		fmt.Fprintf(os.Stderr, "assets on %s: %v\n", s.Address, err)
+		os.Exit(1)
 	}
 }

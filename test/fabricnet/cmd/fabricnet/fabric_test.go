@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -38,7 +37,7 @@ func TestUpStatusDown(t *testing.T) {
 	}
 	require.Contains(t, ok("down"), "network is down")
 	for _, pid := range r.Nodes {
-		require.True(t, errors.Is(syscall.Kill(pid, 0), syscall.ESRCH), "process %d", pid)
+		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH, "process %d", pid)
 	}
 	_, err = runCommand(t, "status", "--dir", dir)
 	require.Error(t, err)
