@@ -14,6 +14,7 @@ import (
 const (
 	txSeq, txCreated, txUpdated, txSubSince, txNonce = 0, 4, 5, 8, 13
 	attemptSeq, attemptNonce                         = 0, 7
+	keySeq                                           = 2 // in sqlClaimKey
 )
 
 // acceptCmd stores a new transaction. Everything that needs no database is done before it is handed to the writer.
@@ -25,7 +26,7 @@ type acceptCmd struct {
 
 	keyRow, txRow, bodyRow, attemptRow, payloadRow []any
 
-	existing string // the transaction that has the key with the same body
+	replay bool // a transaction has the key, with the same body
 }
 
 // Accept implements store.Transactions.
@@ -37,8 +38,8 @@ func (s *Store) Accept(ctx context.Context, f store.Fence, n *store.NewTx) (*sto
 	if err != nil {
 		return nil, fmt.Errorf("accept transaction %s: %w", n.Tx.ID, err)
 	}
-	if c.existing != "" {
-		tx, err := s.Transaction(ctx, c.existing)
+	if c.replay {
+		tx, err := s.Transaction(ctx, c.tx.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +80,7 @@ func newAccept(n *store.NewTx) (*acceptCmd, error) {
 		}
 	}
 	c.bodyRow = []any{nil, rawValue(n.Request), history}
-	c.keyRow = []any{c.tx.ID, n.BodyHash[:], c.tx.ID, toMicros(n.KeyExpires)}
+	c.keyRow = []any{c.tx.ID, n.BodyHash[:], nil, toMicros(n.KeyExpires)}
 	return c, nil
 }
 
@@ -121,8 +122,7 @@ func shardOf(tx *store.Tx, counts bool) int {
 func (c *acceptCmd) scope() string { return "" }
 
 func (c *acceptCmd) load(g *group) {
-	c.existing = ""
-	g.accepts++
+	c.replay = false
 	g.wantKey(c)
 	if c.counts {
 		g.wantSigner(c.signer)
@@ -135,7 +135,7 @@ func (c *acceptCmd) plan(g *group) error {
 		if k.hash != c.n.BodyHash {
 			return store.ErrKeyReused
 		}
-		c.existing = k.tx
+		c.replay = true
 		return nil
 	}
 	if c.counts {
@@ -149,7 +149,7 @@ func (c *acceptCmd) plan(g *group) error {
 	g.takeKey(k, c)
 
 	now := fromMicros(g.now)
-	c.tx.Seq, c.tx.Created, c.tx.Updated, c.tx.SubSince = g.takeSeq(), now, now, now
+	c.tx.Seq, c.tx.Created, c.tx.Updated, c.tx.SubSince = k.seq, now, now, now
 	c.txRow[txSeq], c.txRow[txCreated], c.txRow[txUpdated], c.txRow[txSubSince] = c.tx.Seq, g.now, g.now, g.now
 	c.bodyRow[0], c.attemptRow[attemptSeq], c.payloadRow[0] = c.tx.Seq, c.tx.Seq, c.tx.Seq
 	p := &g.rows

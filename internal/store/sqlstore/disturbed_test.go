@@ -213,7 +213,7 @@ func writeLog(t *testing.T, url string, w, n int) {
 			if err != nil {
 				return err
 			}
-			_, err = tx.Exec(ctx, `INSERT INTO status_log (tx, status, sub, time) VALUES ($1, 'Failed', 'Failed', 1)`, fmt.Sprint(w, "-", i))
+			_, err = tx.Exec(ctx, `INSERT INTO status_log (tx, id, status, sub, time) VALUES (-1, $1, 'Failed', 'Failed', 1)`, fmt.Sprint(w, "-", i))
 			return err
 		}))
 	}

@@ -39,7 +39,7 @@ type keyState struct {
 	inserted bool       // by that insert
 	taken    bool       // a transaction has it
 	hash     [32]byte
-	tx       string
+	seq      int64 // of that transaction, or for the one that takes it
 }
 
 // pending are rows that are inserted together at the end of a wave.
@@ -59,8 +59,6 @@ type group struct {
 	// of the wave being loaded
 	newKeys    []*keyState
 	newSigners []signerID
-	seqs       []int64 // numbers for new transactions
-	accepts    int
 
 	rows   pending
 	logged bool // the status log was written
@@ -170,20 +168,18 @@ func (g *group) wantSigner(id signerID) {
 	g.newSigners = append(g.newSigners, id)
 }
 
-// loadShared queues the reads that commands of a wave have in common: keys first, then signers in sorted order, which is the
-// order of locks for every writer of this database.
+// loadShared queues the reads that commands of a wave have in common: keys first, in the order of the commands, which is the order
+// of acceptance; then signers in sorted order, which is the order of locks for every writer of this database.
 func (g *group) loadShared() {
-	if g.accepts > 0 {
-		g.session.reserve(g.accepts, func(seq int64) { g.seqs = append(g.seqs, seq) })
-		g.accepts = 0
-	}
 	if len(g.newKeys) > 0 {
-		slices.SortFunc(g.newKeys, func(a, b *keyState) int { return cmp.Compare(a.claim.tx.ID, b.claim.tx.ID) })
 		rows := make([][]any, len(g.newKeys))
 		for i, k := range g.newKeys {
 			rows[i] = k.claim.keyRow
 		}
-		g.session.claim(rows, func(key string) { g.keys[key].inserted = true })
+		g.session.claim(rows, func(key string, seq int64) {
+			k := g.keys[key]
+			k.inserted, k.seq = true, seq
+		})
 	}
 	slices.SortFunc(g.newSigners, func(a, b signerID) int {
 		return cmp.Or(cmp.Compare(a.ledger, b.ledger), cmp.Compare(a.signer, b.signer))
@@ -198,33 +194,38 @@ func (g *group) loadShared() {
 	g.newSigners = g.newSigners[:0]
 }
 
-// resolveKeys reads the keys that were there already.
+// resolveKeys reads the keys that were there already, and gets new numbers for those that have expired.
 func (g *group) resolveKeys() error {
-	found := false
+	var expired []*keyState
 	for _, k := range g.newKeys {
 		if k.inserted {
 			continue
 		}
-		found = true
 		g.session.query(sqlKey, func(r row) error {
-			k.taken = r.int(3) > g.now || r.flag(4)
-			k.tx = r.text(2)
+			k.taken, k.seq = r.int(3) > g.now || r.flag(4), r.int(2)
 			copy(k.hash[:], r.blob(1))
+			if !k.taken {
+				expired = append(expired, k)
+			}
 			return nil
 		}, k.claim.tx.ID)
 	}
-	if !found {
-		return nil
+	if err := g.session.flush(); err != nil || len(expired) == 0 {
+		return err
 	}
+	g.session.reserve(len(expired), func(seq int64) {
+		expired[0].seq = seq
+		expired = expired[1:]
+	})
 	return g.session.flush()
 }
 
 // takeKey gives a key that nobody has to c.
 func (g *group) takeKey(k *keyState, c *acceptCmd) {
 	if !k.inserted || k.claim != c {
-		g.session.exec(sqlReviveKey, 1, c.keyRow[1], c.keyRow[2], c.keyRow[3], c.tx.ID)
+		g.session.exec(sqlReviveKey, 1, c.keyRow[1], k.seq, c.keyRow[3], c.tx.ID)
 	}
-	k.taken, k.hash, k.tx = true, c.n.BodyHash, c.tx.ID
+	k.taken, k.hash = true, c.n.BodyHash
 }
 
 // dropUnusedKeys takes keys back that were inserted for commands which were then refused.
@@ -238,15 +239,9 @@ func (g *group) dropUnusedKeys() {
 	g.newKeys = g.newKeys[:0]
 }
 
-func (g *group) takeSeq() int64 {
-	seq := g.seqs[0]
-	g.seqs = g.seqs[1:]
-	return seq
-}
-
 // log announces a transaction's status.
 func (g *group) log(tx *store.Tx) {
-	g.rows.log = append(g.rows.log, []any{tx.ID, string(tx.Status), string(tx.Sub), g.now})
+	g.rows.log = append(g.rows.log, []any{tx.Seq, tx.ID, string(tx.Status), string(tx.Sub), g.now})
 }
 
 // writeRows inserts what the wave collected, the status log last: its lock is held to the commit.

@@ -80,7 +80,7 @@ func TestForeignWritesToTheLogWake(t *testing.T) {
 	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
 	s := p.Open(t)
 	ch := s.Changed()
-	p.Exec(t, `INSERT INTO status_log (tx, status, sub, time) VALUES ('gone', 'Failed', 'Failed', 1)`)
+	p.Exec(t, `INSERT INTO status_log (tx, id, status, sub, time) VALUES (-1, 'gone', 'Failed', 'Failed', 1)`)
 	select {
 	case <-ch:
 	case <-time.After(patience):

@@ -109,24 +109,27 @@ func (s *Store) keepOurs(ctx context.Context, ledger string, c *candidates) erro
 	if len(c.hashes) == 0 {
 		return nil
 	}
+	// Those without a hash come first: one that gets its hash meanwhile is then found by it. And what is found by its spot is looked for
+	// by hash as well when the write decides, because it may have got its hash by then.
+	spots := map[spot]spotOutcome{}
 	var ours []string
+	if len(c.bySpot) > 0 {
+		err := s.read(ctx, readHashless, func(r row) error {
+			at := spot{signer: r.text(0), nonce: *r.number(1)}
+			if o, ok := c.bySpot[at]; ok {
+				spots[at] = o
+				ours = append(ours, o.hash)
+			}
+			return nil
+		}, ledger)
+		if err != nil {
+			return err
+		}
+	}
 	err := s.read(ctx, readHashes, func(r row) error {
 		ours = append(ours, r.text(0))
 		return nil
 	}, ledger, s.texts(c.hashes))
-	if err != nil {
-		return err
-	}
-	spots := map[spot]spotOutcome{}
-	if len(c.bySpot) > 0 {
-		err = s.read(ctx, readHashless, func(r row) error {
-			at := spot{signer: r.text(0), nonce: *r.number(1)}
-			if o, ok := c.bySpot[at]; ok {
-				spots[at] = o
-			}
-			return nil
-		}, ledger)
-	}
 	c.hashes, c.bySpot = ours, spots
 	return err
 }

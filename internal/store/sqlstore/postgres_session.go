@@ -21,6 +21,11 @@ const (
 	pgGlance   = 2 * time.Second  // instead, when it was away before or the store is being closed
 )
 
+// pgClaim is sqlClaimKey for many rows, with numbers from the sequence instead of the third column.
+const pgClaim = `INSERT INTO keys (key, body_hash, tx, expires)
+	SELECT key, body_hash, nextval('tx_seq_seq'), expires FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[])
+	AS new (key, body_hash, tx, expires) ON CONFLICT (key) DO NOTHING RETURNING key, tx`
+
 var pgReconnect = retry.Backoff{Initial: 20 * time.Millisecond, Max: 500 * time.Millisecond, Factor: 2, Jitter: true}
 
 // pgSession is the writer's connection to PostgreSQL. Statements are queued and sent together: the reads of a wave are one round trip, its
@@ -156,12 +161,12 @@ func (s *pgSession) bulk(id stmtID, rows [][]any) {
 	}
 }
 
-func (s *pgSession) claim(rows [][]any, inserted func(key string)) {
+func (s *pgSession) claim(rows [][]any, inserted func(key string, seq int64)) {
 	if s.err != nil {
 		return
 	}
-	s.ask(s.many[sqlClaimKey], func(r row) error {
-		inserted(r.text(0))
+	s.ask(pgClaim, func(r row) error {
+		inserted(r.text(0), r.int(1))
 		return nil
 	}, columns(statements[sqlClaimKey].types, rows)...)
 }

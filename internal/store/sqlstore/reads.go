@@ -39,24 +39,21 @@ const (
 	readCount // how many there are
 )
 
-const (
-	txOf  = `(SELECT seq FROM tx WHERE id = ?)`
-	bySeq = ` WHERE seq > ? ORDER BY seq LIMIT ?`
-)
+const bySeq = ` WHERE seq > ? ORDER BY seq LIMIT ?`
 
 var readSQL = [readCount]string{
 	readPing:      `SELECT CAST(1 AS BIGINT)`,
-	readTx:        `SELECT ` + txColumns + ` FROM tx WHERE id = ?`,
+	readTx:        `SELECT ` + txColumns + ` FROM tx WHERE seq = ` + txOf,
 	readAttempts:  `SELECT ` + attemptColumns + ` FROM attempts WHERE tx = ` + txOf + ` ORDER BY number`,
-	readBody:      `SELECT t.created, b.request, b.history FROM tx t LEFT JOIN tx_body b ON b.tx = t.seq WHERE t.id = ?`,
+	readBody:      `SELECT t.created, b.request, b.history FROM tx t LEFT JOIN tx_body b ON b.tx = t.seq WHERE t.seq = ` + txOf,
 	readHistory:   `SELECT sub, action, first, last, count, error, info FROM history WHERE tx = ` + txOf + ` ORDER BY n`,
 	readPayload:   `SELECT prepared, result, sensitive FROM attempt_payloads WHERE tx = ` + txOf + ` AND number = ?`,
 	readOpen:      `SELECT ` + txColumns + ` FROM tx WHERE ` + openStatuses + ` AND seq > ? ORDER BY seq LIMIT ?`,
 	readCountOpen: `SELECT count(*) FROM tx WHERE ` + openStatuses,
 	readKey:       statements[sqlKey].sql[:strings.Index(statements[sqlKey].sql, "{")],
 	readSigner:    `SELECT next_nonce, assigned_at FROM signers WHERE ledger = ? AND signer = ?`,
-	readStatus: `SELECT l.seq, l.tx, l.status, l.sub, l.time, t.` + strings.Join(strings.Fields(strings.ReplaceAll(txColumns, ",", " , t.")), "") +
-		` FROM status_log l LEFT JOIN tx t ON t.id = l.tx WHERE l.seq > ? ORDER BY l.seq LIMIT ?`,
+	readStatus: `SELECT l.seq, l.id, l.status, l.sub, l.time, t.` + strings.Join(strings.Fields(strings.ReplaceAll(txColumns, ",", " , t.")), "") +
+		` FROM status_log l LEFT JOIN tx t ON t.seq = l.tx WHERE l.seq > ? ORDER BY l.seq LIMIT ?`,
 	readStatusHead: `SELECT coalesce(max(seq), 0) FROM status_log`,
 	readLedger:     `SELECT id, number, hash FROM ledger_position WHERE ledger = ?`,
 	readHashes: `SELECT DISTINCT hash FROM attempts

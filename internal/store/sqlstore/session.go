@@ -20,9 +20,9 @@ type session interface {
 	bulk(id stmtID, rows [][]any)
 	// query queues a read. each gets the rows; a row is valid during the call only, its values stay valid.
 	query(id stmtID, each func(r row) error, args ...any)
-	// claim queues inserts of keys and reports those that were not there yet.
-	claim(rows [][]any, inserted func(key string))
-	// reserve queues the assignment of n numbers for new transactions, ascending.
+	// claim queues inserts of keys, filling in numbers for new transactions, ascending, and reports those that were not there yet.
+	claim(rows [][]any, inserted func(key string, seq int64))
+	// reserve queues the assignment of n more such numbers.
 	reserve(n int, each func(seq int64))
 	// lockLog queues what makes the order of the status log the order of commit.
 	lockLog()

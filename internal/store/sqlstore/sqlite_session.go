@@ -60,7 +60,7 @@ func newSQLiteSession(ctx context.Context, c driver.Conn, wal *walKeeper) (*sqli
 			return nil, err
 		}
 	}
-	last, err := queryInt(ctx, c, "SELECT max(coalesce(max(seq), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tx'), 0)) FROM tx")
+	last, err := queryInt(ctx, c, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tx'")
 	s.lastSeq = last
 	return s, err
 }
@@ -157,10 +157,12 @@ func (s *sqliteSession) query(id stmtID, each func(r row) error, args ...any) {
 	s.err = errors.Join(err, rows.Close())
 }
 
-func (s *sqliteSession) claim(rows [][]any, inserted func(key string)) {
+func (s *sqliteSession) claim(rows [][]any, inserted func(key string, seq int64)) {
 	for _, r := range rows {
+		r[keySeq] = s.lastSeq + 1
 		if s.run(sqlClaimKey, r) == 1 {
-			inserted(r[0].(string)) //nolint:forcetypeassert // made by newAccept
+			s.lastSeq++
+			inserted(r[0].(string), s.lastSeq) //nolint:forcetypeassert // made by newAccept
 		}
 	}
 }

@@ -85,6 +85,7 @@ const (
 		last_sent, error, dead, block, final, outcome`
 	streamColumns   = `seq, id, name, created, updated, epoch, spec`
 	listenerColumns = `seq, id, stream, name, created, updated, spec`
+	txOf            = `(SELECT tx FROM keys WHERE key = ?)`
 	openStatuses    = `status IN ('Pending', 'Suspended')`
 )
 
@@ -93,10 +94,10 @@ var statements = [writerStatements]statement{
 	sqlTouchLease: {sql: `UPDATE lease SET since = ? WHERE name = ?`},
 
 	sqlClaimKey: {
-		sql:   `INSERT INTO keys (key, body_hash, tx, expires) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING key`,
-		types: "sbsi",
+		sql:   `INSERT INTO keys (key, body_hash, tx, expires) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING key, tx`,
+		types: "sbii",
 	},
-	sqlKey: {sql: `SELECT key, body_hash, tx, expires, EXISTS (SELECT 1 FROM tx WHERE tx.id = keys.tx) FROM keys
+	sqlKey: {sql: `SELECT key, body_hash, tx, expires, EXISTS (SELECT 1 FROM tx WHERE tx.seq = keys.tx) FROM keys
 		WHERE key = ? {update}`},
 	sqlReviveKey: {sql: `UPDATE keys SET body_hash = ?, tx = ?, expires = ? WHERE key = ?`},
 	sqlDeleteKey: {sql: `DELETE FROM keys WHERE key = ?`},
@@ -127,9 +128,9 @@ var statements = [writerStatements]statement{
 			sensitive = excluded.sensitive`,
 		types: "iibsb",
 	},
-	sqlInsertLog: {sql: `INSERT INTO status_log (tx, status, sub, time) VALUES (?, ?, ?, ?)`, types: "sssi"},
+	sqlInsertLog: {sql: `INSERT INTO status_log (tx, id, status, sub, time) VALUES (?, ?, ?, ?, ?)`, types: "isssi"},
 
-	sqlTxHead: {sql: `SELECT seq, version, status, history_n, history_fold FROM tx WHERE id = ? {update}`},
+	sqlTxHead: {sql: `SELECT seq, version, status, history_n, history_fold FROM tx WHERE seq = ` + txOf + ` {update}`},
 	sqlUpdateTx: {sql: `UPDATE tx SET version = version + 1, updated = ?, status = ?, sub = ?, sub_since = ?, recipient = ?, nonce = ?,
 		value = ?, gas = ?, fee = ?, attempt = ?, hash = ?, first_submit = ?, last_submit = ?, error = ?, policy_state = ?, due = ?,
 		outcome = ?, history_n = ?, history_fold = ? WHERE seq = ? AND version = ?`},

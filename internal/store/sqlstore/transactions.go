@@ -16,7 +16,7 @@ func (s *Store) Key(ctx context.Context, key string) (tx string, bodyHash [32]by
 	now := toMicros(s.opts.Now())
 	err = s.read(ctx, readKey, func(r row) error {
 		found = r.int(3) > now || r.flag(4)
-		tx = r.text(2)
+		tx = r.text(0)
 		copy(bodyHash[:], r.blob(1))
 		return nil
 	}, key)

@@ -8,11 +8,12 @@ CREATE TABLE lease (
     since      INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Idempotency keys live apart from transactions: removing old transactions must not forget keys.
+-- Idempotency keys live apart from transactions: removing old transactions must not forget keys. A key is also the id of its
+-- transaction, and outlives it, so it is what finds a transaction by id.
 CREATE TABLE keys (
     key       TEXT    NOT NULL PRIMARY KEY,
     body_hash BLOB    NOT NULL,
-    tx        TEXT    NOT NULL,
+    tx        INTEGER NOT NULL,
     expires   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
@@ -54,7 +55,6 @@ CREATE TABLE tx (
     history_n    INTEGER NOT NULL,
     history_fold INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX tx_id ON tx (id);
 CREATE UNIQUE INDEX tx_nonce ON tx (ledger, signer, nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX tx_signer ON tx (signer, seq);
 CREATE INDEX tx_open ON tx (seq) WHERE status IN ('Pending', 'Suspended');
@@ -95,7 +95,8 @@ CREATE TABLE attempts (
     outcome       TEXT,
     PRIMARY KEY (tx, number)
 ) WITHOUT ROWID;
-CREATE INDEX attempts_hash ON attempts (ledger, hash) WHERE hash <> '';
+-- Only what is in flight can be matched; so these stay small, however many transactions there are.
+CREATE INDEX attempts_hash ON attempts (ledger, hash) WHERE hash <> '' AND state = 'Submitting';
 CREATE INDEX attempts_hashless ON attempts (ledger) WHERE hash = '' AND state = 'Submitting';
 CREATE INDEX attempts_block ON attempts (ledger, block) WHERE block IS NOT NULL AND final = 0;
 
@@ -124,7 +125,8 @@ CREATE TABLE history (
 -- Positions in this log outlive its rows: AUTOINCREMENT never gives one out twice.
 CREATE TABLE status_log (
     seq    INTEGER PRIMARY KEY AUTOINCREMENT,
-    tx     TEXT    NOT NULL,
+    tx     INTEGER NOT NULL,
+    id     TEXT    NOT NULL,
     status TEXT    NOT NULL,
     sub    TEXT    NOT NULL,
     time   INTEGER NOT NULL
