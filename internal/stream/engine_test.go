@@ -148,7 +148,7 @@ func TestALeavingReceiverIsNoFailure(t *testing.T) {
 	require.Equal(t, b.Body, behind.Body)
 	require.Greater(t, behind.Number, b.Number)
 	require.Empty(t, r.state("s").LastError)
-	require.Equal(t, stateLive, r.state("s").State)
+	r.eventually(func() bool { return r.state("s").State == stateLive })
 }
 
 func TestABlockedStreamKeepsTryingAndRecovers(t *testing.T) {
@@ -173,7 +173,7 @@ func TestABlockedStreamKeepsTryingAndRecovers(t *testing.T) {
 	require.False(t, moved)
 	r.live("s").finish(nil)
 	r.stored(l, "000000000002/000000/000000")
-	require.Equal(t, stateLive, r.state("s").State)
+	r.eventually(func() bool { return r.state("s").State == stateLive })
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
@@ -223,9 +223,11 @@ func TestBatchTimeoutBoundsTheWaitUnderLoad(t *testing.T) {
 	r.stream("s", func(s *apitypes.EventStream) {
 		s.BatchSize = ptr(uint64(100))
 		s.BatchTimeout = ptr(ms(20))
+		s.Suspended = ptr(true)
 	})
+	r.listen("s", "l", "A")
 	began := time.Now()
-	r.listenNoWait("s", "A")
+	require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
 	d := r.live("s")
 	require.GreaterOrEqual(t, time.Since(began), 20*time.Millisecond, "more was at hand")
 	require.Equal(t, []string{"1/0"}, ids(t, d.Batch))
@@ -337,8 +339,9 @@ func TestCheckpointsSurviveAStoreThatFails(t *testing.T) {
 func TestProgressIsStoredOncePerIntervalAndAtTheEnd(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.stream("s")
+	r.stream("s", suspended)
 	l := r.listen("s", "l", "A")
+	require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
 	for range 5 {
 		r.chain.mine("B")
 	}

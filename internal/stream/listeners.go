@@ -45,7 +45,11 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 	}
 	l.Created = m.opts.Now()
 	l.Updated = l.Created
-	if err := s.restart(ctx, func() error { return m.insertListener(ctx, l, body.Name == nil) }); err != nil {
+	if err := m.insertListener(ctx, l, body.Name == nil); err != nil {
+		return nil, err
+	}
+	// It is there. Should the restart fail, the next run reads it.
+	if err := s.restart(context.WithoutCancel(ctx), func() error { return nil }); err != nil {
 		return nil, err
 	}
 	return listenerBody(l)

@@ -194,9 +194,20 @@ const fftime0 = fftypes.FFDuration(0)
 
 func ms(n int) fftypes.FFDuration { return fftypes.FFDuration(time.Duration(n) * time.Millisecond) }
 
-// listenNoWait adds a listener while the chain may be held up.
-func (r *rig) listenNoWait(stream string, events ...string) {
+// suspended makes a stream that does not run yet.
+func suspended(s *apitypes.EventStream) { s.Suspended = ptr(true) }
+
+// listenFrom adds a listener that starts at a block.
+func (r *rig) listenFrom(stream, from string, events ...string) string {
 	r.t.Helper()
-	_, err := r.m.CreateListener(r.t.Context(), stream, &apitypes.Listener{Filters: filters(events...), FromBlock: ptr(apitypes.BlockNumber("earliest"))})
+	l, err := r.m.CreateListener(r.t.Context(), stream, &apitypes.Listener{Filters: filters(events...), FromBlock: ptr(apitypes.BlockNumber(from))})
 	require.NoError(r.t, err)
+	return l.ID.String()
+}
+
+// memory is what all streams hold.
+func (r *rig) memory() int64 {
+	r.m.budget.mu.Lock()
+	defer r.m.budget.mu.Unlock()
+	return r.m.budget.used
 }

@@ -1,0 +1,436 @@
+package stream
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// Another node may answer from another fork, or know less than the safe head.
+func TestAPageFromAnotherForkIsReadAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A")
+	r.chain.mine("A", "A")
+	var mu sync.Mutex
+	bad := 3
+	r.chain.set(func(c *fakeChain) {
+		c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+			mu.Lock()
+			defer mu.Unlock()
+			if bad--; bad < 0 {
+				return p
+			}
+			q := *p
+			q.Events = nil // the other fork has none of them
+			q.Through.Hash = "0xother"
+			return &q
+		}
+	})
+	r.stream("s", suspended, func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(10)) })
+	r.listen("s", "l", "A")
+	require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
+	require.Equal(t, []string{"1/0", "2/0", "2/1"}, ids(t, r.live("s").Batch))
+	require.Contains(t, r.state("s").LastError, "0xother")
+}
+
+func TestAPageBeyondItsBoundsIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(p *ffcapi.EventPage){
+		"next beyond the safe head": func(p *ffcapi.EventPage) { p.Next.Block += 5 },
+		"next goes back":            func(p *ffcapi.EventPage) { p.Next = ffcapi.Cursor{} },
+		"event not before next":     func(p *ffcapi.EventPage) { p.Next = p.Events[len(p.Events)-1].Cursor },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.chain.mine("B")
+			r.chain.mine("A")
+			r.stream("s")
+			l := r.listenFrom("s", "1", "A")
+			_ = l
+			r.live("s").finish(nil)
+			r.chain.set(func(c *fakeChain) {
+				c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+					q := *p
+					spoil(&q)
+					return &q
+				}
+			})
+			r.chain.mine("A", "A")
+			r.eventually(func() bool { return strings.Contains(r.state("s").LastError, "page of ledger") })
+			r.quiet("s")
+			r.chain.set(func(c *fakeChain) { c.tamper = nil })
+			require.Equal(t, []string{"3/0", "3/1"}, ids(t, r.live("s").Batch))
+		})
+	}
+}
+
+func TestRepeatedEventsAreDeliveredOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A", "A")
+	r.chain.set(func(c *fakeChain) {
+		c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+			q := *p
+			q.Events = append(append([]ffcapi.Event{}, p.Events...), p.Events...)
+			return &q
+		}
+	})
+	r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(10)) })
+	r.listen("s", "l", "A")
+	require.Equal(t, []string{"1/0", "1/1"}, ids(t, r.live("s").Batch))
+}
+
+func TestAnotherChainWithInstantFinalityFailsTheStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A")
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	r.live("s").finish(nil)
+	r.stored(l, "000000000002/000000/000000")
+	r.stop()
+	r.chain.reorganise(0, "b", "A")
+	r.start()
+	r.eventually(func() bool { return r.state("s").State == stateFailed })
+	require.Contains(t, r.state("s").LastError, "chain changed")
+	s, err := r.m.Stream(t.Context(), "s")
+	require.NoError(t, err)
+	require.Equal(t, "stopped", s.Status)
+
+	require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
+	r.eventually(func() bool { return r.state("s").State == stateFailed })
+
+	// A reset is how the user says that the other chain is meant.
+	_, err = r.m.ResetListener(t.Context(), "s", l, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"0/0", "1/0"}, ids(t, r.live("s").Batch))
+}
+
+func TestACheckpointAheadOfTheNodeWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A")
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	r.live("s").finish(nil)
+	r.stored(l, "000000000002/000000/000000")
+	r.stop()
+	var last *fakeBlock
+	r.chain.set(func(c *fakeChain) { // a node that lags behind
+		last = c.blocks[1]
+		c.blocks, c.safe = c.blocks[:1], 0
+	})
+	r.start()
+	r.eventually(func() bool { return strings.Contains(r.state("s").LastError, "has no block 1") })
+	require.Equal(t, stateStarting, r.state("s").State)
+	r.chain.set(func(c *fakeChain) { c.blocks, c.safe = append(c.blocks, last), 1 })
+	r.chain.mine("A")
+	require.Equal(t, []string{"2/0"}, ids(t, r.live("s").Batch))
+}
+
+func TestTheAlarmOfALedgerFailsTheStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stream("s")
+	r.listen("s", "l", "A")
+	r.eventually(func() bool { return r.state("s").State == stateLive })
+	r.chain.set(func(c *fakeChain) { c.alarm = errTest })
+	r.eventually(func() bool { return r.state("s").State == stateFailed })
+	require.Contains(t, r.state("s").LastError, errTest.Error())
+}
+
+// forked is a chain whose blocks can be replaced, with one event in each of ten blocks, all of them delivered.
+func forked(t *testing.T) (r *rig, listener string) {
+	t.Helper()
+	r = newRig(t, func(r *rig) { r.chain.finality = ffcapi.Confirmations })
+	r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1)) })
+	listener = r.listen("s", "l", "A")
+	for range 10 {
+		r.chain.mine("A")
+		r.live("s").finish(nil)
+	}
+	r.stored(listener, "000000000011/000000/000000")
+	return r, listener
+}
+
+func TestADeepReorganisationRestartsAtTheFork(t *testing.T) {
+	t.Parallel()
+	t.Run("while it runs", func(t *testing.T) {
+		t.Parallel()
+		r, l := forked(t)
+		r.chain.reorganise(7, "b", "A")
+		r.chain.mine("A")
+		for block := 7; block <= 11; block++ {
+			d := r.live("s")
+			require.Equal(t, uint64(block), d.Events[0].Block)
+			d.finish(nil)
+		}
+		r.stored(l, "000000000012/000000/000000")
+		s, err := r.m.find("s")
+		require.NoError(t, err)
+		require.Equal(t, uint64(1), s.stats.rewinds.Load())
+	})
+	t.Run("while it was down", func(t *testing.T) {
+		t.Parallel()
+		r, _ := forked(t)
+		r.stop()
+		r.chain.reorganise(7, "b", "A")
+		r.start()
+		// What was read before the process ended is not known any more, so it starts where the listener started: too much, never too little.
+		require.Equal(t, uint64(1), r.live("s").Events[0].Block)
+	})
+	t.Run("another listener knows better", func(t *testing.T) {
+		t.Parallel()
+		r, l := forked(t)
+		r.stop()
+		r.store.mu.Lock()
+		other := *r.store.listeners[0]
+		other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
+		r.store.listeners = append(r.store.listeners, &other)
+		r.store.cps[other.ID] = store.Checkpoint{Listener: other.ID, Cursor: ffcapi.BlockStart(6), Block: r.chain.blocks[5].ref}
+		r.store.mu.Unlock()
+		r.chain.reorganise(7, "b", "A")
+		r.start()
+		d := r.live("s")
+		require.Equal(t, uint64(6), d.Events[0].Block)
+		_ = l
+	})
+}
+
+func TestProgressStaysOutOfTheUnstableHead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) {
+		r.chain.finality = ffcapi.Confirmations
+		r.opts.UnstableHead = 4
+		r.opts.CheckpointInterval = time.Millisecond
+	})
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	for range 10 { // blocks 1 to 10
+		r.chain.mine("B")
+		lag := uint64(0)
+		r.eventually(func() bool {
+			st := r.state("s")
+			if st.LagBlocks != nil {
+				lag = *st.LagBlocks
+			}
+			return st.LagBlocks != nil && lag == 0
+		})
+	}
+	r.stored(l, "000000000007/000000/000000")
+	r.stop()
+	r.stored(l, "000000000007/000000/000000")
+	r.start()
+}
+
+func TestAResetIsNotUndoneByALateWrite(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A", "A")
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	late := r.live("s")
+	// The write of the first run hangs, and comes through after the reset.
+	reached, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	hanging := &hangingStore{fakeStore: r.store, reached: reached, release: release, once: &once}
+	r.stop()
+	r.opts.Store = hanging
+	r.start()
+	again := r.live("s")
+	require.Equal(t, late.Body, again.Body)
+	again.finish(nil)
+	<-reached
+	reset := make(chan error, 1)
+	go func() {
+		_, err := r.m.ResetListener(context.Background(), "s", l, nil)
+		reset <- err
+	}()
+	require.NoError(t, <-reset)
+	close(release)
+	again = r.live("s")
+	require.Equal(t, late.Body, again.Body, "delivered again from the start")
+	require.ErrorIs(t, <-hanging.result(), store.ErrFenced)
+	_, stored := r.store.checkpoint(l)
+	require.False(t, stored)
+}
+
+// hangingStore holds up the first checkpoint write, also beyond the end of its context, as a database may.
+type hangingStore struct {
+	*fakeStore
+	reached, release chan struct{}
+	once             *sync.Once
+	mu               sync.Mutex
+	ch               chan error
+}
+
+func (h *hangingStore) result() chan error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ch == nil {
+		h.ch = make(chan error, 1)
+	}
+	return h.ch
+}
+
+func (h *hangingStore) WriteCheckpoints(ctx context.Context, f store.Fence, stream string, epoch int64, cps []store.Checkpoint) error {
+	first := false
+	h.once.Do(func() { first = true })
+	if !first {
+		return h.fakeStore.WriteCheckpoints(ctx, f, stream, epoch, cps)
+	}
+	close(h.reached)
+	go func() { // the caller leaves, the write stays
+		<-h.release
+		h.result() <- h.fakeStore.WriteCheckpoints(context.WithoutCancel(ctx), f, stream, epoch, cps)
+	}()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAnotherOwnerEndsTheRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A")
+	id := r.stream("s")
+	l := r.listen("s", "l", "A")
+	d := r.live("s")
+	_, err := r.store.NewEpoch(t.Context(), store.Fence{}, id) // somebody else runs the stream now
+	require.NoError(t, err)
+	d.finish(nil)
+	r.eventually(func() bool { return r.state("s").State == stateFailed })
+	require.Contains(t, r.state("s").LastError, "taken the stream over")
+	_, stored := r.store.checkpoint(l)
+	require.False(t, stored)
+}
+
+func TestALostStoreStopsEverything(t *testing.T) {
+	t.Parallel()
+	lost := make(chan struct{})
+	r := newRig(t, func(r *rig) { r.opts.Lost = lost })
+	r.chain.mine("A")
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	d := r.live("s")
+	close(lost)
+	<-d.ctx.Done()
+	r.eventually(func() bool { return r.state("s").State == stateFailed })
+	require.Contains(t, r.state("s").LastError, "lost")
+	_, stored := r.store.checkpoint(l)
+	require.False(t, stored)
+}
+
+func TestNothingIsReadWhileNobodyListens(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) {
+		r.factory.setup = func(s *fakeSink) { s.absent = make(chan struct{}) }
+	})
+	for range 1000 {
+		r.chain.mine("A")
+	}
+	r.stream("s")
+	r.listen("s", "l", "A")
+	r.eventually(func() bool { return r.state("s").HeadBlock != nil })
+	require.Zero(t, r.chain.pagesRead())
+	require.Zero(t, r.memory())
+	r.factory.of("s").come()
+	require.Equal(t, []string{"1/0", "2/0"}, ids(t, r.live("s").Batch))
+}
+
+func TestReadAheadAndMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) {
+		r.opts.ReadAhead = 2
+		r.opts.MaxMemory = 4000
+		r.chain.pageCap = 2
+	})
+	for range 100 {
+		r.chain.mine("A")
+	}
+	r.stream("greedy", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(5)) })
+	r.listen("greedy", "l", "A")
+	first := r.live("greedy")
+	r.eventually(func() bool {
+		return r.memory() >= r.opts.MaxMemory
+	})
+	reads := r.chain.pagesRead()
+	require.Less(t, reads, 20)
+
+	// A stream that holds nothing gets its page all the same.
+	r.stream("modest", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(5)) })
+	r.listen("modest", "l", "A")
+	for want := uint64(1); want <= 100; {
+		d := r.live("modest")
+		for _, e := range d.Events {
+			require.Equal(t, want, e.Block)
+			want++
+		}
+		d.finish(nil)
+	}
+	first.finish(nil)
+	for n := len(first.Events); n < 100; {
+		d := r.live("greedy")
+		n += len(d.Events)
+		d.finish(nil)
+	}
+	require.NoError(t, r.m.SuspendStream(t.Context(), "greedy"))
+	require.NoError(t, r.m.SuspendStream(t.Context(), "modest"))
+	require.Zero(t, r.memory(), "all memory was given back")
+}
+
+func TestAChainThatCannotBeReachedIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("A")
+	r.stream("s")
+	r.chain.set(func(c *fakeChain) {
+		c.fault = func(call string) error {
+			if call == "Ledger" || call == "Events" {
+				return ffcapi.Errorf(ffcapi.Unavailable, "%s is down", call)
+			}
+			return nil
+		}
+	})
+	r.listen("s", "l", "A")
+	r.eventually(func() bool { return strings.Contains(r.state("s").LastError, "Ledger is down") })
+	require.Equal(t, stateStarting, r.state("s").State)
+	r.chain.set(func(c *fakeChain) {
+		c.fault = func(call string) error {
+			if call == "Events" {
+				return ffcapi.Errorf(ffcapi.Unavailable, "%s is down", call)
+			}
+			return nil
+		}
+	})
+	r.eventually(func() bool { return strings.Contains(r.state("s").LastError, "Events is down") })
+	r.chain.set(func(c *fakeChain) { c.fault = nil })
+	require.Equal(t, []string{"1/0"}, ids(t, r.live("s").Batch))
+}
+
+func TestAPanickingConnectorEndsTheRunNotTheProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var once sync.Once
+	r.chain.set(func(c *fakeChain) {
+		c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+			once.Do(func() { p.Events[0].Matches = []int{17} })
+			return p
+		}
+	})
+	r.chain.mine("A")
+	r.stream("s", suspended)
+	r.listen("s", "l", "A")
+	require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
+	require.Equal(t, []string{"1/0"}, ids(t, r.live("s").Batch))
+	require.Contains(t, r.state("s").LastError, "panic")
+}
