@@ -43,13 +43,37 @@ func findSource() (string, error) {
 	}
 }
 
-// build compiles the Fabric tools, the chaincode and the probe, unless that was done for these very sources, and returns the folder with the binaries.
-func build(ctx context.Context, o Options) (string, error) {
-	id, err := sourceHash(o.SourceDir)
+// binaries are the folders with the programs that a network runs.
+type binaries struct {
+	tools     string // Fabric's own
+	chaincode string // chaincode and probe
+}
+
+// path returns where a program is.
+func (b binaries) path(name string) string {
+	if name == "chaincode" || name == "probe" {
+		return filepath.Join(b.chaincode, name)
+	}
+	return filepath.Join(b.tools, name)
+}
+
+// build compiles what was not compiled before from the very same sources.
+func build(ctx context.Context, o Options) (b binaries, err error) {
+	if b.tools, err = buildModule(ctx, o, "tools", "tool"); err != nil {
+		return b, err
+	}
+	b.chaincode, err = buildModule(ctx, o, "chaincode", ".", "./probe")
+	return b, err
+}
+
+// buildModule compiles targets of one of the modules beside this package, and returns the folder with the programs.
+func buildModule(ctx context.Context, o Options, name string, targets ...string) (string, error) {
+	source := filepath.Join(o.SourceDir, name)
+	id, err := sourceHash(source)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(o.CacheDir, id)
+	dir := filepath.Join(o.CacheDir, name+"-"+id)
 	bin := filepath.Join(dir, "bin")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("fabricnet: cache: %w", err)
@@ -64,17 +88,14 @@ func build(ctx context.Context, o Options) (string, error) {
 		return bin, nil
 	}
 	began := time.Now()
-	o.Log("building the Fabric binaries (about a minute, once per version)")
-	if err := compile(ctx, filepath.Join(o.SourceDir, "tools"), bin, "tool"); err != nil {
-		return "", err
-	}
-	if err := compile(ctx, filepath.Join(o.SourceDir, "chaincode"), bin, ".", "./probe"); err != nil {
+	o.Log("building %s (once per version; Fabric itself takes a minute or two)", name)
+	if err := compile(ctx, source, bin, targets...); err != nil {
 		return "", err
 	}
 	if err := os.WriteFile(filepath.Join(bin, "complete"), nil, 0o644); err != nil {
 		return "", fmt.Errorf("fabricnet: cache: %w", err)
 	}
-	o.Log("binaries built in %v", time.Since(began).Round(100*time.Millisecond))
+	o.Log("%s built in %v", name, time.Since(began).Round(100*time.Millisecond))
 	return bin, nil
 }
 
@@ -90,10 +111,10 @@ func compile(ctx context.Context, dir, bin string, targets ...string) error {
 	return nil
 }
 
-// sourceHash names a version of everything that goes into the binaries.
+// sourceHash names a version of everything that goes into the programs of a module.
 func sourceHash(source string) (string, error) {
-	files := []string{filepath.Join(source, "tools", "go.mod"), filepath.Join(source, "tools", "go.sum")}
-	err := filepath.WalkDir(filepath.Join(source, "chaincode"), func(path string, d os.DirEntry, err error) error {
+	var files []string
+	err := filepath.WalkDir(source, func(path string, d os.DirEntry, err error) error {
 		name := filepath.Base(path)
 		if err == nil && !d.IsDir() && (name == "go.mod" || name == "go.sum" || strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")) {
 			files = append(files, path)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -19,10 +18,10 @@ type Network struct {
 	o Options
 	l layout
 
-	mu       sync.Mutex          // guards what follows; held while a process is forked, never while waiting for one
-	started  bool                // Start was called and Stop has not finished
-	stopping bool                // Stop is under way: nothing is launched any more
-	bin      string              // folder of the binaries
+	mu       sync.Mutex // guards what follows; held while a process is forked, never while waiting for one
+	started  bool       // Start was called and Stop has not finished
+	stopping bool       // Stop is under way: nothing is launched any more
+	bin      binaries
 	st       *state              // ports and package id, once chosen
 	procs    map[string]*process // running or finished, by node name
 	spawn    *spawner
@@ -265,7 +264,7 @@ func (n *Network) Dir() string { return n.o.Dir }
 func (n *Network) binary(name string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return filepath.Join(n.bin, name)
+	return n.bin.path(name)
 }
 
 // current returns the state of the network that runs or ran last, nil before the first start.

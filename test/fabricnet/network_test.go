@@ -135,19 +135,19 @@ func TestPortsAreReserved(t *testing.T) {
 func TestSourceHashFollowsTheSources(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, f := range []string{"tools/go.mod", "tools/go.sum", "chaincode/go.mod", "chaincode/go.sum", "chaincode/main.go", "chaincode/main_test.go"} {
-		require.NoError(t, writeFile(filepath.Join(dir, f), []byte(f), 0o644))
+	write := func(name, content string) string {
+		t.Helper()
+		require.NoError(t, writeFile(filepath.Join(dir, name), []byte(content), 0o644))
+		id, err := sourceHash(dir)
+		require.NoError(t, err)
+		return id
 	}
-	first, err := sourceHash(dir)
-	require.NoError(t, err)
-	require.NoError(t, writeFile(filepath.Join(dir, "chaincode/main_test.go"), []byte("other"), 0o644))
-	same, err := sourceHash(dir)
-	require.NoError(t, err)
-	require.Equal(t, first, same, "tests are not part of the binaries")
-	require.NoError(t, writeFile(filepath.Join(dir, "tools/go.sum"), []byte("other"), 0o644))
-	other, err := sourceHash(dir)
-	require.NoError(t, err)
+	write("go.mod", "m")
+	first := write("sub/main.go", "a")
+	require.Equal(t, first, write("sub/main_test.go", "b"), "tests are not part of the programs")
+	other := write("go.sum", "s")
 	require.NotEqual(t, first, other)
+	require.NotEqual(t, other, write("sub/main.go", "b"))
 }
 
 func TestProcessIsStoppedOrKilled(t *testing.T) {

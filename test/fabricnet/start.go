@@ -147,13 +147,13 @@ func (n *Network) launch(name string) error {
 	var cmd *exec.Cmd
 	switch name {
 	case NodeChaincode:
-		cmd = exec.Command(filepath.Join(n.bin, "chaincode"))
+		cmd = exec.Command(n.bin.path("chaincode"))
 		cmd.Env = append(environment(), "CHAINCODE_ID="+n.st.PackageID, "CHAINCODE_SERVER_ADDRESS="+address(n.st.Ports.Chaincode))
 	case NodeOrderer:
-		cmd = exec.Command(filepath.Join(n.bin, "orderer"))
+		cmd = exec.Command(n.bin.path("orderer"))
 		cmd.Env = append(environment(), "FABRIC_LOGGING_SPEC=WARN", "FABRIC_CFG_PATH="+filepath.Join(n.l.config(), name))
 	default:
-		cmd = exec.Command(filepath.Join(n.bin, "peer"), "node", "start")
+		cmd = exec.Command(n.bin.path("peer"), "node", "start")
 		cmd.Env = append(environment(), "FABRIC_LOGGING_SPEC=WARN", "FABRIC_CFG_PATH="+filepath.Join(n.l.config(), name))
 	}
 	cmd.Dir = n.o.Dir
