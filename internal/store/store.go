@@ -8,12 +8,12 @@ import (
 
 // Sentinel errors; decide with errors.Is.
 var (
-	ErrNotFound    = errors.New("not found")
-	ErrConflict    = errors.New("changed meanwhile or already there")
-	ErrFenced      = errors.New("owner is no longer current")
-	ErrKeyReused   = errors.New("idempotency key was used with another body")
-	ErrFull        = errors.New("no space left in the store")
-	ErrInvalid     = errors.New("value cannot be stored") // a name, key, signer or hash that is too long or not plain text
+	ErrNotFound  = errors.New("not found")
+	ErrConflict  = errors.New("changed meanwhile or already there")
+	ErrFenced    = errors.New("owner is no longer current")
+	ErrKeyReused = errors.New("idempotency key was used with another body")
+	ErrFull      = errors.New("no space left in the store")
+	ErrInvalid   = errors.New("value cannot be stored") // a name, key, signer or hash that is too long or not plain text
 	// ErrUnavailable from a write leaves open whether it was carried out: the connection broke and did not come back in time.
 	// Repeat an Accept (its key makes that safe), read again before an Update.
 	ErrUnavailable = errors.New("store cannot be reached")

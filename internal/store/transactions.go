@@ -131,7 +131,7 @@ type NewTx struct {
 	BodyHash   [32]byte
 	KeyExpires time.Time
 	Request    json.RawMessage // the request as it came, without headers.id; kept for a fresh preparation
-	Attempt    Attempt // number 1; Tx, Nonce and, where empty, Ledger, From and State are filled in from Tx
+	Attempt    Attempt         // number 1; Tx, Nonce and, where empty, Ledger, From and State are filled in from Tx
 	Payload    Payload
 	History    []History
 

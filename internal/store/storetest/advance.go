@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -17,6 +18,7 @@ var advanceTests = map[string]func(t *testing.T, s store.Store){
 	"ledger at first use":         ledgerUse,
 	"matches by hash":             advanceByHash,
 	"matches by signer and nonce": advanceByNonce,
+	"hash learnt meanwhile":       advanceWhileHashing,
 	"only what is in flight":      advanceUnclaimed,
 	"position must match":         advancePosition,
 	"nothing of ours":             advanceLazy,
@@ -169,6 +171,32 @@ func advanceByNonce(t *testing.T, s store.Store) {
 	require.Equal(t, "h-b", b.Hash)
 	require.Equal(t, block(1), b.Outcome.Block)
 	require.Equal(t, "h-b", f.tx("b").Hash)
+}
+
+// advanceWhileHashing lets the block and the node's answer, which brings the hash, come at the same time.
+func advanceWhileHashing(t *testing.T, s store.Store) {
+	const n = 40
+	f := with(t, s)
+	c := f.chain()
+	var answers sync.WaitGroup
+	for i := range uint64(n) {
+		id := fmt.Sprint(i)
+		tx := sequenced(id, "alice")
+		tx.Attempt.Hash = ""
+		f.accept(tx)
+		claimed := f.claim(id)
+		attempt := f.attempts(id)[0]
+		answers.Go(func() {
+			claimed.Hash, attempt.Hash = "h-"+id, "h-"+id
+			err := s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: claimed, Attempts: []*store.Attempt{attempt}})
+			if err != nil && !errors.Is(err, store.ErrConflict) { // the block was first
+				t.Error(err)
+			}
+		})
+		c.advance(final(c.next(i+1, ffcapi.TxOutcome{Hash: "h-" + id, From: "alice", Nonce: &i, Success: true}), i+1))
+		answers.Wait()
+		require.Equal(t, store.Succeeded, f.tx(id).Status, "block %d", i+1)
+	}
 }
 
 func advanceUnclaimed(t *testing.T, s store.Store) {
