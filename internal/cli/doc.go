@@ -1,0 +1,9 @@
+// Package cli is the command line.
+//
+//	Main ─▶ run, dev            start a node (pkg/node) and stop it on SIGINT or SIGTERM
+//	     ─▶ listen              a client (pkg/client) of a running node
+//	     ─▶ config, openapi, version
+//
+// A command that fails prints one line, "pyralis: what is wrong", to standard error and ends with status 1. Standard output carries
+// only what was asked for.
+package cli

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyralis-io/pyralis/internal/config"
+	"github.com/pyralis-io/pyralis/pkg/node"
+	"github.com/pyralis-io/pyralis/pkg/plugin"
+)
+
+const (
+	defaultFile = "pyralis.yaml"
+	stopTimeout = 10 * time.Second
+)
+
+func newRun(plugins *plugin.Registry) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run a node with a configuration file",
+		Long: "Run a node. Every key of the configuration file is also an environment variable; see config.md, or \"pyralis config docs\".\n" +
+			"Without -f, " + defaultFile + " is read if it exists.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("file") {
+				if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+					file = ""
+				}
+			}
+			cfg, err := config.Load(config.LoadOptions{File: file, Env: os.Environ()})
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), plugins, cfg, func(_ context.Context, n *node.Node) error {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "Pyralis is ready at %s\n", n.URL())
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", defaultFile, "configuration file")
+	return cmd
+}
+
+// serve runs a node until ctx is done or the node cannot go on. ready is called once it serves.
+func serve(ctx context.Context, plugins *plugin.Registry, cfg *config.Config, ready func(context.Context, *node.Node) error) error {
+	n, err := node.New(ctx, node.Options{Config: cfg, Plugins: plugins})
+	if err != nil {
+		return err
+	}
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	err = ready(ctx, n)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-n.Failed():
+			err = n.Err()
+		}
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, n.Stop(stop))
+}

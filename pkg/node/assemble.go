@@ -1,0 +1,203 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/pyralis-io/pyralis/internal/api"
+	"github.com/pyralis-io/pyralis/internal/config"
+	"github.com/pyralis-io/pyralis/internal/confirm"
+	"github.com/pyralis-io/pyralis/internal/lifecycle"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/stream"
+	"github.com/pyralis-io/pyralis/internal/txn"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/plugin"
+	"github.com/pyralis-io/pyralis/pkg/policy"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+func (n *Node) add(name string, s lifecycle.Service) {
+	n.parts = append(n.parts, lifecycle.Named{Name: name, Service: s})
+}
+
+func (n *Node) part(name string) *logrus.Entry { return n.log.WithField("part", name) }
+
+// assemble makes the parts in the order in which they start.
+func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err error) {
+	if n.store, err = openStore(ctx, n.cfg.Store, n.part("store")); err != nil {
+		return err
+	}
+	n.rest = append(n.rest, n.store)
+	n.add("watch", &watch{lost: n.store.Lost(), fail: n.fail})
+	if n.connector, err = n.newConnector(ctx, plugins); err != nil {
+		return err
+	}
+	chain, err := confirm.New(confirm.Options{
+		Connector: n.connector, Store: n.store, Fence: n.store.Fence, Required: n.cfg.Confirmations.Required, Rule: txn.OutcomeRule,
+		Lost: n.store.Lost(), Log: n.part("confirm"),
+	})
+	if err != nil {
+		return err
+	}
+	n.add("confirm", chain)
+
+	replies := new(replies)
+	transactions, err := n.newTransactions(plugins, chain, replies)
+	if err != nil {
+		return err
+	}
+	sinks, sockets, err := n.newSinks(plugins)
+	if err != nil {
+		return err
+	}
+	streams, err := n.newStreams(chain, sinks)
+	if err != nil {
+		return err
+	}
+	n.streams = streams
+	replies.to(sockets)
+	n.add("transactions", transactions)
+	n.add("streams", streams)
+	n.addSideServers()
+	return n.addAPI(transactions, streams, sockets)
+}
+
+func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, replies *replies) (*txn.Manager, error) {
+	p, err := plugins.Policy(n.cfg.Transactions.Policy)
+	if err != nil {
+		return nil, err
+	}
+	sections := map[string]any{"simple": n.cfg.Policies.Simple}
+	env := plugin.Env{Log: n.part(p.Name)}
+	if s, ok := sections[p.Name]; ok {
+		if env.Config, err = config.JSON(s); err != nil {
+			return nil, fmt.Errorf("configuration of policy %s: %w", p.Name, err)
+		}
+	}
+	var engine policy.Engine
+	if engine, err = p.New(env); err != nil {
+		return nil, fmt.Errorf("policy %s: %w", p.Name, err)
+	}
+	cfg := n.cfg.Transactions
+	return txn.New(txn.Options{
+		Connector: n.connector, Store: n.store, Fence: n.store.Fence, Lost: n.store.Lost(), Chain: chain, Policy: engine,
+		NonceStateTimeout: cfg.NonceStateTimeout, MaxPending: cfg.MaxPending, Workers: cfg.Workers, Deadline: cfg.Deadline,
+		OnStatus: replies.changed, Log: n.part("transactions"),
+	})
+}
+
+// newSinks makes all sinks, and adds those that are services to the parts.
+func (n *Node) newSinks(plugins *plugin.Registry) (all []sink.Factory, overHTTP []plugin.HTTPSink, err error) {
+	exists := func(ctx context.Context, name string) bool {
+		_, err := n.store.Stream(ctx, name)
+		return !errors.Is(err, store.ErrNotFound)
+	}
+	for _, p := range plugins.Sinks() {
+		factory, err := p.New(plugin.SinkEnv{
+			Env: plugin.Env{Log: n.part(p.Name)}, StreamExists: exists,
+			AckTimeout: n.cfg.EventStreams.AckTimeout, Origins: n.cfg.API.CORS.Origins,
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("sink %s: %w", p.Name, err)
+		}
+		if s, ok := factory.(lifecycle.Service); ok {
+			n.add(p.Name, s)
+		}
+		if h, ok := factory.(plugin.HTTPSink); ok {
+			overHTTP = append(overHTTP, h)
+		}
+		all = append(all, factory)
+	}
+	return all, overHTTP, nil
+}
+
+func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.Manager, error) {
+	cfg := n.cfg.EventStreams
+	return stream.New(stream.Options{
+		Connector: n.connector, ConnectorName: n.cfg.Connector, Store: n.store, Fence: n.store.Fence, Lost: n.store.Lost(),
+		Chain: chain, Sinks: sinks,
+		Defaults: stream.Defaults{
+			BatchSize: cfg.Defaults.BatchSize, BatchTimeout: cfg.Defaults.BatchTimeout, ErrorHandling: cfg.Defaults.ErrorHandling,
+			RetryTimeout: cfg.Defaults.RetryTimeout, BlockedRetryDelay: cfg.Defaults.BlockedRetryDelay,
+		},
+		ReadAhead: cfg.ReadAhead, MaxMemory: int64(cfg.MaxMemory), CheckpointInterval: cfg.CheckpointInterval, UnstableHead: cfg.UnstableHead,
+		Log: n.part("streams"),
+	})
+}
+
+func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, sockets []plugin.HTTPSink) error {
+	cfg := n.cfg.API
+	mux := http.NewServeMux()
+	for _, s := range sockets {
+		mux.Handle(s.Path(), s)
+	}
+	handler, err := api.New(api.Options{
+		Transactions: transactions, Streams: streams, Status: n.health, WebSocket: mux,
+		MaxBodySize: int64(cfg.MaxBodySize), MaxPage: cfg.MaxPage, RequestTimeout: cfg.RequestTimeout, MaxRequestTimeout: cfg.MaxRequestTimeout,
+		PublicURL: cfg.PublicURL, CORSOrigins: cfg.CORS.Origins, Log: n.part("api"),
+	})
+	if err != nil {
+		return err
+	}
+	n.http = api.NewServer(api.ServerOptions{
+		Section: "api", Address: cfg.Address, Port: cfg.Port, Handler: handler,
+		MaxRequestTime: cfg.MaxRequestTimeout, ShutdownTimeout: cfg.ShutdownTimeout, Log: n.part("api"),
+	})
+	n.add("api", n.http)
+	return nil
+}
+
+// OpenAPI returns the OpenAPI document of the REST API, as YAML.
+func OpenAPI(ctx context.Context) ([]byte, error) { return api.OpenAPI(ctx) }
+
+// replier is a sink over which clients hear what became of transactions.
+type replier interface{ Reply(frame []byte) }
+
+// replies turns ended transactions into reply frames for every replier.
+type replies struct{ repliers []replier }
+
+func (r *replies) to(sinks []plugin.HTTPSink) {
+	for _, s := range sinks {
+		if one, ok := s.(replier); ok {
+			r.repliers = append(r.repliers, one)
+		}
+	}
+}
+
+// changed takes status changes in the order of commit. It does not block.
+func (r *replies) changed(entries []store.StatusEntry) {
+	for _, e := range entries {
+		if !e.Status.Terminal() || e.Tx == nil {
+			continue
+		}
+		frame, err := json.Marshal(reply(e))
+		if err != nil { // strings always encode
+			continue
+		}
+		for _, to := range r.repliers {
+			to.Reply(frame)
+		}
+	}
+}
+
+func reply(e store.StatusEntry) *apitypes.Reply {
+	m := &apitypes.Reply{
+		Headers: apitypes.ReplyHeaders{RequestID: e.TxID, Type: apitypes.TransactionFailure},
+		Status:  string(e.Status), TransactionHash: e.Tx.Hash,
+	}
+	if e.Status == store.Succeeded {
+		m.Headers.Type = apitypes.TransactionSuccess
+	} else {
+		m.ErrorMessage = e.Tx.Error
+	}
+	if o := e.Tx.Outcome; o != nil {
+		m.ProtocolID = txn.ProtocolID(o)
+	}
+	return m
+}

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pyralis-io/pyralis/internal/api"
+)
+
+// addSideServers adds the metrics and profile servers, as configured.
+func (n *Node) addSideServers() {
+	if cfg := n.cfg.Monitoring; cfg.Enabled {
+		n.add("monitoring", n.sideServer("monitoring", cfg.Address, cfg.Port, n.metrics()))
+	}
+	if cfg := n.cfg.Debug; cfg.Enabled {
+		n.add("debug", n.sideServer("debug", cfg.Address, cfg.Port, profiles()))
+	}
+}
+
+// sideServer serves something for operators on a port of its own.
+func (n *Node) sideServer(section, address string, port int, h http.Handler) *api.Server {
+	return api.NewServer(api.ServerOptions{
+		Section: section, Address: address, Port: port, Handler: h,
+		MaxRequestTime: n.cfg.API.MaxRequestTimeout, ShutdownTimeout: n.cfg.API.ShutdownTimeout, Log: n.part(section),
+	})
+}
+
+// metrics serves /metrics, and /livez and /readyz for orchestrators.
+func (n *Node) metrics() http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pyralis_ready", Help: "1 if the chain and the store can be used."}, func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+			defer cancel()
+			if _, ready, _ := n.health(ctx); ready {
+				return 1
+			}
+			return 0
+		}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	answer := func(pick func(live, ready bool) bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+			defer cancel()
+			live, ready, _ := n.health(ctx)
+			if !pick(live, ready) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}
+	}
+	mux.HandleFunc("GET /livez", answer(func(live, _ bool) bool { return live }))
+	mux.HandleFunc("GET /readyz", answer(func(_, ready bool) bool { return ready }))
+	return mux
+}
+
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}

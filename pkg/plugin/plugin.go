@@ -1,0 +1,124 @@
+// Package plugin holds what is compiled into a binary: connectors, submission policies and sinks, each registered by name in a
+// [Registry]. Registration is an explicit value: nothing happens at import, and a name given twice is an error at start-up.
+//
+//	func main() {
+//		reg := builtin.Plugins()
+//		reg.AddConnector(plugin.Connector{Name: "mychain", New: mychain.New})
+//		...
+//	}
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/pkg/policy"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// Env is what a plug-in gets when it is made.
+type Env struct {
+	// Config is the plug-in's own section of the configuration as a JSON object; names as in config.md, durations in
+	// nanoseconds.
+	Config json.RawMessage
+	// Dir is a directory for the plug-in alone. It may not exist yet.
+	Dir string
+	Log *logrus.Entry
+}
+
+// Connector makes the connector of one kind of chain.
+type Connector struct {
+	Name string // value of the key "connector", and name of its section
+	New  func(ctx context.Context, env Env) (ffcapi.Connector, error)
+}
+
+// Policy makes a submission policy.
+type Policy struct {
+	Name string // value of the key "transactions.policy", and name of its section under "policies"
+	New  func(env Env) (policy.Engine, error)
+}
+
+// SinkEnv is what a sink gets when it is made.
+type SinkEnv struct {
+	Env
+	// StreamExists tells whether there is a stream of that name.
+	StreamExists func(ctx context.Context, name string) bool
+	AckTimeout   time.Duration // a receiver has this long to acknowledge a batch
+	Origins      []string      // of web pages that may connect; empty: the server's own
+}
+
+// Sink makes the sinks of one type.
+type Sink struct {
+	Name string // value of a stream's "type"
+	New  func(env SinkEnv) (sink.Factory, error)
+}
+
+// HTTPSink is a sink factory that receivers reach over HTTP. The node mounts it below the API's address.
+type HTTPSink interface {
+	sink.Factory
+	http.Handler
+	// Path is where it is mounted, e.g. "/ws".
+	Path() string
+}
+
+// Registry is the set of plug-ins of a binary. The zero value is empty and ready.
+type Registry struct {
+	connectors map[string]Connector
+	policies   map[string]Policy
+	sinks      map[string]Sink
+	errs       []error
+}
+
+// AddConnector adds a connector. A name that is taken shows up in Err.
+func (r *Registry) AddConnector(c Connector) { add(r, &r.connectors, "connector", c.Name, c) }
+
+// AddPolicy adds a policy.
+func (r *Registry) AddPolicy(p Policy) { add(r, &r.policies, "policy", p.Name, p) }
+
+// AddSink adds a sink.
+func (r *Registry) AddSink(s Sink) { add(r, &r.sinks, "sink", s.Name, s) }
+
+// Err returns what went wrong while plug-ins were added.
+func (r *Registry) Err() error { return errors.Join(r.errs...) }
+
+// Connector finds a connector by name; the error lists the names there are.
+func (r *Registry) Connector(name string) (Connector, error) {
+	return get(r.connectors, "connector", name)
+}
+
+// Policy finds a policy by name.
+func (r *Registry) Policy(name string) (Policy, error) { return get(r.policies, "policy", name) }
+
+// Sinks returns all sinks, in the order of their names.
+func (r *Registry) Sinks() []Sink {
+	return slices.SortedFunc(maps.Values(r.sinks), func(a, b Sink) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func add[T any](r *Registry, m *map[string]T, kind, name string, v T) {
+	if *m == nil {
+		*m = make(map[string]T)
+	}
+	if _, taken := (*m)[name]; taken || name == "" {
+		r.errs = append(r.errs, fmt.Errorf("%s %q is registered twice or has no name", kind, name))
+		return
+	}
+	(*m)[name] = v
+}
+
+func get[T any](m map[string]T, kind, name string) (T, error) {
+	v, ok := m[name]
+	if !ok {
+		return v, fmt.Errorf("there is no %s %q in this binary; there is: %s", kind, name, strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+	}
+	return v, nil
+}

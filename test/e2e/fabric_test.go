@@ -1,0 +1,59 @@
+//go:build e2e && fabric
+
+package e2e
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/test/fabricnet"
+)
+
+// TestKillFabric is the kill test on a real Fabric network.
+func TestKillFabric(t *testing.T) {
+	net, err := fabricnet.New(fabricnet.Options{Dir: filepath.Join(t.TempDir(), "net"), Orgs: 2, Log: t.Logf})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, net.Stop()) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	require.NoError(t, net.Start(ctx))
+
+	r := &killRun{
+		t: t,
+		p: newProcess(t, []string{
+			"PYRALIS_CONNECTOR=fabric",
+			"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
+			"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
+			"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_LOG_LEVEL=info", "PYRALIS_POLICIES_SIMPLE_RESUBMITINTERVAL=2s",
+		}, "run"),
+		to: "ch1/assets", from: func(int) string { return "user1" },
+		filters: `{"channel":"ch1","chaincode":"assets","event":"AssetCreated"}`,
+		kills:   envInt(t, "E2E_KILLS", 20), clients: 10, interval: 50 * time.Millisecond,
+	}
+	r.run()
+}
+
+// TestReadmeFabric runs the README's words about Fabric.
+func TestReadmeFabric(t *testing.T) {
+	dir := cloneTree(t)
+	sh := shell{t: t, dir: dir}
+	blocks := readme(t, dir)["On Hyperledger Fabric"]
+	require.Len(t, blocks, 2)
+	sh.run("make build")
+	up, run, found := strings.Cut(blocks[0], "\n")
+	require.True(t, found)
+	sh.run(up)
+	defer sh.run("make fabric-down")
+	server, stop := sh.background(run)
+	defer stop()
+	require.Eventually(t, func() bool { return strings.Contains(server(), "is ready") }, time.Minute, 50*time.Millisecond, "%s", lateText{server})
+	require.Contains(t, sh.run(blocks[1]), `"id":"on-fabric"`)
+	require.Eventually(t, func() bool {
+		return strings.Contains(sh.run("curl -s http://127.0.0.1:5008/transactions/on-fabric"), `"status":"Succeeded"`)
+	}, 30*time.Second, 200*time.Millisecond)
+}

@@ -1,0 +1,70 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestStartUpErrorsNameTheCause(t *testing.T) {
+	t.Parallel()
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close() //nolint:errcheck // nothing was written
+	port := strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	unknown := filepath.Join(t.TempDir(), "unknown.yaml")
+	require.NoError(t, os.WriteFile(unknown, []byte("api: {prot: 80}\n"), 0o600))
+
+	for name, c := range map[string]struct {
+		env, args, want []string
+	}{
+		"PortInUse": {
+			env:  []string{"PYRALIS_API_PORT=" + port, "PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()},
+			args: []string{"run"}, want: []string{"api.port", port},
+		},
+		"DataDirectoryIsAFile": {
+			env:  []string{"PYRALIS_API_PORT=0", "PYRALIS_STORE_SQLITE_PATH=" + file},
+			args: []string{"run"}, want: []string{file},
+		},
+		"UnknownKey":      {args: []string{"run", "-f", unknown}, want: []string{"api.prot", "api.port", "unknown.yaml:1"}},
+		"UnknownVariable": {env: []string{"PYRALIS_API_PROT=80"}, args: []string{"dev"}, want: []string{"PYRALIS_API_PROT", "PYRALIS_API_PORT"}},
+		"NoSuchFile":      {args: []string{"run", "-f", "nowhere.yaml"}, want: []string{"nowhere.yaml"}},
+		"UnknownCommand":  {args: []string{"rum"}, want: []string{"rum"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			line := failsToStart(t, c.env, c.args...)
+			for _, want := range c.want {
+				require.Contains(t, line, want)
+			}
+		})
+	}
+}
+
+func TestSecondProcessOnTheSameStoreIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string][]string{
+		"SQLite":   {"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()},
+		"Postgres": {"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + newDatabase(t), "PYRALIS_DEVLEDGER_DURABLE=false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProcess(t, env, "run")
+			p.start()
+			require.Contains(t, failsToStart(t, append(env, "PYRALIS_API_PORT=0"), "run"), "in use")
+			interruptsCleanly(t, p)
+			p.start() // the lock went with its holder
+			p.kill()
+			p.start() // and so it does after kill -9
+			interruptsCleanly(t, p)
+		})
+	}
+}
