@@ -44,7 +44,8 @@ func newRoot(plugins *plugin.Registry) *cobra.Command {
 		Long:          "Pyralis connects applications to blockchains: submit transactions over REST, receive confirmed events at least once.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		// A suggestion would make an error several lines.
+		DisableSuggestions: true,
 	}
 	root.AddCommand(
 		newRun(plugins), newDev(plugins), newListen(),
