@@ -16,11 +16,13 @@ import (
 // All histories share the store; each has its own ledger, and so its own nonces.
 func checkModel(t *testing.T, s store.Store) {
 	const histories = 25 // every step of one is an fsync
-	run := 0
+	run, failed := 0, false
 	rapid.Check(t, func(rt *rapid.T) {
-		if run++; run > histories && !t.Failed() {
+		if run++; run > histories && !failed {
 			return
 		}
+		done := false
+		defer func() { failed = failed || !done }() // then it is run again, to find a shorter one
 		name := fmt.Sprintf("run%d-", run)
 		m := &model{s: s, ledger: name, next: map[string]uint64{}, txs: map[string]*modelTx{}, log: 0}
 		_, err := s.UseLedger(t.Context(), s.Fence(), store.LedgerState{Name: name, ID: "g"})
@@ -34,6 +36,7 @@ func checkModel(t *testing.T, s store.Store) {
 			"":        func(rt *rapid.T) { m.glance(t, rt) },
 		})
 		m.compare(t, rt)
+		done = true
 	})
 }
 
