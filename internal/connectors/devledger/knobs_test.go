@@ -231,7 +231,7 @@ func TestBlocksAfterDeepReorganisations(t *testing.T) {
 		require.NoError(t, k.Reorganise(t.Context(), depth, nil))
 	}
 	stale = append(stale, ffcapi.BlockRef{Number: 5, Hash: "never seen"}, ffcapi.BlockRef{Number: 50, Hash: "never seen"})
-	for _, after := range stale {
+	for i, after := range stale {
 		var got []uint64
 		for b, err := range c.Blocks(t.Context(), "", after) {
 			require.NoError(t, err)
@@ -239,7 +239,11 @@ func TestBlocksAfterDeepReorganisations(t *testing.T) {
 				break
 			}
 		}
-		require.LessOrEqual(t, got[0], after.Number)
+		if i < 4 { // replaced head of the ledger's own: it knows where the chain left that branch
+			require.Equal(t, uint64(3), got[0])
+		} else {
+			require.LessOrEqual(t, got[0], after.Number)
+		}
 		require.True(t, slices.IsSorted(got))
 	}
 }

@@ -86,8 +86,9 @@ func TestFullDiskDelaysBlocksAndLosesNothing(t *testing.T) {
 		_, err := l.Receipt(t.Context(), &ffcapi.ReceiptQuery{Hash: p.Hash})
 		return err == nil
 	}, 10*time.Second, time.Millisecond)
-	_, err = l.Health(t.Context())
+	details, err := l.Health(t.Context())
 	require.NoError(t, err)
+	require.JSONEq(t, `{"head":1,"waiting":0}`, string(details))
 }
 
 func TestStopEndsTheAttemptsToStore(t *testing.T) {
