@@ -30,7 +30,7 @@ type memLog struct {
 func (l *memLog) append(frame []byte) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.frames = append(l.frames, frame)
+	l.frames = append(l.frames, bytes.Clone(frame)) // without the room that encoding left
 	return int64(len(l.frames) - 1), nil
 }
 
