@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -63,7 +64,7 @@ func (f *fake) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prepar
 	if hook != nil {
 		return hook(ctx, req)
 	}
-	payload := fmt.Sprintf("%s#%d", req.Method, n)
+	payload := fmt.Sprintf("%s#%d", strings.Trim(string(req.Method), `"`), n)
 	p := &ffcapi.Prepared{Payload: []byte(payload), Gas: req.Gas}
 	if !late {
 		p.Hash = hashOf(payload)

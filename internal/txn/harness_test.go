@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -221,7 +222,7 @@ func submission(id string) *apitypes.Submission { return from("alice", id) }
 func from(signer, id string) *apitypes.Submission {
 	raw := json.RawMessage(fmt.Sprintf(`{"headers":{"type":"SendTransaction","id":%q},"from":%q,"to":"assets","method":"%s","params":[1]}`, id, signer, id))
 	return &apitypes.Submission{
-		ID: id, Type: apitypes.SendTransaction, From: signer, To: "assets", Method: json.RawMessage(id), Params: []json.RawMessage{json.RawMessage("1")}, Raw: raw,
+		ID: id, Type: apitypes.SendTransaction, From: signer, To: "assets", Method: json.RawMessage(strconv.Quote(id)), Params: []json.RawMessage{json.RawMessage("1")}, Raw: raw,
 	}
 }
 

@@ -61,6 +61,7 @@ type lane struct {
 	listed  bool    // in the ring
 	items   int
 	next    uint64 // the nonce after the newest one that left
+	width   int    // items that are claimed together; little when the first of them keeps failing, since the others then wait
 
 	// Accepts under way, numbered in the order in which they began. Nonces are handed out in the store: an Accept that began
 	// earlier may hold a lower one than what is here already.

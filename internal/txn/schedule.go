@@ -179,7 +179,7 @@ func (s *schedule) put(it *item) {
 func (s *schedule) lane(key laneKey) *lane {
 	l := s.lanes[key]
 	if l == nil {
-		l = &lane{key: key}
+		l = &lane{key: key, width: batchSize}
 		s.lanes[key] = l
 	}
 	return l
@@ -278,7 +278,7 @@ func (s *schedule) from(l *lane) []*item {
 	}
 	now := s.now()
 	var batch []*item
-	for len(batch) < batchSize && len(batch) < len(l.line) {
+	for len(batch) < l.width && len(batch) < len(l.line) {
 		it := l.line[len(batch)]
 		if !l.sendable(it, now) || (it.resume && len(batch) > 0) {
 			break
@@ -308,6 +308,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 	l := batch[0].lane
 	l.running--
 	s.busy--
+	l.width = min(2*l.width, batchSize)
 	for i, it := range batch {
 		v := verdicts[i]
 		if v.gone || it.gone {
@@ -317,6 +318,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 		it.due, it.ordered = v.due, v.ordered && s.sequenced
 		if it.ordered {
 			l.next = min(l.next, it.order)
+			l.width = 1
 		}
 		if it.woken {
 			it.due = s.now()

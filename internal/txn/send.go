@@ -74,18 +74,15 @@ func (m *Manager) look(ctx context.Context, j *job) txstate.Input {
 		}
 		return missing
 	}
-	switch canonical, final := m.standing(call, tx.Ledger, r.Block); {
+	canonical, final := m.standing(call, tx.Ledger, r.Block)
+	switch _, known := m.opts.Chain.Canonical(tx.Ledger, r.Block.Number); {
 	case canonical && final:
 		return txstate.Found{Attempt: attempt.Number, Now: m.opts.Now(), Outcome: store.Outcome{
 			Block: r.Block, Index: r.TxIndex, Success: r.Success, Reason: r.Reason, Retryable: r.Retryable, Result: r.Result, Final: true,
 		}}
-	case canonical:
+	case canonical, !final && !known: // it may still change, or the node is ahead of what was seen
 		return txstate.Sighted{Now: m.opts.Now()}
-	default:
-		// A node that is on another branch, or ahead of what the chain view has seen. In neither case is it lost.
-		if _, known := m.opts.Chain.Canonical(tx.Ledger, r.Block.Number); !known {
-			return txstate.Sighted{Now: m.opts.Now()}
-		}
+	default: // the node is on another branch
 		return missing
 	}
 }
