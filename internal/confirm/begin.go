@@ -162,7 +162,7 @@ func (r *run) beginAt(ctx context.Context, from ffcapi.BlockRef) error {
 
 // resettle deals with a position that is no longer canonical: what is stored above the fork is undone before anything else.
 func (r *run) resettle(ctx context.Context, b *ffcapi.Block) error {
-	if err := r.pass(ctx, b); err != nil {
+	if err := r.settle(ctx, b); err != nil {
 		return err
 	}
 	if err := r.store(ctx, false); err != nil {

@@ -3,6 +3,7 @@ package confirm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -27,6 +28,7 @@ type follower struct {
 	// These belong to the goroutine of follow.
 	id   string          // identity, as soon as it is known
 	last ffcapi.BlockRef // newest linked final block of earlier runs
+	top  uint64          // highest head of earlier runs
 
 	mu      sync.Mutex
 	view    *chainview.View // guarded by mu, changed by the run only; nil before the first
@@ -133,10 +135,11 @@ func (f *follower) notReady(cause error) error {
 	f.mu.Lock()
 	trouble := f.trouble
 	f.mu.Unlock()
-	if trouble == nil {
-		return ffcapi.Errorf(ffcapi.Unavailable, "ledger %q is not followed yet: %w", f.ledger, cause)
+	err := fmt.Errorf("ledger %q is not followed yet: %w", f.ledger, cause)
+	if trouble != nil {
+		err = fmt.Errorf("%w (%w)", err, trouble)
 	}
-	return ffcapi.Errorf(ffcapi.Unavailable, "ledger %q is not followed yet: %w (%w)", f.ledger, cause, trouble)
+	return &ffcapi.Error{Kind: ffcapi.Unavailable, Message: err.Error(), Err: err}
 }
 
 func (f *follower) safeHead() (ffcapi.BlockRef, bool, <-chan struct{}) {

@@ -47,6 +47,11 @@ const (
 	// readAhead is how many blocks are read while others are written.
 	readAhead = 16
 
+	// maxFill is how many missing blocks are read one by one; for more, the run starts again.
+	maxFill = 64
+	// maxDetours is how often one block may lead to others before it.
+	maxDetours = 4
+
 	// watchInterval is how often the node is asked for its head, and catchUpInterval how often while a run is behind it.
 	watchInterval   = 10 * time.Second
 	catchUpInterval = time.Second

@@ -20,7 +20,7 @@ type run struct {
 	view     *chainview.View
 	batch    batch
 	linked   bool // the node holds the block the view began with
-	progress bool // the head moved
+	progress bool // the head rose above that of all runs before
 	forget   bool // do not go on where this run stands
 
 	blocks  chan item
@@ -59,6 +59,7 @@ func (f *follower) run(ctx context.Context) (progress bool, err error) {
 
 // remember keeps where to go on on a ledger without a stored position.
 func (r *run) remember() {
+	r.top = max(r.top, r.view.Head().Number)
 	final, _ := r.view.Final()
 	switch {
 	case r.forget:
@@ -165,27 +166,82 @@ func (r *run) readError(err error) error {
 
 // pass gives a block to the view, and does what that asks for.
 func (r *run) pass(ctx context.Context, b *ffcapi.Block) error {
-	for {
+	// A search or a filling leads back to b. The chain may change meanwhile, but not for ever in one go.
+	for range maxDetours {
 		switch e := r.step(b).(type) {
-		case chainview.Repeated:
-			return nil
-		case chainview.Extended:
-			r.linked, r.progress = true, true
-			return r.apply(ctx, b)
-		case chainview.Reorganised:
-			r.linked, r.progress = true, true
-			return r.reorganise(ctx, b, e.Fork)
 		case chainview.Gap:
-			return fmt.Errorf("%w: block %d came, block %d is next", errGap, b.Number, e.From)
-		case chainview.Fetch:
-			var err error
-			if b, err = r.block(ctx, e.Number); err != nil {
-				return fmt.Errorf("looking for a fork: %w", err)
+			if err := r.fill(ctx, e.From, b); err != nil {
+				return err
 			}
-		case chainview.Broken:
-			return alarmf("%w: %s", ErrChainChanged, e.Reason)
+		case chainview.Fetch:
+			if err := r.search(ctx, e.Number); err != nil {
+				return err
+			}
+		default:
+			return r.effect(ctx, b, e)
 		}
 	}
+	return fmt.Errorf("%w: block %d has no place", errGap, b.Number)
+}
+
+// effect does what a block that found its place brings.
+func (r *run) effect(ctx context.Context, b *ffcapi.Block, e chainview.Effect) error {
+	switch e := e.(type) {
+	case chainview.Extended:
+		r.linked, r.progress = true, r.progress || b.Number > r.top
+		return r.apply(ctx, b)
+	case chainview.Reorganised:
+		r.linked = true
+		return r.reorganise(ctx, b, e.Fork)
+	case chainview.Broken:
+		return alarmf("%w: %s", ErrChainChanged, e.Reason)
+	case chainview.Gap:
+		return fmt.Errorf("%w: block %d came, block %d is next", errGap, b.Number, e.From)
+	default:
+		return nil
+	}
+}
+
+// settle gives a block to the view and, when that calls for it, finds the fork; the block itself may then have no place yet.
+func (r *run) settle(ctx context.Context, b *ffcapi.Block) error {
+	e := r.step(b)
+	if f, ok := e.(chainview.Fetch); ok {
+		return r.search(ctx, f.Number)
+	}
+	return r.effect(ctx, b, e)
+}
+
+// search gives the view the blocks that it asks for, until it has found the fork.
+func (r *run) search(ctx context.Context, number uint64) error {
+	for {
+		b, err := r.block(ctx, number)
+		if err != nil {
+			return fmt.Errorf("looking for a fork: %w", err)
+		}
+		e := r.step(b)
+		if f, ok := e.(chainview.Fetch); ok {
+			number = f.Number
+			continue
+		}
+		return r.effect(ctx, b, e)
+	}
+}
+
+// fill reads the blocks that are missing below b one by one, if they are few.
+func (r *run) fill(ctx context.Context, from uint64, b *ffcapi.Block) error {
+	if b.Number-from > maxFill {
+		return r.effect(ctx, b, chainview.Gap{From: from})
+	}
+	for n := from; n < b.Number; n++ {
+		missing, err := r.block(ctx, n)
+		if err != nil {
+			return fmt.Errorf("filling a gap: %w", err)
+		}
+		if err := r.settle(ctx, missing); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // apply puts what a new block brings into the batch.
