@@ -101,8 +101,8 @@ func (c *advanceCmd) plan(g *group) (err error) {
 			g.session.fail(err)
 		}
 	}()
-	there, moved := false, false
-	there, err = g.ask(sqlPosition, func(r row) {
+	moved := false
+	there, err := g.ask(sqlPosition, func(r row) {
 		l := scanLedger(r, c.a.Ledger)
 		moved = l.Position != c.a.From
 	}, c.a.Ledger)

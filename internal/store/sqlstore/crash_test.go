@@ -50,6 +50,7 @@ func acceptUntilKilled(p *sqlstoretest.Place) {
 func TestKilledProcessLosesNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
 		p := sqlstoretest.NewPlace(t, dialect)
 		require.NoError(t, p.Open(t).Close()) // the schema
 		accepted := map[string]bool{}
@@ -96,7 +97,7 @@ func requireAll(t *testing.T, s store.Store, accepted map[string]bool) {
 	there := map[string]bool{}
 	for i, tx := range txs {
 		there[tx.ID] = true
-		require.Equal(t, uint64(i), *tx.Nonce) //nolint:gosec // small
+		require.Equal(t, uint64(i), *tx.Nonce)
 	}
 	for id := range accepted {
 		require.True(t, there[id], "accepted, but gone: %s", id)

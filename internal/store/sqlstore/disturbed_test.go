@@ -145,7 +145,7 @@ func TestConnectionsBreakUnderLoad(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, txs, callers*each)
 	for i, tx := range txs {
-		require.Equal(t, uint64(i), *tx.Nonce) //nolint:gosec // small
+		require.Equal(t, uint64(i), *tx.Nonce)
 	}
 	log, err := s.Status(t.Context(), 0, 0)
 	require.NoError(t, err)
@@ -201,6 +201,7 @@ func TestLogUnderForeignWriters(t *testing.T) {
 
 // writeLog writes rows as another process would: the lock first, in the same transaction.
 func writeLog(t *testing.T, url string, w, n int) {
+	t.Helper()
 	ctx := t.Context()
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {

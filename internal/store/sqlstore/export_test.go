@@ -11,7 +11,7 @@ const LogLock = pgLogLock
 // LimitPages makes SQLite's disk full at a number of pages; 0 takes the limit away.
 func (s *Store) LimitPages(ctx context.Context, pages int64) error {
 	return s.lone(ctx, nil, func(g *group) error {
-		c := g.session.(*sqliteSession).conn
+		c := s.writer.session.(*sqliteSession).conn
 		if pages == 0 {
 			pages = 1 << 30
 		}

@@ -26,6 +26,7 @@ func poison(t *testing.T, p *sqlstoretest.Place) {
 func TestRefusedItemFailsAlone(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
 		const n = 100
 		p := sqlstoretest.NewPlace(t, dialect)
 		s := p.Open(t)
@@ -49,7 +50,7 @@ func TestRefusedItemFailsAlone(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, txs, n-15)
 		for i, tx := range txs {
-			require.Equal(t, uint64(i), *tx.Nonce) //nolint:gosec // small
+			require.Equal(t, uint64(i), *tx.Nonce)
 		}
 		_, _, err = s.Key(t.Context(), "0")
 		require.ErrorIs(t, err, store.ErrNotFound)
@@ -59,6 +60,7 @@ func TestRefusedItemFailsAlone(t *testing.T) {
 func TestTerminalIsGuardedByTheDatabase(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
 		p := sqlstoretest.NewPlace(t, dialect)
 		s := p.Open(t)
 		got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))

@@ -109,7 +109,7 @@ func (g *group) writeHistory(seq int64, head historyHead, entries []store.Histor
 		}
 		if n := len(g.rows.history); n > fresh {
 			last := g.rows.history[n-1]
-			last[5], last[6] = toMicros(h.Last), last[6].(int64)+int64(h.Count) //nolint:forcetypeassert // made above
+			last[5], last[6] = toMicros(h.Last), row(last).int(6)+int64(h.Count)
 			continue
 		}
 		g.session.exec(sqlFoldHistory, anyRows, toMicros(h.Last), int64(h.Count), seq, head.n)

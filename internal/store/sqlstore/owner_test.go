@@ -19,6 +19,7 @@ const patience = 20 * time.Second
 func TestSecondOwnerIsRefused(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
 		p := sqlstoretest.NewPlace(t, dialect)
 		first := p.Open(t)
 		_, err := p.Try(t.Context())
@@ -33,6 +34,7 @@ func TestSecondOwnerIsRefused(t *testing.T) {
 func TestNewerSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
 		p := sqlstoretest.NewPlace(t, dialect)
 		require.NoError(t, p.Open(t).Close())
 		p.Exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`)
@@ -77,6 +79,7 @@ func TestOddDirectory(t *testing.T) {
 func TestLostLockIsTold(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
 		p := sqlstoretest.NewPlace(t, dialect)
 		s := p.Open(t)
 		require.NoError(t, s.Ping(t.Context()))

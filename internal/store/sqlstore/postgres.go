@@ -85,7 +85,7 @@ func poolConfig(cfg PostgresConfig) (*pgxpool.Config, error) {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = defaultMaxConns
 	}
-	pool.MaxConns = int32(min(cfg.MaxConns, 10_000)) //nolint:gosec // bounded
+	pool.MaxConns = int32(min(cfg.MaxConns, 10_000))
 	pool.ConnConfig = withSettings(pool.ConnConfig, nil)
 	if pool.ConnConfig.ConnectTimeout == 0 {
 		pool.ConnConfig.ConnectTimeout = pgConnect

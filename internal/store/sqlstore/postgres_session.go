@@ -281,7 +281,7 @@ func (s *pgSession) fate(cause error) error {
 			return nil
 		}
 		// The server has not noticed yet that nobody is there.
-		_, err := s.conn.Exec(ctx, "SELECT pg_terminate_backend($1)", int32(pid)) //nolint:gosec // a process id
+		_, err := s.conn.Exec(ctx, "SELECT pg_terminate_backend($1)", int32(pid))
 		return errors.Join(errors.New("still in progress"), err)
 	})
 	switch {

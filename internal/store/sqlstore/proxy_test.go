@@ -122,7 +122,7 @@ func (x *proxy) serve(client net.Conn) {
 	defer x.remove(server)
 	l := &line{proxy: x, client: client, server: server}
 	x.wg.Go(func() {
-		defer client.Close() //nolint:errcheck // ends the other direction
+		defer client.Close()
 		l.down()
 	})
 	l.up()
@@ -142,7 +142,7 @@ type line struct {
 
 // up carries what the client says. The writer sends each of its rounds in one piece.
 func (l *line) up() {
-	defer l.server.Close() //nolint:errcheck // ends the other direction
+	defer l.server.Close()
 	buf := make([]byte, 1<<20)
 	for {
 		n, err := l.client.Read(buf)

@@ -79,7 +79,7 @@ type reader struct {
 func newReader(ctx context.Context, db *sql.DB, d dialect) (*reader, error) {
 	r := &reader{db: db}
 	for id, query := range readSQL {
-		st, err := db.PrepareContext(ctx, d.render(query))
+		st, err := db.PrepareContext(ctx, d.render(query)) //nolint:sqlclosecheck // closed with the pool
 		if err != nil {
 			return nil, fmt.Errorf("prepare %q: %w", query, err)
 		}

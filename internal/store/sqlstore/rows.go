@@ -53,7 +53,7 @@ func txRow(tx *store.Tx) ([]any, error) {
 func scanAttempt(r row, id string) (*store.Attempt, error) {
 	a := &store.Attempt{
 		Tx: id, Number: int(r.int(1)), Ledger: r.text(2), State: store.AttemptState(r.text(3)), Claim: r.int(4), Hash: r.text(5),
-		From: r.text(6), Nonce: r.number(7), Expires: uint64(r.int(8)), //nolint:gosec // the same 64 bits, see the package comment
+		From: r.text(6), Nonce: r.number(7), Expires: uint64(r.int(8)),
 		Exclusive: r.text(9), Sends: int(r.int(11)), Open: int(r.int(12)), LastSent: r.time(13), Error: r.text(14), Dead: r.text(15),
 	}
 	if keys := r.text(10); keys != "" {

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,13 +90,21 @@ func migrateSQLite(ctx context.Context, path string, o Options) (store.Fence, er
 }
 
 // openSQLiteConns opens the connection of the writer and the one that copies the log. Neither is in a pool.
-func openSQLiteConns(ctx context.Context, path string) (writing, copying driver.Conn, err error) {
-	open := func(pragmas ...string) (driver.Conn, error) {
-		c, err := sqlite.NewConnector(sqliteDSN(path, pragmas...))
+func openSQLiteConns(ctx context.Context, path string) (writing, copying sqliteConn, err error) {
+	open := func(pragmas ...string) (sqliteConn, error) {
+		connector, err := sqlite.NewConnector(sqliteDSN(path, pragmas...))
 		if err != nil {
 			return nil, err
 		}
-		return c.Connect(ctx)
+		c, err := connector.Connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		conn, ok := c.(sqliteConn)
+		if !ok {
+			return nil, errors.Join(fmt.Errorf("connections of the driver are %T", c), c.Close())
+		}
+		return conn, nil
 	}
 	// A lock can be in the way only for moments, of the copying connection: nobody else writes.
 	writing, err = open("busy_timeout(200)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)", "cache_size(-65536)",

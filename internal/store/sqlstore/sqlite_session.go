@@ -20,12 +20,12 @@ const maxParams = 32
 // check and several allocations to each statement. All statements are prepared at open; preparing one while a transaction is
 // open would wait for that transaction.
 type sqliteSession struct {
-	conn     driver.Conn
-	stmts    [writerStatements]driver.StmtExecContext
-	begins   driver.StmtExecContext
-	commits  driver.StmtExecContext
-	rolls    driver.StmtExecContext
-	truncate driver.StmtExecContext
+	conn     sqliteConn
+	stmts    [writerStatements]sqliteStmt
+	begins   sqliteStmt
+	commits  sqliteStmt
+	rolls    sqliteStmt
+	truncate sqliteStmt
 	wal      *walKeeper
 
 	named   [maxParams]driver.NamedValue // reused for each call
@@ -36,7 +36,21 @@ type sqliteSession struct {
 	open    bool
 }
 
-func newSQLiteSession(ctx context.Context, c driver.Conn, wal *walKeeper) (*sqliteSession, error) {
+// sqliteConn and sqliteStmt are what the driver's connections and statements can do.
+type (
+	sqliteConn interface {
+		driver.Conn
+		driver.ConnPrepareContext
+		driver.QueryerContext
+	}
+	sqliteStmt interface {
+		driver.Stmt
+		driver.StmtExecContext
+		driver.StmtQueryContext
+	}
+)
+
+func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqliteSession, error) {
 	s := &sqliteSession{conn: c, wal: wal}
 	for i := range s.named {
 		s.named[i].Ordinal = i + 1
@@ -50,7 +64,7 @@ func newSQLiteSession(ctx context.Context, c driver.Conn, wal *walKeeper) (*sqli
 	}
 	var err error
 	for _, f := range []struct {
-		to  *driver.StmtExecContext
+		to  *sqliteStmt
 		sql string
 	}{
 		{&s.begins, "BEGIN IMMEDIATE"}, {&s.commits, "COMMIT"}, {&s.rolls, "ROLLBACK"},
@@ -65,17 +79,21 @@ func newSQLiteSession(ctx context.Context, c driver.Conn, wal *walKeeper) (*sqli
 	return s, err
 }
 
-func (s *sqliteSession) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
-	p, err := s.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) //nolint:forcetypeassert // the driver is fixed
+func (s *sqliteSession) prepare(ctx context.Context, query string) (sqliteStmt, error) {
+	p, err := s.conn.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", query, err)
 	}
-	return p.(driver.StmtExecContext), nil //nolint:forcetypeassert // the driver is fixed
+	st, ok := p.(sqliteStmt)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("statements of the driver are %T", p), p.Close())
+	}
+	return st, nil
 }
 
 // queryInt reads one number.
-func queryInt(ctx context.Context, c driver.Conn, query string) (int64, error) {
-	rows, err := c.(driver.QueryerContext).QueryContext(ctx, query, nil) //nolint:forcetypeassert // the driver is fixed
+func queryInt(ctx context.Context, c sqliteConn, query string) (int64, error) {
+	rows, err := c.QueryContext(ctx, query, nil)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", query, err)
 	}
@@ -136,8 +154,7 @@ func (s *sqliteSession) query(id stmtID, each func(r row) error, args ...any) {
 	if s.err != nil {
 		return
 	}
-	q := s.stmts[id].(driver.StmtQueryContext) //nolint:forcetypeassert // the driver is fixed
-	rows, err := q.QueryContext(context.Background(), s.args(args))
+	rows, err := s.stmts[id].QueryContext(context.Background(), s.args(args))
 	if err != nil {
 		s.err = err
 		return
@@ -162,7 +179,7 @@ func (s *sqliteSession) claim(rows [][]any, inserted func(key string, seq int64)
 		r[keySeq] = s.lastSeq + 1
 		if s.run(sqlClaimKey, r) == 1 {
 			s.lastSeq++
-			inserted(r[0].(string), s.lastSeq) //nolint:forcetypeassert // made by newAccept
+			inserted(row(r).text(0), s.lastSeq)
 		}
 	}
 }
@@ -226,7 +243,7 @@ func (s *sqliteSession) close() error {
 	var errs []error
 	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.truncate) {
 		if st != nil {
-			errs = append(errs, st.(driver.Stmt).Close()) //nolint:forcetypeassert // the driver is fixed
+			errs = append(errs, st.Close())
 		}
 	}
 	return errors.Join(append(errs, s.conn.Close())...)

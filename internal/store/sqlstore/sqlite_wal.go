@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql/driver"
 	"os"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,7 @@ const (
 // their own bytes; it can keep up but cannot make the log start again while writes go on, so now and then the writer empties it.
 type walKeeper struct {
 	path  string
-	conn  driver.Conn
+	conn  sqliteConn
 	log   *logrus.Entry
 	long  atomic.Bool // the log is longer than walMax
 	again atomic.Int64

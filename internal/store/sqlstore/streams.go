@@ -67,7 +67,7 @@ func encodeListener(l *store.Listener) (string, error) {
 func scanListener(r row) (*store.Listener, error) {
 	l := &store.Listener{Seq: r.int(0), ID: r.text(1), StreamID: r.text(2), Name: r.text(3), Created: r.time(4), Updated: r.time(5)}
 	var spec listenerSpec
-	if err := json.Unmarshal([]byte(r.text(6)), &spec); err != nil {
+	if err := json.Unmarshal([]byte(r.text(6)), &spec); err != nil { //nolint:musttag // a cursor has a form as text
 		return nil, fmt.Errorf("decode listener %s: %w", l.ID, err)
 	}
 	l.Type, l.FromBlock, l.Filters, l.Options = spec.Type, spec.FromBlock, spec.Filters, spec.Options

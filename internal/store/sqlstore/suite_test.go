@@ -21,9 +21,11 @@ func TestMain(m *testing.M) {
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
-		storetest.Run(t, func(t testing.TB) func() store.Store {
-			p := sqlstoretest.NewPlace(t, dialect)
-			return func() store.Store { return p.Open(t) }
+		t.Helper()
+		storetest.Run(t, func(tb testing.TB) func() store.Store {
+			tb.Helper()
+			p := sqlstoretest.NewPlace(tb, dialect)
+			return func() store.Store { return p.Open(tb) }
 		})
 	})
 }

@@ -162,7 +162,7 @@ func (s *Store) List(ctx context.Context, flt store.TxFilter) ([]*store.Tx, erro
 	}
 	query := "SELECT " + txColumns + " FROM tx"
 	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+		query += " WHERE " + strings.Join(where, " AND ") //nolint:gosec // made of constants; values are arguments
 	}
 	query += " ORDER BY seq " + order + " LIMIT ?"
 	query, args = s.dialect.render(query), append(args, limitOf(flt.Limit))

@@ -53,7 +53,7 @@ func (r row) number(i int) *uint64 {
 	if r[i] == nil {
 		return nil
 	}
-	n := uint64(r.int(i)) //nolint:gosec // the same 64 bits, see the package comment
+	n := uint64(r.int(i))
 	return &n
 }
 
@@ -72,7 +72,7 @@ func fromMicros(us int64) time.Time {
 }
 
 // bits keeps an unsigned number in a signed column.
-func bits(n uint64) int64 { return int64(n) } //nolint:gosec // the same 64 bits, see the package comment
+func bits(n uint64) int64 { return int64(n) }
 
 func bitsOf(n *uint64) any {
 	if n == nil {

@@ -129,7 +129,7 @@ func requireNonces(t *testing.T, s store.Store, signer string, n int) {
 	require.Len(t, txs, n)
 	for i, tx := range txs {
 		require.NotNil(t, tx.Nonce)
-		require.Equal(t, uint64(i), *tx.Nonce) //nolint:gosec // small
+		require.Equal(t, uint64(i), *tx.Nonce)
 	}
 }
 

@@ -212,7 +212,7 @@ func (m *model) finalise() {
 		touched := len(tx.events) > 0
 		tx.events = nil
 		if tx.block != 0 && tx.block <= m.final && !tx.final {
-			tx.final, touched = true, true
+			tx.final = true
 			if !tx.status.Terminal() {
 				tx.status = store.Failed
 				if tx.good {

@@ -3,7 +3,6 @@ package sqlstoretest
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -15,7 +14,7 @@ import (
 
 // URL is the PostgreSQL server for tests.
 func URL() string {
-	if u := os.Getenv("TEST_POSTGRES_URL"); u != "" {
+	if u := os.Getenv("TEST_POSTGRES_URL"); u != "" { //nolint:forbidigo // of tests, not of the product
 		return u
 	}
 	return "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable"
@@ -37,7 +36,7 @@ func admin(t testing.TB, query string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	c, err := pgx.Connect(ctx, URL())
-	require.NoError(t, err, fmt.Sprintf("no PostgreSQL at %s; set TEST_POSTGRES_URL", URL()))
+	require.NoError(t, err, "no PostgreSQL at %s; set TEST_POSTGRES_URL", URL())
 	defer func() { require.NoError(t, c.Close(ctx)) }()
 	_, err = c.Exec(ctx, query)
 	require.NoError(t, err)
