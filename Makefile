@@ -59,8 +59,8 @@ e2e-fabric: ## The tests that need a real Fabric network, which they build and s
 	scripts/test-services go test -tags e2e,fabric -count=1 -timeout 30m -p 1 $(or $(ARGS),-run Fabric) ./test/... ./internal/connectors/fabric/...
 
 .PHONY: bench
-bench: build ## Measure, beside FFTM (ARGS as test/bench/README.md has them)
-	test/bench/bench.sh $(ARGS)
+bench: build ## Measure Pyralis and FFTM side by side (ARGS="submit events", REPS=5, SCALE=10 for a short one; see test/bench/README.md)
+	BENCH_PYRALIS=$(CURDIR)/bin/pyralis test/bench/run.sh $(ARGS)
 
 .PHONY: chaos
 chaos: ## Break things on purpose: PART=e2e kills the node N times (N=20); without PART, list the parts

@@ -23,7 +23,7 @@ func (n *Node) health(ctx context.Context) (live, ready bool, details json.RawMe
 		problem, details = errors.Join(problem, err), d
 	}
 	if problem != nil && details == nil {
-		details, _ = json.Marshal(map[string]string{"error": problem.Error()}) // strings always encode
+		details, _ = json.Marshal(map[string]string{"error": problem.Error()}) //nolint:errchkjson // strings always encode
 	}
 	return true, problem == nil, details
 }

@@ -47,7 +47,7 @@ func newDatabase(t *testing.T) string {
 	exec := func(ctx context.Context, sql string) {
 		conn, err := pgx.Connect(ctx, admin)
 		require.NoError(t, err)
-		defer conn.Close(ctx) //nolint:errcheck // its work is done
+		defer conn.Close(ctx)
 		_, err = conn.Exec(ctx, sql)
 		require.NoError(t, err)
 	}

@@ -39,7 +39,7 @@ func (c core) raw(method, path, body string, want int) []byte {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(c.t, err)
-	defer resp.Body.Close() //nolint:errcheck // read to the end below
+	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	require.NoError(c.t, err)
 	require.Equal(c.t, want, resp.StatusCode, "%s %s: %s", method, path, raw)
@@ -75,7 +75,7 @@ func TestFireFlyCore(t *testing.T) {
 	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/ws", nil)
 	require.NoError(t, err)
 	_ = resp.Body.Close()
-	defer conn.Close() //nolint:errcheck // the test is over
+	defer conn.Close()
 	for _, m := range []string{`{"type":"listen","topic":"pyralis/ns1"}`, `{"type":"listenreplies"}`} {
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte(m)))
 	}

@@ -61,9 +61,9 @@ func envInt(t *testing.T, name string, otherwise int) int {
 // run does it all; the server must not be started yet.
 func (r *killRun) run() {
 	t := r.t
-	seed := uint64(envInt(t, "E2E_SEED", int(time.Now().UnixNano()%1_000_000))) //nolint:gosec // not negative
+	seed := uint64(envInt(t, "E2E_SEED", int(time.Now().UnixNano()%1_000_000)))
 	t.Logf("E2E_SEED=%d E2E_KILLS=%d", seed, r.kills)
-	r.rnd = rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a repeatable schedule is wanted
+	r.rnd = rand.New(rand.NewPCG(seed, 1))
 	r.seen, r.byID = make(map[string]int), make(map[string]string)
 
 	r.p.start()
@@ -152,7 +152,7 @@ func (r *killRun) post(id, body string) bool {
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end below
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
@@ -239,7 +239,7 @@ func (r *killRun) get(path string, into any) bool {
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end below
+	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	return err == nil && resp.StatusCode == http.StatusOK && json.NewDecoder(bytes.NewReader(raw)).Decode(into) == nil
 }

@@ -19,7 +19,7 @@ import (
 // readme holds the sh blocks of README.md by heading, in order.
 func readme(t *testing.T, root string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md")) //nolint:gosec // the repository's own
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
 	blocks := make(map[string][]string)
 	heading, block, inside := "", "", false
@@ -45,7 +45,7 @@ func cloneTree(t *testing.T) string {
 	out, err := exec.CommandContext(t.Context(), "git", "rev-parse", "--show-toplevel").Output()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	copying := exec.CommandContext(t.Context(), "bash", "-c", //nolint:gosec // both paths are ours
+	copying := exec.CommandContext(t.Context(), "bash", "-c",
 		`cd "$0" && git ls-files -z -co --exclude-standard | tar --null -T - --ignore-failed-read -cf - | tar -xf - -C "$1" && cd "$1" && git init -q . && git add -A`,
 		strings.TrimSpace(string(out)), dir)
 	text, err := copying.CombinedOutput()
@@ -64,7 +64,7 @@ func (s shell) run(block string) string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-ec", block) //nolint:gosec // README text is what is tested
+	cmd := exec.CommandContext(ctx, "bash", "-ec", block)
 	cmd.Dir = s.dir
 	out, err := cmd.CombinedOutput()
 	require.NoError(s.t, err, "%s\n%s", block, out)
@@ -75,7 +75,7 @@ func (s shell) run(block string) string {
 func (s shell) background(block string) (output func() string, stop func()) {
 	s.t.Helper()
 	log := &process{t: s.t}
-	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), "bash", "-ec", block) //nolint:gosec // README text is what is tested
+	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), "bash", "-ec", block)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(s.t, cmd.Start())
