@@ -16,7 +16,7 @@ type Config struct {
 	Profile string `json:"profile" yaml:"profile"`
 	// MSPID is the organisation whose peers are asked, and of wallet identities that name none.
 	MSPID string `json:"mspID" yaml:"mspID"`
-	// Channels that may be used.
+	// Channels that may be used. The first one is meant where a request or a filter names none.
 	Channels []string `json:"channels" yaml:"channels"`
 	// Wallet is a directory with one sub-directory per identity: cert.pem, key.pem, and optionally mspid.
 	Wallet string `json:"wallet" yaml:"wallet"`

@@ -8,7 +8,7 @@
 //
 // # Addresses
 //
-// Request.To is "channel/chaincode", or empty with both in the options. Request.From is the name of an identity in the wallet. A
+// Request.To is "channel/chaincode", or a chaincode on the first of the configured channels; both may be in the options instead. Request.From is the name of an identity in the wallet. A
 // parameter that is a JSON string is passed as its text, any other JSON as it is written. Options: channel, chaincode, transient
 // (an object; values as parameters), endorsingOrganizations (MSP ids). A filter of a listener is
 // {"channel","chaincode","event"}: event is a name, or an expression between slashes, or absent for all events.

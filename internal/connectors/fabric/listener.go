@@ -40,7 +40,7 @@ type rawFilter struct {
 	Event     json.RawMessage `json:"event"`
 }
 
-// parseFilter reads one filter. channel is meant where it names none, "" if that is not allowed.
+// parseFilter reads one filter. channel is meant where it names none.
 func parseFilter(field string, raw json.RawMessage, channel string) (filter, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return filter{}, invalid(field, "it is empty")
@@ -53,10 +53,7 @@ func parseFilter(field string, raw json.RawMessage, channel string) (filter, err
 	if f.Channel == "" {
 		f.Channel = channel
 	}
-	switch {
-	case f.Channel == "":
-		return f, invalid(field+".channel", "it must be set")
-	case f.Chaincode == "":
+	if f.Chaincode == "" {
 		return f, invalid(field+".chaincode", "it must be set")
 	}
 	if len(r.Event) > 0 && string(r.Event) != "null" {
@@ -119,14 +116,10 @@ func (c *Connector) parseFilters(raws []json.RawMessage) ([]filter, error) {
 	if len(raws) == 0 {
 		return nil, invalid("filters", `there is none: e.g. {"channel":"mychannel","chaincode":"mycode","event":"MyEvent"}`)
 	}
-	implied := ""
-	if len(c.cfg.Channels) == 1 {
-		implied = c.cfg.Channels[0]
-	}
 	var out []filter
 	for i, raw := range raws {
 		field := fmt.Sprintf("filters[%d]", i)
-		f, err := parseFilter(field, raw, implied)
+		f, err := parseFilter(field, raw, c.cfg.Channels[0])
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -30,15 +31,15 @@ type requestOptions struct {
 	EndorsingOrganizations []string                   `json:"endorsingOrganizations"`
 }
 
-// parseRequest reads all of a request but the signer.
-func parseRequest(req *ffcapi.Request) (*invocation, error) {
+// parseRequest reads all of a request but the signer. channel is meant where it names none.
+func parseRequest(req *ffcapi.Request, channel string) (*invocation, error) {
 	var o requestOptions
 	if err := strictJSON("options", req.Options, &o); err != nil {
 		return nil, err
 	}
 	inv := &invocation{orgs: o.EndorsingOrganizations}
 	var err error
-	if inv.channel, inv.chaincode, err = address(req.To, o); err != nil {
+	if inv.channel, inv.chaincode, err = address(req.To, o, channel); err != nil {
 		return nil, err
 	}
 	if inv.function, err = functionName(req.Method); err != nil {
@@ -60,22 +61,23 @@ func parseRequest(req *ffcapi.Request) (*invocation, error) {
 }
 
 // address reads where a request goes: "to", or the options, or both when they agree.
-func address(to string, o requestOptions) (channel, chaincode string, err error) {
-	if to == "" {
-		if o.Channel == "" || o.Chaincode == "" {
-			return "", "", invalid("to", `it must be "channel/chaincode", or empty with options.channel and options.chaincode`)
-		}
-		return o.Channel, o.Chaincode, nil
+func address(to string, o requestOptions, first string) (channel, chaincode string, err error) {
+	channel, chaincode, both := strings.Cut(to, "/")
+	if !both {
+		channel, chaincode = "", to
 	}
-	channel, chaincode, ok := strings.Cut(to, "/")
-	if !ok || channel == "" || chaincode == "" || strings.Contains(chaincode, "/") {
-		return "", "", invalid("to", `%q is not of the form "channel/chaincode"`, to)
+	if both && (channel == "" || chaincode == "" || strings.Contains(chaincode, "/")) {
+		return "", "", invalid("to", `%q is neither "channel/chaincode" nor a chaincode`, to)
 	}
-	if o.Channel != "" && o.Channel != channel {
+	if o.Channel != "" && channel != "" && o.Channel != channel {
 		return "", "", invalid("options.channel", "%q is not the channel of \"to\", %q", o.Channel, channel)
 	}
-	if o.Chaincode != "" && o.Chaincode != chaincode {
+	if o.Chaincode != "" && chaincode != "" && o.Chaincode != chaincode {
 		return "", "", invalid("options.chaincode", "%q is not the chaincode of \"to\", %q", o.Chaincode, chaincode)
+	}
+	channel, chaincode = cmp.Or(channel, o.Channel, first), cmp.Or(chaincode, o.Chaincode)
+	if chaincode == "" {
+		return "", "", invalid("to", `it must be "channel/chaincode", or options.chaincode must be set`)
 	}
 	return channel, chaincode, nil
 }

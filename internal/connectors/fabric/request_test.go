@@ -16,15 +16,13 @@ func raws(texts ...string) (out []json.RawMessage) {
 	return out
 }
 
-func fakeFilters(texts ...string) []json.RawMessage { return raws(texts...) }
-
 func TestParseRequest(t *testing.T) {
 	t.Parallel()
 	inv, err := parseRequest(&ffcapi.Request{
 		To: "ch1/assets", Method: json.RawMessage(`{"name":"create","params":[],"description":"FFI"}`), Value: "0",
 		Params:  raws(`"text \"quoted\""`, `{ "a": [1, 2] }`, `12`, `null`, `true`, `""`),
 		Options: json.RawMessage(`{"transient":{"k":"v","j":{ "x":1 }},"endorsingOrganizations":["Org1MSP"],"channel":"ch1"}`),
-	})
+	}, "first")
 	require.NoError(t, err)
 	require.Equal(t, &invocation{
 		channel: "ch1", chaincode: "assets", function: "create", orgs: []string{"Org1MSP"},
@@ -32,18 +30,20 @@ func TestParseRequest(t *testing.T) {
 		transient: map[string][]byte{"k": []byte("v"), "j": []byte(`{"x":1}`)},
 	}, inv)
 
-	inv, err = parseRequest(&ffcapi.Request{Method: json.RawMessage(`"f"`), Options: json.RawMessage(`{"channel":"c","chaincode":"x"}`)})
+	inv, err = parseRequest(&ffcapi.Request{Method: json.RawMessage(`"f"`), Options: json.RawMessage(`{"channel":"c","chaincode":"x"}`)}, "first")
 	require.NoError(t, err)
 	require.Equal(t, &invocation{channel: "c", chaincode: "x", function: "f"}, inv)
+	inv, err = parseRequest(&ffcapi.Request{To: "x", Method: json.RawMessage(`"f"`)}, "first")
+	require.NoError(t, err)
+	require.Equal(t, &invocation{channel: "first", chaincode: "x", function: "f"}, inv)
 }
 
 func TestParseRequestRefuses(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(*ffcapi.Request){
 		`to: it must be "channel/chaincode"`:         func(r *ffcapi.Request) { r.To = "" },
-		`to: "assets" is not of the form`:            func(r *ffcapi.Request) { r.To = "assets" },
-		`to: "a/b/c" is not of the form`:             func(r *ffcapi.Request) { r.To = "a/b/c" },
-		`to: "/b" is not of the form`:                func(r *ffcapi.Request) { r.To = "/b" },
+		`to: "a/b/c" is neither`:                     func(r *ffcapi.Request) { r.To = "a/b/c" },
+		`to: "/b" is neither`:                        func(r *ffcapi.Request) { r.To = "/b" },
 		`method: it must be`:                         func(r *ffcapi.Request) { r.Method = json.RawMessage(`7`) },
 		`value: Fabric has no token`:                 func(r *ffcapi.Request) { r.Value = "100" },
 		`options: unknown field "transients"`:        func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"transients":{}}`) },
@@ -55,7 +55,7 @@ func TestParseRequestRefuses(t *testing.T) {
 	} {
 		r := &ffcapi.Request{To: "ch1/assets", Method: json.RawMessage(`"f"`)}
 		spoil(r)
-		_, err := parseRequest(r)
+		_, err := parseRequest(r, "first")
 		requireKind(t, err, ffcapi.InvalidInput, want)
 	}
 }
@@ -78,7 +78,7 @@ func TestListenerForms(t *testing.T) {
 	t.Parallel()
 	f := newFakePeer(t)
 	c := connect(t, f)
-	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{FromBlock: "7", Filters: fakeFilters(
+	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{FromBlock: "7", Filters: raws(
 		`{"channel":"ch1","chaincode":"b","event":"/^Asset(Created|Deleted)$/"}`, `{"chaincode":"b","event":{"name":"X","params":[]}}`, `{"chaincode":"a"}`, `{"chaincode":"a","event":null}`)})
 	require.NoError(t, err)
 	require.Equal(t, "ch1", l.Ledger)
@@ -109,13 +109,14 @@ func TestListenerForms(t *testing.T) {
 		`filters[0]: unknown field "address"`:  {`{"chaincode":"a","address":"x"}`},
 		"filters[0]: it is empty":              {``},
 	} {
-		_, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(filters...)})
+		_, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(filters...)})
 		requireKind(t, err, ffcapi.InvalidInput, want)
 	}
 
 	c.cfg.Channels = []string{"ch1", "ch2"}
-	_, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(`{"chaincode":"a"}`)})
-	requireKind(t, err, ffcapi.InvalidInput, "filters[0].channel: it must be set")
-	_, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(`{"channel":"ch1","chaincode":"a"}`, `{"channel":"ch2","chaincode":"a"}`)})
+	l, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"chaincode":"a"}`)})
+	require.NoError(t, err)
+	require.Equal(t, "ch1", l.Ledger, "the first channel is meant")
+	_, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"channel":"ch1","chaincode":"a"}`, `{"channel":"ch2","chaincode":"a"}`)})
 	requireKind(t, err, ffcapi.InvalidInput, "make two listeners")
 }

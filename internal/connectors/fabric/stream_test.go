@@ -37,7 +37,7 @@ func readBlocks(ctx context.Context, c *Connector, after ffcapi.BlockRef, most i
 // readEvents reads a session of a listener for everything.
 func readEvents(t *testing.T, c *Connector, from ffcapi.Cursor, upto ffcapi.BlockRef, most int) (pages []*ffcapi.EventPage, err error) {
 	t.Helper()
-	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: fakeFilters(`{"chaincode":"assets"}`), FromBlock: "earliest"})
+	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"chaincode":"assets"}`), FromBlock: "earliest"})
 	require.NoError(t, err)
 	q := &ffcapi.EventQuery{Ledger: "ch1", Listeners: []*ffcapi.Listener{l}, From: from, Upto: upto, Max: most}
 	for p, err := range c.Events(t.Context(), q) {

@@ -53,7 +53,7 @@ func (c *Connector) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.P
 }
 
 func (c *Connector) invocation(req *ffcapi.Request) (*invocation, error) {
-	inv, err := parseRequest(req)
+	inv, err := parseRequest(req, c.cfg.Channels[0])
 	if err != nil {
 		return nil, err
 	}
