@@ -86,7 +86,7 @@ func (r *run) otherLedger(now, before string) error {
 
 // finalOf returns the newest block that a node with this head must call final; zero when none is.
 func (r *run) finalOf(ctx context.Context, head ffcapi.BlockRef) (ffcapi.BlockRef, error) {
-	required := uint64(r.opts.Required) //nolint:gosec // not negative
+	required := uint64(r.opts.Required)
 	switch {
 	case r.instant() || required == 0:
 		return head, nil
@@ -102,7 +102,7 @@ func (r *run) finalOf(ctx context.Context, head ffcapi.BlockRef) (ffcapi.BlockRe
 
 // start makes the view, that continues after base.
 func (r *run) start(base ffcapi.BlockRef) error {
-	r.view = chainview.New(chainview.Config{Instant: r.instant(), Required: uint64(r.opts.Required)}, base) //nolint:gosec // not negative
+	r.view = chainview.New(chainview.Config{Instant: r.instant(), Required: uint64(r.opts.Required)}, base)
 	return r.heed(r.setView(r.view))
 }
 

@@ -71,19 +71,13 @@ func (b *bed) ready() {
 
 // settle lets everything happen that needs no more than d.
 func settle(d time.Duration) {
-	time.Sleep(d) // in a bubble: the fake clock moves when all are waiting
+	<-time.After(d) // in a bubble: the fake clock moves when all are waiting
 	synctest.Wait()
 }
 
 func (b *bed) safe() ffcapi.BlockRef {
 	head, _, _ := b.Safe("")
 	return head
-}
-
-func bubble(t *testing.T, fn func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, fn)
 }
 
 func TestService(t *testing.T) {
@@ -128,7 +122,8 @@ func TestUnknownLedger(t *testing.T) {
 }
 
 func TestFollowWithoutPositionStartsAtTheHead(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 1000), newLedgers(), required(7))
 		_, ok, moved := b.Safe("")
 		require.False(t, ok)
@@ -156,7 +151,8 @@ func TestFollowWithoutPositionStartsAtTheHead(t *testing.T) {
 }
 
 func TestFollowWithConfirmationsHasASafeHeadAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Confirmations, 1000), newLedgers(), required(20))
 		b.Follow("")
 		synctest.Wait()
@@ -168,7 +164,8 @@ func TestFollowWithConfirmationsHasASafeHeadAtOnce(t *testing.T) {
 }
 
 func TestYoungLedgerIsNotFinalYet(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Confirmations, 2), newLedgers(), required(3))
 		b.s.track("a")
 		b.ready()
@@ -187,7 +184,8 @@ func TestYoungLedgerIsNotFinalYet(t *testing.T) {
 }
 
 func TestReadyStoresAPositionBeforeAnythingIsSubmitted(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), nil)
 		b.ready()
 		require.Equal(t, b.c.at(9), b.s.position())
@@ -204,7 +202,8 @@ func TestReadyStoresAPositionBeforeAnythingIsSubmitted(t *testing.T) {
 }
 
 func TestReadyWhileFollowing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), nil)
 		b.Follow("")
 		synctest.Wait()
@@ -217,7 +216,8 @@ func TestReadyWhileFollowing(t *testing.T) {
 }
 
 func TestReadyWaitsForTheNodeAndSaysWhatIsWrong(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		c.down = ffcapi.Errorf(ffcapi.Unavailable, "no route to the node")
 		b := start(t, c, newLedgers(), nil)
@@ -234,7 +234,8 @@ func TestReadyWaitsForTheNodeAndSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestRestartCatchesUpWhileTheSafeHeadIsKnown(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c, s := newChain(ffcapi.Instant, 10), newLedgers()
 		b := start(t, c, s, nil)
 		b.ready()
@@ -267,7 +268,8 @@ func TestRestartCatchesUpWhileTheSafeHeadIsKnown(t *testing.T) {
 }
 
 func TestSecondOccurrenceDoesNotWin(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), nil)
 		b.ready()
 		b.s.track("a")
@@ -282,7 +284,8 @@ func TestSecondOccurrenceDoesNotWin(t *testing.T) {
 }
 
 func TestForeignBlocksMoveThePositionLazily(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), nil)
 		b.ready()
 		for range 50 {
@@ -305,7 +308,8 @@ func TestForeignBlocksMoveThePositionLazily(t *testing.T) {
 }
 
 func TestStopDoesNotWaitForAStoreThatIsAway(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), nil)
 		b.ready()
 		at := b.s.position()
@@ -323,6 +327,7 @@ func TestStopDoesNotWaitForAStoreThatIsAway(t *testing.T) {
 }
 
 func TestStoreTroubleLosesNothing(t *testing.T) {
+	t.Parallel()
 	for name, fails := range map[string][]failure{
 		"unavailable":                  {{err: store.ErrUnavailable}, {err: store.ErrUnavailable}},
 		"unavailable, but carried out": {{err: store.ErrUnavailable, done: true}},
@@ -331,7 +336,8 @@ func TestStoreTroubleLosesNothing(t *testing.T) {
 		"something else":               {{err: errors.New("database is confused")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				b := start(t, newChain(ffcapi.Confirmations, 10), newLedgers(), required(2))
 				b.ready()
 				b.s.track("a")
@@ -355,7 +361,8 @@ func TestStoreTroubleLosesNothing(t *testing.T) {
 }
 
 func TestPositionMovedBySomebodyElse(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), nil)
 		b.ready()
 		b.s.move(b.c.at(5))
@@ -368,6 +375,7 @@ func TestPositionMovedBySomebodyElse(t *testing.T) {
 }
 
 func TestFencedEngineStops(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(b *bed, lost chan struct{}){
 		"by the store": func(b *bed, _ chan struct{}) {
 			b.s.fail(failure{err: store.ErrFenced})
@@ -376,7 +384,8 @@ func TestFencedEngineStops(t *testing.T) {
 		"by the lock": func(_ *bed, lost chan struct{}) { close(lost) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				lost := make(chan struct{})
 				b := start(t, newChain(ffcapi.Instant, 10), newLedgers(), func(o *confirm.Options) { o.Lost = lost })
 				b.ready()

@@ -15,7 +15,8 @@ import (
 )
 
 func TestConfirmations(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Confirmations, 10), newLedgers(), required(3))
 		b.ready()
 		b.s.track("a")
@@ -33,9 +34,11 @@ func TestConfirmations(t *testing.T) {
 }
 
 func TestReorganisationLeavesNoStaleOutcome(t *testing.T) {
+	t.Parallel()
 	for name, headsOnly := range map[string]bool{"in order": false, "heads only": true} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				c := newChain(ffcapi.Confirmations, 20)
 				c.headsOnly = headsOnly
 				b := start(t, c, newLedgers(), required(5))
@@ -88,9 +91,11 @@ func requireUndoneWithPosition(t *testing.T, s *ledgers) {
 }
 
 func TestReorganisationWhileAway(t *testing.T) {
+	t.Parallel()
 	for name, depth := range map[string]int{"above the final block": 4, "below everything known": 60} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				c, s := newChain(ffcapi.Confirmations, 100), newLedgers()
 				b := start(t, c, s, required(6))
 				b.ready()
@@ -121,7 +126,8 @@ func TestReorganisationWhileAway(t *testing.T) {
 }
 
 func TestRestartAppliesNothingTwice(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c, s := newChain(ffcapi.Confirmations, 100), newLedgers()
 		b := start(t, c, s, required(6))
 		b.ready()
@@ -149,7 +155,8 @@ func TestRestartAppliesNothingTwice(t *testing.T) {
 }
 
 func TestDeepReorganisationMovesTheSafeHeadBack(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		b := start(t, newChain(ffcapi.Confirmations, 30), newLedgers(), required(2))
 		b.Follow("")
 		synctest.Wait()
@@ -166,7 +173,8 @@ func TestDeepReorganisationMovesTheSafeHeadBack(t *testing.T) {
 }
 
 func TestHalfOpenConnection(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		c.mute = 1
 		b := start(t, c, newLedgers(), nil)
@@ -185,7 +193,8 @@ func TestHalfOpenConnection(t *testing.T) {
 }
 
 func TestHalfOpenConnectionOnAnotherBranch(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Confirmations, 30)
 		b := start(t, c, newLedgers(), required(3))
 		b.ready()
@@ -203,9 +212,11 @@ func TestHalfOpenConnectionOnAnotherBranch(t *testing.T) {
 }
 
 func TestLaggingNode(t *testing.T) {
+	t.Parallel()
 	for _, finality := range []ffcapi.Finality{ffcapi.Instant, ffcapi.Confirmations} {
 		t.Run(string(finality), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				c := newChain(finality, 100)
 				b := start(t, c, newLedgers(), required(2))
 				b.ready()
@@ -233,7 +244,8 @@ func TestLaggingNode(t *testing.T) {
 }
 
 func TestBrokenSessionsAndGapsLoseNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		c.broken = 5
 		c.headsOnly = true
@@ -254,6 +266,7 @@ func TestBrokenSessionsAndGapsLoseNothing(t *testing.T) {
 }
 
 func TestAlarms(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		before, during func(c *chain)
 		want           error
@@ -280,7 +293,8 @@ func TestAlarms(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				c, s := newChain(ffcapi.Instant, 10), newLedgers()
 				b := start(t, c, s, nil)
 				b.ready()
@@ -314,7 +328,8 @@ func TestAlarms(t *testing.T) {
 }
 
 func TestPrunedWithoutPositionGoesOnAtTheHead(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		c.broken = 1
 		b := start(t, c, newLedgers(), nil)
@@ -331,7 +346,8 @@ func TestPrunedWithoutPositionGoesOnAtTheHead(t *testing.T) {
 }
 
 func TestStreamOnlyLedgerNoticesAChangeWhileDisconnected(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		b := start(t, c, newLedgers(), nil)
 		b.Follow("")
@@ -347,7 +363,8 @@ func TestStreamOnlyLedgerNoticesAChangeWhileDisconnected(t *testing.T) {
 }
 
 func TestReceiptsWhereBlocksTellNoOutcomes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		c.noOutcomes = true
 		b := start(t, c, newLedgers(), func(o *confirm.Options) {
@@ -380,7 +397,8 @@ func TestReceiptsWhereBlocksTellNoOutcomes(t *testing.T) {
 }
 
 func TestBlockReplacedWhileItsReceiptsAreRead(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Confirmations, 10)
 		c.noOutcomes = true
 		b := start(t, c, newLedgers(), required(2))

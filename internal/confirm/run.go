@@ -57,7 +57,7 @@ func (f *follower) run(ctx context.Context) (progress bool, err error) {
 	return r.progress, err
 }
 
-// remember keeps where to go on on a ledger without a stored position.
+// remember keeps where the next run goes on when no position is stored.
 func (r *run) remember() {
 	r.top = max(r.top, r.view.Head().Number)
 	final, _ := r.view.Final()

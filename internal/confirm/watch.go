@@ -42,7 +42,7 @@ func (r *run) look(ctx context.Context) (report, error) {
 		return report{}, err
 	}
 	rep := report{info: info}
-	if head, ok := r.head(); r.instant() || !ok || info.Head.Number > head.Number+uint64(r.opts.Required) { //nolint:gosec // not negative
+	if head, ok := r.head(); r.instant() || !ok || info.Head.Number > head.Number+uint64(r.opts.Required) {
 		rep.final, err = r.finalOf(ctx, info.Head)
 	}
 	return rep, err

@@ -75,26 +75,26 @@ func (s *stage) do(w []string) string {
 	if s.view == nil && w[0] != "instant" && w[0] != "confirmations" && w[0] != "base" {
 		s.view = chainview.New(s.cfg, ffcapi.BlockRef{})
 	}
-	switch {
-	case w[0] == "instant":
+	switch w[0] {
+	case "instant":
 		s.cfg.Instant = true
-	case w[0] == "confirmations":
+	case "confirmations":
 		s.cfg.Required = s.number(w[1])
 		if len(w) == 4 {
 			s.cfg.Retain = int(s.number(w[3]))
 		}
-	case w[0] == "base":
+	case "base":
 		s.view = chainview.New(s.cfg, s.ref(w[1]))
 		return s.state()
-	case w[0] == "block":
+	case "block":
 		b := &ffcapi.Block{BlockRef: s.ref(w[1])}
 		if len(w) == 4 {
 			b.ParentHash = w[3]
 		}
 		return s.effect(s.view.Step(b))
-	case w[0] == "announce":
+	case "announce":
 		return s.effect(s.view.Announce(s.ref(w[1])))
-	case w[0] == "canonical":
+	case "canonical":
 		hash, known := s.view.Canonical(s.number(w[1]))
 		return strings.TrimSpace(fmt.Sprintf("known %t %s", known, hash))
 	default:

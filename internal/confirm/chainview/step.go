@@ -92,7 +92,7 @@ func (v *View) search(mark int) Effect {
 	if len(v.marks) > 0 {
 		low = v.marks[0].Number
 	}
-	v.deep.number = low - min(low, uint64(v.cfg.Retain)) //nolint:gosec // Retain is positive
+	v.deep.number = low - min(low, uint64(v.cfg.Retain))
 	return Fetch{Number: v.deep.number}
 }
 

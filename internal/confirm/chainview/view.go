@@ -43,7 +43,7 @@ func New(cfg Config, base ffcapi.BlockRef) *View {
 		cfg.Required = 0
 	}
 	if cfg.Retain <= 0 {
-		cfg.Retain = int(max(2*cfg.Required, minRetain)) //nolint:gosec // a number of confirmations
+		cfg.Retain = int(max(2*cfg.Required, minRetain))
 	}
 	v := &View{cfg: cfg}
 	if !base.IsZero() {
@@ -120,7 +120,7 @@ func (v *View) index(number uint64) (int, bool) {
 	if len(v.refs) == 0 || number < v.refs[0].Number || number > v.Head().Number {
 		return 0, false
 	}
-	return int(number - v.refs[0].Number), true //nolint:gosec // below len(refs)
+	return int(number - v.refs[0].Number), true
 }
 
 // markAt returns the place of a number in marks.
