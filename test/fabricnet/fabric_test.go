@@ -39,7 +39,7 @@ func pids(n *Network) []int {
 	return out
 }
 
-func TestSubmitKillRecover(t *testing.T) {
+func TestFabricSubmitKillRecover(t *testing.T) {
 	t.Parallel()
 	n, ctx := start(t, Options{Orgs: 2}), t.Context()
 	require.Len(t, n.Nodes(), 4)
@@ -78,7 +78,7 @@ func TestSubmitKillRecover(t *testing.T) {
 	require.NoError(t, n.Stop())
 }
 
-func TestTwoNetworksAndRestart(t *testing.T) {
+func TestFabricTwoNetworksAndRestart(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	a, b := start(t, Options{}), start(t, Options{})
@@ -99,11 +99,11 @@ func TestTwoNetworksAndRestart(t *testing.T) {
 	require.ErrorContains(t, err, "not found")
 }
 
-// childDir makes TestNetworkDiesWithItsOwner's second process known.
+// childDir makes TestFabricNetworkDiesWithItsOwner's second process known.
 const childDir = "FABRICNET_TEST_CHILD_DIR"
 
-// TestNetworkDiesWithItsOwner kills a program that runs a network, and sees the network gone.
-func TestNetworkDiesWithItsOwner(t *testing.T) {
+// TestFabricNetworkDiesWithItsOwner kills a program that runs a network, and sees the network gone.
+func TestFabricNetworkDiesWithItsOwner(t *testing.T) {
 	if dir := os.Getenv(childDir); dir != "" {
 		n, err := New(Options{Dir: dir})
 		require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestNetworkDiesWithItsOwner(t *testing.T) {
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestNetworkDiesWithItsOwner$")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFabricNetworkDiesWithItsOwner$")
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
 	require.NoError(t, cmd.Start())
 	ended := make(chan error, 1)

@@ -69,7 +69,7 @@ func open(t *testing.T, n *fabricnet.Network) *fabric.Connector {
 	return c
 }
 
-func TestConformance(t *testing.T) {
+func TestFabricConformance(t *testing.T) {
 	t.Parallel()
 	for orgs := 1; orgs <= 2; orgs++ {
 		t.Run(fmt.Sprintf("%d organisations", orgs), func(t *testing.T) {

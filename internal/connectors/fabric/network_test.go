@@ -166,7 +166,7 @@ func away(t *testing.T, n *fabricnet.Network, c *fabric.Connector) {
 	require.True(t, commit(t, c, sub).Success, "the same bytes are as good as ever")
 }
 
-func TestReceipt(t *testing.T) {
+func TestFabricReceipt(t *testing.T) {
 	t.Parallel()
 	n := startNetwork(t, fabricnet.Options{})
 	c, ctx := open(t, n), t.Context()
@@ -220,8 +220,8 @@ func follow(ctx context.Context, c *fabric.Connector, after ffcapi.BlockRef, see
 	return nil
 }
 
-// TestPeerDies kills the peer that delivers blocks, and one that says nothing any more, and reads on where the sequence ended.
-func TestPeerDies(t *testing.T) {
+// TestFabricPeerDies kills the peer that delivers blocks, and one that says nothing any more, and reads on where the sequence ended.
+func TestFabricPeerDies(t *testing.T) {
 	t.Parallel()
 	n := startNetwork(t, fabricnet.Options{})
 	c, ctx := open(t, n), t.Context()
@@ -256,8 +256,8 @@ func TestPeerDies(t *testing.T) {
 	}
 }
 
-// TestSignOfLife: the head comes again while nothing happens.
-func TestSignOfLife(t *testing.T) {
+// TestFabricSignOfLife: the head comes again while nothing happens.
+func TestFabricSignOfLife(t *testing.T) {
 	t.Parallel()
 	n := startNetwork(t, fabricnet.Options{})
 	c := open(t, n)
@@ -274,8 +274,8 @@ func TestSignOfLife(t *testing.T) {
 	require.Equal(t, 3, times)
 }
 
-// TestAnotherChain asks with the hashes of a chain that is gone.
-func TestAnotherChain(t *testing.T) {
+// TestFabricAnotherChain asks with the hashes of a chain that is gone.
+func TestFabricAnotherChain(t *testing.T) {
 	t.Parallel()
 	n := startNetwork(t, fabricnet.Options{})
 	c, ctx := open(t, n), t.Context()

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUpStatusDown(t *testing.T) {
+func TestFabricUpStatusDown(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "net")
 	t.Cleanup(func() { // whatever fails above, nothing stays behind
