@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	storeRetry   = time.Second     // until a transaction that could not be read or written is tried again
-	ledgerRetry  = 5 * time.Second // until one is tried again whose ledger is stopped
-	recordWithin = 5 * time.Second // for storing an answer while the manager stops
+	storeRetry   = time.Second      // until a transaction that could not be read or written is tried again
+	ledgerRetry  = 5 * time.Second  // until one is tried again whose ledger is stopped
+	writeWithin  = 30 * time.Second // for a write of a store that is alive
+	recordWithin = 5 * time.Second  // for storing an answer while the manager stops
 )
 
 // errTooManyConflicts is the answer of a store that says again and again that somebody else was faster.
@@ -224,7 +225,7 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 			j.state, j.effects = state, effects
 			return nil
 		}
-		err := m.opts.Store.Update(ctx, m.opts.Fence(), update)
+		err := m.write(ctx, update)
 		if err == nil {
 			state.Tx.Version, state.Tx.Updated = update.Tx.Version, update.Tx.Updated
 			j.state, j.effects = state, effects
@@ -241,6 +242,14 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 		}
 	}
 	return fmt.Errorf("transaction %s: %w", j.it.id, errTooManyConflicts)
+}
+
+// write stores an update. It is not cut short: what is half-way through is settled faster by waiting for it than by finding out
+// later what became of it.
+func (m *Manager) write(ctx context.Context, u *store.TxUpdate) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+	defer cancel()
+	return m.opts.Store.Update(ctx, m.opts.Fence(), u)
 }
 
 // ask lets the policy engine decide.
