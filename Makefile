@@ -75,7 +75,7 @@ fabric-up: ## Start a real Fabric network on this machine; writes .fabric/pyrali
 	go run ./test/fabricnet/cmd/fabricnet up $(ARGS)
 
 .PHONY: fabric-down
-fabric-down: ## Stop that network and remove its data
+fabric-down: ## Stop that network; its data stays in .fabric, and fabric-up goes on with it (ARGS=--fresh starts anew)
 	go run ./test/fabricnet/cmd/fabricnet down $(ARGS)
 
 # The linter is a tool of its own module, so that its dependencies are none of ours.
