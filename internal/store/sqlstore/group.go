@@ -44,7 +44,8 @@ type keyState struct {
 
 // pending are rows that are inserted together at the end of a wave.
 type pending struct {
-	tx, bodies, attempts, payloads, history, log [][]any
+	tx, updates, bodies, attempts, payloads, history, log [][]any
+	wipes                                                 []int64
 }
 
 // group is one database transaction of the writer.
@@ -59,6 +60,8 @@ type group struct {
 	// of the wave being loaded
 	newKeys    []*keyState
 	newSigners []signerID
+	newHeads   []string
+	heads      map[string]txHead // by id
 
 	rows   pending
 	logged bool // the status log was written
@@ -107,6 +110,7 @@ func waveLength(jobs []*job) int {
 }
 
 func (g *group) wave(jobs []*job) error {
+	g.heads = map[string]txHead{}
 	for _, j := range jobs {
 		g.loadFence(j.fence)
 		j.cmd.load(g)
@@ -168,6 +172,8 @@ func (g *group) wantSigner(id signerID) {
 	g.newSigners = append(g.newSigners, id)
 }
 
+func (g *group) wantHead(id string) { g.newHeads = append(g.newHeads, id) }
+
 // loadShared queues the reads that commands of a wave have in common: keys first, in the order of the commands, which is the order
 // of acceptance; then signers in sorted order, which is the order of locks for every writer of this database.
 func (g *group) loadShared() {
@@ -192,6 +198,15 @@ func (g *group) loadShared() {
 		}, id.ledger, id.signer)
 	}
 	g.newSigners = g.newSigners[:0]
+	if len(g.newHeads) > 0 {
+		g.session.query(sqlTxHeads, func(r row) error {
+			g.heads[r.text(0)] = txHead{
+				seq: r.int(1), version: r.int(2), status: store.TxStatus(r.text(3)), history: historyHead{n: r.int(4), mark: r.int(5)},
+			}
+			return nil
+		}, g.session.texts(g.newHeads))
+		g.newHeads = g.newHeads[:0]
+	}
 }
 
 // resolveKeys reads the keys that were there already, and gets new numbers for those that have expired.
@@ -247,11 +262,15 @@ func (g *group) log(tx *store.Tx) {
 // writeRows inserts what the wave collected, the status log last: its lock is held to the commit.
 func (g *group) writeRows() {
 	p := &g.rows
+	if len(p.wipes) > 0 {
+		g.session.exec(sqlWipe, anyRows, g.session.ints(p.wipes))
+		p.wipes = nil
+	}
 	for _, b := range [...]struct {
 		id   stmtID
 		rows *[][]any
 	}{
-		{sqlInsertTx, &p.tx}, {sqlInsertBody, &p.bodies}, {sqlPutAttempt, &p.attempts}, {sqlPutPayload, &p.payloads},
+		{sqlUpdateTx, &p.updates}, {sqlInsertTx, &p.tx}, {sqlInsertBody, &p.bodies}, {sqlPutAttempt, &p.attempts}, {sqlPutPayload, &p.payloads},
 		{sqlInsertHistory, &p.history}, {sqlInsertLog, &p.log},
 	} {
 		if len(*b.rows) == 0 {

@@ -30,6 +30,12 @@ const (
 	maxAppName      = 63 // bytes; PostgreSQL cuts what is longer
 )
 
+// writerSettings make the plans of the writer's statements, which all look few rows up by key, the ones for large tables. Left to itself,
+// the server plans them once while the tables are still empty, for reading them from end to end, and keeps to that.
+var writerSettings = map[string]string{
+	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan",
+}
+
 // OpenPostgres opens the store in a database. Errors: store.ErrInUse, store.ErrTooNew, store.ErrUnavailable. The connection string is
 // in none of them: it may hold a password.
 func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error) {
@@ -55,7 +61,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error)
 	if s.reader, err = openPgPool(ctx, s, pool, owner); err != nil {
 		return nil, err
 	}
-	session, err := newPgSession(ctx, withSettings(pool.ConnConfig, nil))
+	session, err := newPgSession(ctx, withSettings(pool.ConnConfig, writerSettings))
 	if err != nil {
 		return nil, err
 	}

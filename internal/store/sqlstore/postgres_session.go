@@ -156,9 +156,15 @@ func (s *pgSession) ask(sql string, each func(r row) error, args ...any) {
 }
 
 func (s *pgSession) bulk(id stmtID, rows [][]any) {
-	if s.err == nil {
-		s.batch.Queue(s.many[id], columns(statements[id].types, rows)...)
+	if s.err != nil {
+		return
 	}
+	s.batch.Queue(s.many[id], columns(statements[id].types, rows)...).Exec(func(ct pgconn.CommandTag) error {
+		if ct.RowsAffected() != int64(len(rows)) {
+			return errRows
+		}
+		return nil
+	})
 }
 
 func (s *pgSession) claim(rows [][]any, inserted func(key string, seq int64)) {

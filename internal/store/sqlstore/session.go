@@ -16,7 +16,7 @@ type session interface {
 	begin()
 	// exec queues a write. Another number of rows than want is an error, errRows, unless want is anyRows.
 	exec(id stmtID, want int64, args ...any)
-	// bulk queues an insert of many rows.
+	// bulk queues writes of many rows, each of which must touch one.
 	bulk(id stmtID, rows [][]any)
 	// query queues a read. each gets the rows; a row is valid during the call only, its values stay valid.
 	query(id stmtID, each func(r row) error, args ...any)

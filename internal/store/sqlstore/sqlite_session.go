@@ -146,7 +146,7 @@ func (s *sqliteSession) run(id stmtID, args []any) int64 {
 
 func (s *sqliteSession) bulk(id stmtID, rows [][]any) {
 	for _, r := range rows {
-		s.run(id, r)
+		s.exec(id, 1, r...)
 	}
 }
 

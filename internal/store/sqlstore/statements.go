@@ -23,8 +23,8 @@ const (
 //	{share}   FOR SHARE
 //	{in X}    X is in the list that is the next argument
 //
-// types, where given, has a letter for each placeholder of an insert (i integer, s text, b bytes): such a statement can insert
-// many rows at once, see bulk.
+// types, where given, has a letter for each placeholder (i integer, s text, b bytes): such a statement can write many rows at
+// once, see bulk.
 type statement struct {
 	sql   string
 	types string
@@ -45,7 +45,7 @@ const (
 	sqlPutAttempt
 	sqlPutPayload
 	sqlInsertLog
-	sqlTxHead
+	sqlTxHeads
 	sqlUpdateTx
 	sqlInsertHistory
 	sqlFoldHistory
@@ -83,6 +83,9 @@ const (
 		value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due, outcome`
 	attemptColumns = `tx, number, ledger, state, claim, hash, signer, nonce, expires, exclusive, conflict_keys, sends, open,
 		last_sent, error, dead, block, final, outcome`
+	// updateColumns are those that an update of a transaction writes; in sqlUpdateTx seq and version follow.
+	updateColumns = `updated, status, sub, sub_since, recipient, nonce, value, gas, fee, attempt, hash, first_submit, last_submit,
+		error, policy_state, due, outcome, history_n, history_fold`
 	streamColumns   = `seq, id, name, created, updated, epoch, spec`
 	listenerColumns = `seq, id, stream, name, created, updated, spec`
 	txOf            = `(SELECT tx FROM keys WHERE key = ?)`
@@ -130,16 +133,19 @@ var statements = [writerStatements]statement{
 	},
 	sqlInsertLog: {sql: `INSERT INTO status_log (tx, id, status, sub, time) VALUES (?, ?, ?, ?, ?)`, types: "isssi"},
 
-	sqlTxHead: {sql: `SELECT seq, version, status, history_n, history_fold FROM tx WHERE seq = ` + txOf + ` {update}`},
-	sqlUpdateTx: {sql: `UPDATE tx SET version = version + 1, updated = ?, status = ?, sub = ?, sub_since = ?, recipient = ?, nonce = ?,
-		value = ?, gas = ?, fee = ?, attempt = ?, hash = ?, first_submit = ?, last_submit = ?, error = ?, policy_state = ?, due = ?,
-		outcome = ?, history_n = ?, history_fold = ? WHERE seq = ? AND version = ?`},
+	sqlTxHeads: {sql: `SELECT id, seq, version, status, history_n, history_fold FROM tx
+		WHERE seq IN (SELECT tx FROM keys WHERE {in key}) ORDER BY seq {update}`},
+	sqlUpdateTx: {
+		sql: `UPDATE tx SET version = version + 1, ` + strings.ReplaceAll(updateColumns, ",", " = ?,") + ` = ?
+			WHERE seq = ? AND version = ?`,
+		types: "issisisssisiissisiiii",
+	},
 	sqlInsertHistory: {
 		sql:   `INSERT INTO history (tx, n, sub, action, first, last, count, error, info) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		types: "iissiiiss",
 	},
 	sqlFoldHistory: {sql: `UPDATE history SET last = ?, count = count + ? WHERE tx = ? AND n = ?`},
-	sqlWipe:        {sql: `UPDATE attempt_payloads SET sensitive = NULL WHERE tx = ? AND sensitive IS NOT NULL`},
+	sqlWipe:        {sql: `UPDATE attempt_payloads SET sensitive = NULL WHERE {in tx} AND sensitive IS NOT NULL`},
 
 	sqlPosition:     {sql: `SELECT id, number, hash FROM ledger_position WHERE ledger = ? {update}`},
 	sqlInsertLedger: {sql: `INSERT INTO ledger_position (ledger, id, number, hash, updated) VALUES (?, ?, ?, ?, ?)`},
@@ -210,22 +216,29 @@ func (d dialect) render(sql string) string {
 	return b.String()
 }
 
-// bulk turns an insert of one row into PostgreSQL's of many, which come as one array for each column.
+// bulk turns a statement that writes one row into PostgreSQL's that writes many, which come as one array for each column.
 func (st statement) bulk() string {
-	before, rest, _ := strings.Cut(st.sql, "VALUES (")
-	_, after, _ := strings.Cut(rest, ")")
-	var b strings.Builder
-	b.WriteString(before + "SELECT * FROM unnest(")
+	var arrays strings.Builder
 	for i, t := range st.types {
 		if i > 0 {
-			b.WriteString(", ")
+			arrays.WriteString(", ")
 		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(i + 1))
-		b.WriteString(map[rune]string{'i': "::bigint[]", 's': "::text[]", 'b': "::bytea[]"}[t])
+		arrays.WriteByte('$')
+		arrays.WriteString(strconv.Itoa(i + 1))
+		arrays.WriteString(map[rune]string{'i': "::bigint[]", 's': "::text[]", 'b': "::bytea[]"}[t])
 	}
-	b.WriteString(")" + after)
-	return b.String()
+	before, rest, insert := strings.Cut(st.sql, "VALUES (")
+	if !insert { // sqlUpdateTx
+		columns := strings.Split(strings.Join(strings.Fields(updateColumns), ""), ",")
+		set := make([]string, len(columns))
+		for i, c := range columns {
+			set[i] = c + " = new." + c
+		}
+		return `UPDATE tx SET version = tx.version + 1, ` + strings.Join(set, ", ") + ` FROM unnest(` + arrays.String() + `)
+			AS new (` + updateColumns + `, seq, version) WHERE tx.seq = new.seq AND tx.version = new.version`
+	}
+	_, after, _ := strings.Cut(rest, ")")
+	return before + "SELECT * FROM unnest(" + arrays.String() + ")" + after
 }
 
 // directive writes what a directive in braces stands for.

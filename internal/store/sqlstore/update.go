@@ -7,18 +7,20 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
+// txHead is what an update must know of what is stored.
+type txHead struct {
+	seq, version int64
+	status       store.TxStatus
+	history      historyHead
+}
+
 // updateCmd changes one transaction.
 type updateCmd struct {
 	u        *store.TxUpdate
 	attempts [][]any // without the number of the row
 	outcome  any
 
-	found   bool
-	seq     int64
-	version int64
-	status  store.TxStatus
-	head    historyHead
-	now     int64
+	now int64
 }
 
 // Update implements store.Transactions.
@@ -59,29 +61,22 @@ func newUpdate(u *store.TxUpdate) (*updateCmd, error) {
 
 func (c *updateCmd) scope() string { return c.u.Tx.ID }
 
-func (c *updateCmd) load(g *group) {
-	c.found = false
-	g.session.query(sqlTxHead, func(r row) error {
-		c.found = true
-		c.seq, c.version, c.status = r.int(0), r.int(1), store.TxStatus(r.text(2))
-		c.head = historyHead{n: r.int(3), mark: r.int(4)}
-		return nil
-	}, c.u.Tx.ID)
-}
+func (c *updateCmd) load(g *group) { g.wantHead(c.u.Tx.ID) }
 
 func (c *updateCmd) plan(g *group) error {
+	h, found := g.heads[c.u.Tx.ID]
 	switch {
-	case !c.found:
+	case !found:
 		return store.ErrNotFound
-	case c.status.Terminal():
-		return fmt.Errorf("it is %s: %w", c.status, store.ErrConflict)
-	case c.version != c.u.Tx.Version:
-		return fmt.Errorf("version %d, now %d: %w", c.u.Tx.Version, c.version, store.ErrConflict)
+	case h.status.Terminal():
+		return fmt.Errorf("it is %s: %w", h.status, store.ErrConflict)
+	case h.version != c.u.Tx.Version:
+		return fmt.Errorf("version %d, now %d: %w", c.u.Tx.Version, h.version, store.ErrConflict)
 	}
 	c.now = g.now
-	g.writeTx(c.u, c.outcome, c.seq, c.head)
+	g.writeTx(c.u, c.outcome, h.seq, h.history)
 	for _, r := range c.attempts {
-		r[attemptSeq] = c.seq
+		r[attemptSeq] = h.seq
 		g.rows.attempts = append(g.rows.attempts, r)
 	}
 	return nil
@@ -91,9 +86,11 @@ func (c *updateCmd) plan(g *group) error {
 func (g *group) writeTx(u *store.TxUpdate, outcome any, seq int64, head historyHead) {
 	tx := u.Tx
 	head = g.writeHistory(seq, head, u.History)
-	g.session.exec(sqlUpdateTx, 1, g.now, string(tx.Status), string(tx.Sub), toMicros(tx.SubSince), tx.To, bitsOf(tx.Nonce), tx.Value,
+	g.rows.updates = append(g.rows.updates, []any{
+		g.now, string(tx.Status), string(tx.Sub), toMicros(tx.SubSince), tx.To, bitsOf(tx.Nonce), tx.Value,
 		tx.Gas, rawValue(tx.Fee), int64(tx.Attempt), tx.Hash, toMicros(tx.FirstSubmit), toMicros(tx.LastSubmit), text(tx.Error),
-		rawValue(tx.PolicyState), toMicros(tx.Due), outcome, head.n, head.mark, seq, tx.Version)
+		rawValue(tx.PolicyState), toMicros(tx.Due), outcome, head.n, head.mark, seq, tx.Version,
+	})
 	if u.Payload != nil {
 		p := *u.Payload
 		if u.Wipe {
@@ -102,7 +99,7 @@ func (g *group) writeTx(u *store.TxUpdate, outcome any, seq int64, head historyH
 		g.rows.payloads = append(g.rows.payloads, payloadRow(seq, tx.Attempt, &p))
 	}
 	if u.Wipe {
-		g.session.exec(sqlWipe, anyRows, seq)
+		g.rows.wipes = append(g.rows.wipes, seq)
 	}
 	if u.Announce {
 		g.log(tx)
