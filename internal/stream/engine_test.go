@@ -182,8 +182,9 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	r.chain.mine("A")
 	r.stream("s")
 	r.listen("s", "l", "A")
-	r.live("s").finish(&sink.RetryAfter{After: 30 * time.Millisecond, Err: errTest})
+	d := r.live("s")
 	began := time.Now()
+	d.finish(&sink.RetryAfter{After: 30 * time.Millisecond, Err: errTest})
 	r.live("s").finish(nil)
 	require.GreaterOrEqual(t, time.Since(began), 25*time.Millisecond)
 }
