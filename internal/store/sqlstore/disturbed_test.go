@@ -43,7 +43,7 @@ func TestFullDisk(t *testing.T) {
 	require.Equal(t, uint64(1), *got.Nonce, "a refused one used no nonce")
 }
 
-func TestPingTellsFullDisk(t *testing.T) {
+func TestDiskFillsUp(t *testing.T) {
 	t.Parallel()
 	s := sqlstoretest.Open(t, sqlstoretest.SQLite)
 	require.NoError(t, s.LimitPages(t.Context(), 1))
