@@ -26,6 +26,7 @@ type chain struct {
 	receipts   map[string]int // number of Receipt calls that fail first, by hash
 	foreign    map[string]int // number of Receipt calls that a node on another branch answers first, by hash
 	mute       int            // so many sessions of Blocks yield nothing, as a half-open connection does
+	frozen     int            // the first so many sessions of Blocks yield nothing any more
 	headsOnly  bool           // after its first block, a session shows heads only
 	lag        int            // Blocks sees so many blocks fewer
 	first      uint64         // lower blocks are pruned
@@ -152,7 +153,9 @@ func (c *chain) pruned() error {
 func (c *chain) Blocks(ctx context.Context, _ string, after ffcapi.BlockRef) iter.Seq2[*ffcapi.Block, error] {
 	return func(yield func(*ffcapi.Block, error) bool) {
 		var mute, broken bool
+		var session int
 		c.set(func() {
+			session = len(c.sessions)
 			c.sessions = append(c.sessions, after)
 			mute, broken = takeOne(&c.mute), takeOne(&c.broken)
 		})
@@ -161,7 +164,7 @@ func (c *chain) Blocks(ctx context.Context, _ string, after ffcapi.BlockRef) ite
 			return
 		}
 		for last, n := after, 0; ; n++ {
-			b, err := c.next(ctx, last, n)
+			b, err := c.next(ctx, session, last, n)
 			if ctx.Err() != nil {
 				return
 			}
@@ -185,7 +188,7 @@ func takeOne(n *int) bool {
 }
 
 // next waits for the block that follows last, or repeats the head.
-func (c *chain) next(ctx context.Context, last ffcapi.BlockRef, n int) (*ffcapi.Block, error) {
+func (c *chain) next(ctx context.Context, session int, last ffcapi.BlockRef, n int) (*ffcapi.Block, error) {
 	life := time.NewTimer(30 * time.Second)
 	defer life.Stop()
 	for {
@@ -202,9 +205,12 @@ func (c *chain) next(ctx context.Context, last ffcapi.BlockRef, n int) (*ffcapi.
 			next = c.blocks[number]
 		}
 		head = c.blocks[max(1, len(c.blocks)-c.lag)-1]
-		gone := uint64(number) < c.first
+		gone, frozen := uint64(number) < c.first, session < c.frozen
 		c.mu.Unlock()
 		switch {
+		case frozen:
+			<-ctx.Done()
+			return nil, ctx.Err()
 		case down != nil:
 			return nil, down
 		case gone:

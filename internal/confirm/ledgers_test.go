@@ -15,6 +15,7 @@ type ledgers struct {
 	state    map[string]*store.LedgerState
 	attempts map[string]*store.Attempt // by hash
 	writes   []store.Advance           // carried out
+	given    []store.Advance           // all that were not refused
 	fails    []failure                 // of the next Advances
 	tries    int
 }
@@ -119,6 +120,7 @@ func (l *ledgers) Advance(_ context.Context, f store.Fence, a *store.Advance, ru
 	case s.Position != a.From:
 		return false, fmt.Errorf("position is %v: %w", s.Position, store.ErrConflict)
 	}
+	l.given = append(l.given, *a)
 	if !l.apply(a, rule) && a.Lazy {
 		return false, nil
 	}

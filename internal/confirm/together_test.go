@@ -78,6 +78,9 @@ func (w *together) engine() *confirm.Engine {
 func (w *together) stopping() context.Context { return context.WithoutCancel(w.t.Context()) }
 
 func (w *together) play() {
+	for range 6 {
+		require.NoError(w.t, w.c.Knobs().MineNow(w.t.Context()))
+	}
 	e := w.engine()
 	for i := range 12 {
 		if i%3 == 1 {
