@@ -25,7 +25,7 @@ import (
 
 const (
 	wait = 20 * time.Second
-	tick = 2 * time.Millisecond
+	tick = 5 * time.Millisecond
 )
 
 // view is a chain view that a test moves by hand, and the engine that applies outcomes.

@@ -33,7 +33,8 @@ type item struct {
 	gone    bool // it ended while a worker had it
 
 	// Owned by the worker that runs it.
-	resume  bool          // read from the store, or let go of: what became of its last send is not known
+	resume  bool          // read from the store, or let go of: see txstate.Resumed
+	doubt   bool          // what became of its last send is not known
 	lastErr *ffcapi.Error // see txstate.State
 	fresh   *handover     // what was just accepted, so that it need not be read
 }

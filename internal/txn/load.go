@@ -114,6 +114,8 @@ func (m *Manager) restored(tx *store.Tx) *item {
 		if tx.Due.After(it.due) {
 			it.due = tx.Due
 		}
+	case store.SubSubmitting, store.SubUnknownOutcome:
+		it.doubt = true
 	default:
 	}
 	return it

@@ -121,7 +121,7 @@ func TestRestartFindsItOnTheChain(t *testing.T) {
 func TestManyAfterARestart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{sequenced: true, stopped: true})
-	const n, signers = 1200, 7
+	const n, signers = 1040, 20
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {

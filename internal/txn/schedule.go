@@ -280,12 +280,12 @@ func (s *schedule) from(l *lane) []*item {
 	var batch []*item
 	for len(batch) < l.width && len(batch) < len(l.line) {
 		it := l.line[len(batch)]
-		if !l.sendable(it, now) || (it.resume && len(batch) > 0) {
+		if !l.sendable(it, now) || (it.doubt && len(batch) > 0) {
 			break
 		}
 		batch = append(batch, it)
 		l.next = it.order + 1
-		if it.resume {
+		if it.doubt {
 			break // what was under way is found out one by one
 		}
 	}

@@ -122,7 +122,7 @@ func (m *Manager) judge(j *job) verdict {
 		return verdict{gone: true}
 	case j.err != nil:
 		// What it looks like now is not known: it is read again.
-		it.resume, it.lastErr = true, nil
+		it.resume, it.doubt, it.lastErr = true, true, nil
 		if j.verdict.due.IsZero() {
 			j.verdict.due = m.opts.Now().Add(storeRetry)
 		}
@@ -156,7 +156,7 @@ func (m *Manager) begin(ctx context.Context, j *job) {
 	}
 	err := m.apply(ctx, j, in)
 	if err == nil {
-		j.it.resume = false
+		j.it.resume, j.it.doubt = false, false
 		err = m.follow(ctx, j)
 	}
 	if err == nil && j.effects.Do == txstate.Send && j.payload == nil {
