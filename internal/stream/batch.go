@@ -36,7 +36,7 @@ func (b *batch) seal() {
 	for i, r := range b.recs {
 		b.events[i] = sink.Event{
 			// The buffer is never written again, so a string may share its bytes.
-			ID:       unsafe.String(&b.buf[r.idStart], r.idEnd-r.idStart),
+			ID:       unsafe.String(&b.buf[r.idStart], r.idEnd-r.idStart), //nolint:gosec // within the buffer, which lives on
 			Listener: r.listener,
 			Block:    r.block,
 			JSON:     b.buf[r.start:r.end:r.end],

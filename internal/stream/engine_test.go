@@ -196,7 +196,7 @@ func TestAPanickingSinkFailsTheBatch(t *testing.T) {
 	b.flights = []*flight{f}
 	b.send(t.Context(), f)
 	require.False(t, f.out)
-	err, _ := b.stats.lastError()
+	_, err := b.stats.lastError()
 	require.ErrorContains(t, err, "sink panicked: oops")
 }
 

@@ -537,13 +537,12 @@ type fakeSink struct {
 
 	mu     sync.Mutex
 	absent chan struct{} // not nil: nobody is there; closed when somebody comes
-	open   []*delivered
 	closed bool
 }
 
 type delivered struct {
 	*sink.Batch
-	ctx  context.Context //nolint:containedctx // what Send was given
+	ctx  context.Context // what Send was given
 	done func(error)
 	once sync.Once
 }

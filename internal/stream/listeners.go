@@ -181,42 +181,52 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 	if err := applyListener(&l, body); err != nil {
 		return nil, err
 	}
-	if !reset && l.FromBlock != old.FromBlock {
-		return nil, apitypes.Invalidf("fromBlock", "leave it out, or POST it to the listener's /reset to deliver again from there", "cannot be changed from %q without a reset", old.FromBlock)
-	}
 	if !reset && sameListener(old, &l) {
 		return listenerBody(old)
 	}
-	from := apitypes.FromBlockEarliest // any will do: the start is kept
-	if reset {
-		from = l.FromBlock
-	}
-	if err := m.resolve(ctx, &l, from); err != nil {
+	if err := m.resolveAgain(ctx, old, &l, reset); err != nil {
 		return nil, err
 	}
+	l.Updated = m.opts.Now()
+	if err := s.restart(ctx, func() error { return m.storeListener(context.WithoutCancel(ctx), old, &l, reset) }); err != nil {
+		return nil, fmt.Errorf("listener %s: %w", l.ID, err)
+	}
+	return listenerBody(&l)
+}
+
+// resolveAgain lets the connector check a listener that changes. Only a reset moves its start; nothing changes what it matches.
+func (m *Manager) resolveAgain(ctx context.Context, old, l *store.Listener, reset bool) error {
+	from := l.FromBlock
+	if !reset {
+		if l.FromBlock != old.FromBlock {
+			return apitypes.Invalidf("fromBlock", "leave it out, or POST it to the listener's /reset to deliver again from there", "cannot be changed from %q without a reset", old.FromBlock)
+		}
+		from = apitypes.FromBlockEarliest // any will do: the start is kept
+	}
+	if err := m.resolve(ctx, l, from); err != nil {
+		return err
+	}
 	if l.Resolved.Key != old.Resolved.Key || l.Resolved.Ledger != old.Resolved.Ledger || l.Resolved.Signature != old.Resolved.Signature {
-		return nil, apitypes.Invalidf("filters", "create another listener for them", "match other events (%s) than before (%s)", l.Resolved.Signature, old.Resolved.Signature)
+		return apitypes.Invalidf("filters", "create another listener for them", "match other events (%s) than before (%s)", l.Resolved.Signature, old.Resolved.Signature)
 	}
 	if !reset {
 		l.Resolved.Start = old.Resolved.Start
 	}
-	l.Updated = m.opts.Now()
-	err = s.restart(ctx, func() error {
-		if !reset {
-			return m.opts.Store.UpdateListener(ctx, &l)
-		}
-		m.opts.Log.WithField("stream", s.id).WithField("listener", l.ID).WithField("to", l.Resolved.Start.String()).Info("Listener reset")
-		if l.Name != old.Name {
-			if err := m.opts.Store.UpdateListener(ctx, &l); err != nil {
-				return err
-			}
-		}
-		return m.opts.Store.ResetCheckpoint(ctx, m.opts.Fence(), &l)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listener %s: %w", l.ID, err)
+	return nil
+}
+
+// storeListener stores a changed listener, and forgets its checkpoint if it is reset.
+func (m *Manager) storeListener(ctx context.Context, old, l *store.Listener, reset bool) error {
+	if !reset {
+		return m.opts.Store.UpdateListener(ctx, l)
 	}
-	return listenerBody(&l)
+	m.opts.Log.WithField("stream", l.StreamID).WithField("listener", l.ID).WithField("to", l.Resolved.Start.String()).Info("Listener reset")
+	if l.Name != old.Name {
+		if err := m.opts.Store.UpdateListener(ctx, l); err != nil {
+			return err
+		}
+	}
+	return m.opts.Store.ResetCheckpoint(ctx, m.opts.Fence(), l)
 }
 
 func sameListener(a, b *store.Listener) bool {

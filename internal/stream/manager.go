@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -18,16 +19,16 @@ var errLost = errors.New("the store was lost to another process")
 
 // Manager keeps the streams of a node. It is a lifecycle.Service; all methods are safe for concurrent use.
 type Manager struct {
-	opts       Options
-	sinks      map[string]sink.Factory
-	budget     *budget
-	group      lifecycle.Group
-	finalities sync.Map // ledger name → ffcapi.Finality
+	opts   Options
+	sinks  map[string]sink.Factory
+	budget *budget
+	group  lifecycle.Group
 
-	mu      sync.Mutex
-	streams map[string]*stream // guarded by mu; by id
-	alive   context.Context    // guarded by mu; the context of all workers
-	lost    bool               // guarded by mu
+	mu         sync.Mutex
+	finalities map[string]ffcapi.Finality // guarded by mu; by ledger
+	streams    map[string]*stream         // guarded by mu; by id
+	alive      context.Context            //nolint:containedctx // guarded by mu; the lifetime of all workers
+	lost       bool                       // guarded by mu
 }
 
 // New checks the options and makes a manager. It does nothing yet.
@@ -35,7 +36,10 @@ func New(opts Options) (*Manager, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
-	m := &Manager{opts: opts, sinks: make(map[string]sink.Factory), budget: newBudget(opts.MaxMemory), streams: make(map[string]*stream)}
+	m := &Manager{
+		opts: opts, sinks: make(map[string]sink.Factory), budget: newBudget(opts.MaxMemory),
+		finalities: make(map[string]ffcapi.Finality), streams: make(map[string]*stream),
+	}
 	for _, f := range opts.Sinks {
 		if _, twice := m.sinks[f.Type()]; twice {
 			return nil, fmt.Errorf("stream: there are two sinks of type %q", f.Type())

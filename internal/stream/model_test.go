@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
@@ -40,7 +41,7 @@ func TestModel(t *testing.T) {
 				"ack more": func(t *rapid.T) { m.answer(t, nil) },
 				"nack":     func(t *rapid.T) { m.answer(t, errTest) },
 				"leave":    m.leave,
-				"wait":     func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 60000).Draw(t, "ms")) * time.Millisecond) },
+				"wait":     m.wait,
 				"restart":  func(t *rapid.T) { m.restart(t, false) },
 				"crash":    func(t *rapid.T) { m.restart(t, true) },
 				"patch":    m.patch,
@@ -67,7 +68,7 @@ func TestNoDuplicatesInSteadyState(t *testing.T) {
 			t.Repeat(map[string]func(*rapid.T){
 				"mine": m.mine,
 				"ack":  func(t *rapid.T) { m.answer(t, nil) },
-				"wait": func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 60000).Draw(t, "ms")) * time.Millisecond) },
+				"wait": m.wait,
 				"":     m.settle,
 			})
 			m.finish(t)
@@ -165,6 +166,13 @@ func (w *world) matching(l *modelListener) []ffcapi.Cursor {
 		}
 	}
 	return list
+}
+
+// pass lets virtual time pass.
+func pass(t *rapid.T, d time.Duration) { require.NoError(t, retry.Sleep(context.Background(), d)) }
+
+func (w *world) wait(t *rapid.T) {
+	pass(t, time.Duration(rapid.IntRange(1, 60000).Draw(t, "ms"))*time.Millisecond)
 }
 
 func (w *world) mine(t *rapid.T) {
@@ -352,7 +360,7 @@ func (w *world) finish(t *rapid.T) {
 	require.NoError(t, w.m.ResumeStream(context.Background(), "s"))
 	for idle := 0; idle < 3; {
 		idle++
-		time.Sleep(time.Minute) // virtual: longer than any back-off
+		pass(t, time.Minute) // longer than any back-off
 		w.settle(t)
 		for len(w.open) > 0 {
 			idle = 0

@@ -231,8 +231,11 @@ func (r *run) watch(ctx context.Context, ledger string) error {
 
 // finality asks once what the blocks of a ledger are worth.
 func (m *Manager) finality(ctx context.Context, ledger string) (ffcapi.Finality, error) {
-	if f, ok := m.finalities.Load(ledger); ok {
-		return f.(ffcapi.Finality), nil //nolint:forcetypeassert // only this function stores into it
+	m.mu.Lock()
+	f, known := m.finalities[ledger]
+	m.mu.Unlock()
+	if known {
+		return f, nil
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
@@ -240,6 +243,8 @@ func (m *Manager) finality(ctx context.Context, ledger string) (ffcapi.Finality,
 	if err != nil {
 		return "", fmt.Errorf("ledger %q: %w", ledger, err)
 	}
-	m.finalities.Store(ledger, l.Finality)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.finalities[ledger] = l.Finality
 	return l.Finality, nil
 }

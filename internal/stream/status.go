@@ -36,7 +36,7 @@ func (s *stream) withStatus() (*apitypes.EventStreamWithStatus, error) {
 // status is what the stream is doing now.
 func (s *stream) status() *apitypes.StreamStatus {
 	st := &apitypes.StreamStatus{State: stateStarting, Delivered: s.stats.delivered.Load(), Redelivered: s.stats.redelivered.Load()}
-	if err, at := s.stats.lastError(); err != nil {
+	if at, err := s.stats.lastError(); err != nil {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
 	}
 	s.mu.Lock()

@@ -53,10 +53,10 @@ func (s *stats) fail(err error, at time.Time) {
 	s.last, s.lastAt = err, at
 }
 
-func (s *stats) lastError() (error, time.Time) { //nolint:revive // the error is the value here
+func (s *stats) lastError() (at time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.last, s.lastAt
+	return s.lastAt, s.last
 }
 
 // acquire makes the caller the only one who changes the stream, until it calls release.

@@ -22,12 +22,13 @@ func TestBatchFrame(t *testing.T) {
 	c := r.dial()
 	c.say(`{"type":"LISTEN","topic":"s"}`) // the old synonym
 	r.wait(s)
-	done := r.send(s, t.Context(), 3_000_000_001, 1)
-	require.Equal(t, `{"batchNumber":3000000001,"events":[{"n":3000000001}]}`, c.next().raw)
+	done := r.send(t.Context(), s, 3_000_000_001, 1)
+	frame := `{"batchNumber":3000000001,"events":[{"n":3000000001}]}`
+	require.Equal(t, []byte(frame), []byte(c.next().raw), "the number stands in front")
 	c.say(`{"type":"error","topic":"s","message":"disk full"}`) // FireFly's refusal names no batch
 	require.ErrorContains(t, result(t, done), "disk full")
-	done = r.send(s, t.Context(), 3_000_000_001, 2)
-	require.Equal(t, `{"batchNumber":3000000001,"attempt":2,"events":[{"n":3000000001}]}`, c.next().raw)
+	done = r.send(t.Context(), s, 3_000_000_001, 2)
+	require.JSONEq(t, `{"batchNumber":3000000001,"attempt":2,"events":[{"n":3000000001}]}`, c.next().raw)
 	c.ack(3_000_000_001)
 	require.NoError(t, result(t, done))
 }
@@ -44,7 +45,7 @@ func TestLargeBatchesArriveWhole(t *testing.T) {
 		body := `["` + strings.Repeat("x", size) + `"]`
 		s.Send(t.Context(), &sink.Batch{Number: int64(size), Body: []byte(body)}, func(err error) { done <- err })
 		m := c.next()
-		require.Equal(t, len(body), len(m.Events))
+		require.Len(t, m.Events, len(body))
 		c.ack(m.BatchNumber)
 		require.NoError(t, result(t, done))
 	}
@@ -83,7 +84,7 @@ func TestWrongMessagesAreAnswered(t *testing.T) {
 	c.refused("nothing in flight")
 	c.say(`{"type":"ack","stream":"s"}`)
 	c.refused("batchNumber is missing")
-	done := r.send(s, t.Context(), 5, 1)
+	done := r.send(t.Context(), s, 5, 1)
 	require.Equal(t, int64(5), c.next().BatchNumber)
 	c.ack(4)
 	c.refused("batch 4 of stream \"s\" is not in flight to this connection")
@@ -166,7 +167,7 @@ func TestASilentPeerIsFound(t *testing.T) {
 	deaf := r.dial()
 	deaf.listen("s", 1)
 	r.wait(s)
-	done := r.send(s, t.Context(), 1, 1)
+	done := r.send(t.Context(), s, 1, 1)
 	// It does not read, so it answers no ping.
 	require.ErrorIs(t, result(t, done), sink.ErrNobody)
 }
@@ -184,7 +185,7 @@ func TestOrigins(t *testing.T) {
 		if origin != "" {
 			header.Set("Origin", origin)
 		}
-		conn, resp, err := websocket.DefaultDialer.Dial(r.url, header)
+		conn, resp, err := websocket.DefaultDialer.Dial(r.url, header) //nolint:bodyclose // the dialer has read it
 		if !allowed {
 			require.Error(t, err, origin)
 			require.Equal(t, http.StatusForbidden, resp.StatusCode)
@@ -207,7 +208,7 @@ func TestStopEndsConnectionsThatDoNotRead(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	require.NoError(t, r.server.Stop(ctx))
-	_, resp, err := websocket.DefaultDialer.Dial(r.url, nil)
+	_, resp, err := websocket.DefaultDialer.Dial(r.url, nil) //nolint:bodyclose // as above
 	require.Error(t, err)
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 }

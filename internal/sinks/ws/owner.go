@@ -302,7 +302,7 @@ func (o *owner) findLocked(conn uint64, number int64) int {
 // nack takes a refusal: of a batch or, without a number, of the oldest one in flight to the connection.
 func (o *owner) nack(conn uint64, number *int64, message string) error {
 	o.mu.Lock()
-	i := -1
+	var i int
 	if number != nil {
 		i = o.findLocked(conn, *number)
 	} else {

@@ -26,7 +26,7 @@ func TestOneConnectionHoldsTheWindow(t *testing.T) {
 
 	var done []chan error
 	for n := int64(1); n <= 3; n++ {
-		done = append(done, r.send(s, t.Context(), n, 1))
+		done = append(done, r.send(t.Context(), s, n, 1))
 		require.Equal(t, n, a.next().BatchNumber)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -45,14 +45,14 @@ func TestOneConnectionHoldsTheWindow(t *testing.T) {
 	require.NoError(t, result(t, done[2]))
 	cancel()
 
-	last := r.send(s, t.Context(), 5, 1)
+	last := r.send(t.Context(), s, 5, 1)
 	require.Equal(t, int64(5), b.next().BatchNumber, "with nothing in flight the next one has its turn")
 	a.ack(5)
 	a.refused("batch 5")
 	pending(t, last)
 	require.NoError(t, b.Close())
 	require.ErrorIs(t, result(t, last), sink.ErrNobody, "a connection that ends gives its batches back at once")
-	last = r.send(s, t.Context(), 5, 2)
+	last = r.send(t.Context(), s, 5, 2)
 	m := a.next()
 	require.Equal(t, int64(5), m.BatchNumber)
 	require.Equal(t, 2, m.Attempt)
@@ -67,7 +67,7 @@ func TestLeavingWithAWindowGivesAllBack(t *testing.T) {
 	a := r.dial()
 	a.listen("s", 2)
 	r.wait(s)
-	first, second := r.send(s, t.Context(), 1, 1), r.send(s, t.Context(), 2, 1)
+	first, second := r.send(t.Context(), s, 1, 1), r.send(t.Context(), s, 2, 1)
 	a.next()
 	a.next()
 	a.say(`{"type":"unlisten","stream":"s"}`)
@@ -86,12 +86,12 @@ func TestALateAckCounts(t *testing.T) {
 		a := r.dial()
 		a.listen("s", 1)
 		r.wait(s)
-		done := r.send(s, t.Context(), 9, 1)
+		done := r.send(t.Context(), s, 9, 1)
 		require.Equal(t, int64(9), a.next().BatchNumber)
 		b := r.dial()
 		b.listen("s", 1)
 		require.ErrorIs(t, result(t, done), sink.ErrNobody, "the timeout passes the batch on")
-		done = r.send(s, t.Context(), 9, 2)
+		done = r.send(t.Context(), s, 9, 2)
 		require.Equal(t, int64(9), b.next().BatchNumber)
 		a.ack(9) // the slow one has done it after all
 		require.NoError(t, result(t, done))
@@ -106,14 +106,14 @@ func TestALateAckCounts(t *testing.T) {
 		a.listen("s", 1)
 		r.wait(s)
 		ctx, cancel := context.WithCancel(t.Context())
-		done := r.send(s, ctx, 9, 1)
+		done := r.send(ctx, s, 9, 1)
 		a.next()
 		cancel()
 		require.Error(t, result(t, done))
 		a.ack(9)
 		a.say(`{"type":"x"}`)
 		a.refused(`"x"`) // no word about the ack: it may count yet
-		require.NoError(t, result(t, r.send(s, t.Context(), 9, 2)))
+		require.NoError(t, result(t, r.send(t.Context(), s, 9, 2)))
 	})
 	t.Run("a client slower than the timeout gets on", func(t *testing.T) {
 		t.Parallel()
@@ -123,7 +123,7 @@ func TestALateAckCounts(t *testing.T) {
 		a.listen("s", 1)
 		r.wait(s)
 		for n := int64(1); n <= 3; n++ {
-			done := r.send(s, t.Context(), n, 1)
+			done := r.send(t.Context(), s, n, 1)
 			m := a.next()
 			for m.BatchNumber != n {
 				m = a.next() // a copy of the one before
@@ -154,7 +154,7 @@ func TestClientsMayComeBeforeTheStreamIsOpen(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 	s = r.open("s") // a stream that is changed opens its sink again; who listens, stays
 	r.wait(s)
-	done := r.send(s, t.Context(), 1, 1)
+	done := r.send(t.Context(), s, 1, 1)
 	a.next()
 	a.ack(1)
 	require.NoError(t, result(t, done))

@@ -117,7 +117,7 @@ func (r *rig) open(stream string) sink.Sink {
 }
 
 // send sends a batch and returns what done is called with.
-func (r *rig) send(s sink.Sink, ctx context.Context, number int64, attempt int) chan error {
+func (r *rig) send(ctx context.Context, s sink.Sink, number int64, attempt int) chan error {
 	r.t.Helper()
 	result := make(chan error, 2)
 	s.Send(ctx, &sink.Batch{Number: number, Attempt: attempt, Body: []byte(`[{"n":` + strconv.FormatInt(number, 10) + `}]`)}, func(err error) { result <- err })

@@ -43,8 +43,8 @@ type Delivery struct {
 	Nack   func()          // refuses the batch; nil if that cannot be said
 }
 
-// Run runs the suite. make is called for each test.
-func Run(t *testing.T, make func(t *testing.T) Fixture) {
+// Run runs the suite. fixture is called for each test.
+func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, *rig){
 		"configuration":          testConfiguration,
@@ -58,7 +58,7 @@ func Run(t *testing.T, make func(t *testing.T) Fixture) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, newRig(t, make(t)))
+			test(t, newRig(t, fixture(t)))
 		})
 	}
 }
