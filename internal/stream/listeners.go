@@ -188,7 +188,7 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 		return nil, err
 	}
 	l.Updated = m.opts.Now()
-	if err := s.restart(ctx, func() error { return m.storeListener(context.WithoutCancel(ctx), old, &l, reset) }); err != nil {
+	if err := s.restart(ctx, func() error { return m.storeListener(context.WithoutCancel(ctx), &l, reset) }); err != nil {
 		return nil, fmt.Errorf("listener %s: %w", l.ID, err)
 	}
 	return listenerBody(&l)
@@ -216,16 +216,11 @@ func (m *Manager) resolveAgain(ctx context.Context, old, l *store.Listener, rese
 }
 
 // storeListener stores a changed listener, and forgets its checkpoint if it is reset.
-func (m *Manager) storeListener(ctx context.Context, old, l *store.Listener, reset bool) error {
+func (m *Manager) storeListener(ctx context.Context, l *store.Listener, reset bool) error {
 	if !reset {
 		return m.opts.Store.UpdateListener(ctx, l)
 	}
 	m.opts.Log.WithField("stream", l.StreamID).WithField("listener", l.ID).WithField("to", l.Resolved.Start.String()).Info("Listener reset")
-	if l.Name != old.Name {
-		if err := m.opts.Store.UpdateListener(ctx, l); err != nil {
-			return err
-		}
-	}
 	return m.opts.Store.ResetCheckpoint(ctx, m.opts.Fence(), l)
 }
 
