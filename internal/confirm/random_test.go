@@ -83,7 +83,8 @@ func (h *history) some() []string {
 		i := h.rnd.IntN(len(h.pool))
 		hash := h.pool[i]
 		h.pool = append(h.pool[:i], h.pool[i+1:]...)
-		h.c.receipts[hash], h.c.foreign[hash] = h.rnd.IntN(3), h.rnd.IntN(3)
+		missing, foreign := h.rnd.IntN(3), h.rnd.IntN(3)
+		h.c.set(func() { h.c.receipts[hash], h.c.foreign[hash] = missing, foreign })
 		if h.rnd.IntN(3) == 0 {
 			hash += "!"
 		}
