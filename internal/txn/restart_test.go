@@ -215,9 +215,10 @@ func TestAnswerIsStoredWhileStopping(t *testing.T) {
 	require.Equal(t, store.SubTracking, r.until("a", store.SubTracking).Sub)
 }
 
-// faulty is a store whose writes fail as a test says.
+// faulty is a store that fails as a test says.
 type faulty struct {
 	store.Store
+	open   func()
 	accept func(n *store.NewTx) (error, bool) // the error to answer, and whether it is carried out all the same
 	update func(u *store.TxUpdate) error
 }
@@ -236,6 +237,13 @@ func (f *faulty) Accept(ctx context.Context, fence store.Fence, n *store.NewTx) 
 	return f.Store.Accept(ctx, fence, n)
 }
 
+func (f *faulty) Open(ctx context.Context, after int64, limit int) ([]*store.Tx, error) {
+	if f.open != nil {
+		f.open()
+	}
+	return f.Store.Open(ctx, after, limit)
+}
+
 func (f *faulty) Update(ctx context.Context, fence store.Fence, u *store.TxUpdate) error {
 	if f.update != nil {
 		if err := f.update(u); err != nil {
@@ -252,6 +260,9 @@ func TestCommittedButNotAnswered(t *testing.T) {
 	f := &faulty{}
 	r := newRig(t, setup{sequenced: true, opts: func(o *txn.Options) { f.Store = o.Store; o.Store = f }})
 	r.submit(submission("a0"))
+	r.until("a0", store.SubTracking)
+	read := make(chan struct{})
+	f.open = func() { <-read }
 	var broken atomic.Bool
 	broken.Store(true)
 	f.accept = func(*store.NewTx) (error, bool) {
@@ -264,12 +275,20 @@ func TestCommittedButNotAnswered(t *testing.T) {
 	require.NoError(t, err, "it was found")
 	require.EqualValues(t, 1, tx.Nonce.Int().Uint64())
 	r.submit(submission("a2"))
+	r.submit(from("bob", "b0"))
+	r.until("b0", store.SubTracking)
+	require.Len(t, r.fake.sends(), 2, "a2 waits: what the store may hold has a lower nonce")
+	close(read)
 	for i := range 3 {
 		r.until(fmt.Sprintf("a%d", i), store.SubTracking)
 	}
-	for i, s := range r.fake.sends() {
-		require.EqualValues(t, i, s.nonce)
+	var nonces []uint64
+	for _, s := range r.fake.sends() {
+		if s.from == "alice" {
+			nonces = append(nonces, s.nonce)
+		}
 	}
+	require.Equal(t, []uint64{0, 1, 2}, nonces)
 }
 
 func TestNothingIsSentWithoutItsClaim(t *testing.T) {

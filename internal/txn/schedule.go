@@ -242,9 +242,6 @@ func (s *schedule) pick() []*item {
 		s.ring[0] = nil
 		s.ring = s.ring[1:]
 		l.listed = false
-		if s.sequenced && l.running > 0 {
-			continue // listed again when its worker is done
-		}
 		batch := s.from(l)
 		if len(batch) == 0 {
 			s.drop(l)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/pyralis-io/pyralis/internal/store"
 )
 
 // clock is a time that a test moves.
@@ -270,6 +272,24 @@ func TestNothingIsTakenBeforeTheLoad(t *testing.T) {
 	s.close()
 	s.accept(t, "bob", 0)
 	require.Nil(t, s.next())
+}
+
+// TestWhatIsInDoubtComesAlone: after a restart it is found out one by one.
+func TestWhatIsInDoubtComesAlone(t *testing.T) {
+	t.Parallel()
+	m := &Manager{opts: Options{Now: time.Now}}
+	s, _ := opened(true, 8)
+	for n, sub := range []store.SubStatus{store.SubSubmitting, store.SubUnknownOutcome, store.SubPrepared, store.SubReceived} {
+		nonce := uint64(n)
+		s.load(laneKey{signer: "alice"}, m.restored(&store.Tx{ID: string(sub), Nonce: &nonce, Sub: sub}))
+	}
+	var batches [][]string
+	for range 3 {
+		batch := s.next()
+		batches = append(batches, ids(batch))
+		s.done(batch, all(batch, verdict{gone: true}))
+	}
+	require.Equal(t, [][]string{{"Submitting"}, {"UnknownOutcome"}, {"Prepared", "Received"}}, batches)
 }
 
 func TestTakeEndsWithItsContext(t *testing.T) {

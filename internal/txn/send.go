@@ -29,14 +29,9 @@ func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
 
 // answer stores what a Submit answered and does what follows from it.
 func (m *Manager) answer(ctx context.Context, j *job, in txstate.Answered) {
-	if ctx.Err() != nil {
-		if in.Err != nil {
-			m.drop(j, ctx.Err()) // cut short by the stop: it says nothing that is not stored
-			return
-		}
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
-		defer cancel()
-		ctx = last
+	if ctx.Err() != nil && in.Err != nil {
+		m.drop(j, ctx.Err()) // cut short by the stop: it says nothing that is not stored
+		return
 	}
 	err := m.apply(ctx, j, in)
 	if err == nil {

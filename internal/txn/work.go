@@ -13,10 +13,9 @@ import (
 )
 
 const (
-	storeRetry   = time.Second      // until a transaction that could not be read or written is tried again
-	ledgerRetry  = 5 * time.Second  // until one is tried again whose ledger is stopped
-	writeWithin  = 30 * time.Second // for a write of a store that is alive
-	recordWithin = 5 * time.Second  // for storing an answer while the manager stops
+	storeRetry  = time.Second      // until a transaction that could not be read or written is tried again
+	ledgerRetry = 5 * time.Second  // until one is tried again whose ledger is stopped
+	writeWithin = 30 * time.Second // for a write of a store that is alive
 )
 
 // errTooManyConflicts is the answer of a store that says again and again that somebody else was faster.

@@ -79,11 +79,14 @@ func (s *script) run(words []string) string {
 		s.state = accepted(args["nonce"] != "", args["hash"], s.number(args["expires"]), args["exclusive"])
 		return s.render(txstate.Effects{})
 	}
-	if words[0] == "restart" {
+	if words[0] == "restart" || words[0] == "owner" {
 		s.state.LastError, s.state.Sending = nil, false
 		if g := args["generation"]; g != "" {
 			s.state.Generation = int64(s.number(g))
 		}
+	}
+	if words[0] == "owner" {
+		return s.render(txstate.Effects{})
 	}
 	before := s.state
 	var e txstate.Effects
