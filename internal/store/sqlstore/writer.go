@@ -129,10 +129,12 @@ func (w *writer) run(ctx context.Context) {
 // collect waits for work and takes what is there. When the group before had company, those callers are about to come back: it lingers
 // for them, because one fsync for all is cheaper than one for the first and another for the rest.
 func (w *writer) collect(ctx context.Context) bool {
-	if !w.takeOne(ctx, nil) {
-		return false
+	for w.taken == 0 { // a caller may have left before its job was taken
+		if !w.takeOne(ctx, nil) {
+			return false
+		}
+		w.drain()
 	}
-	w.drain()
 	if w.taken >= w.target || w.linger <= 0 {
 		return true
 	}
@@ -141,7 +143,7 @@ func (w *writer) collect(ctx context.Context) bool {
 	for w.taken < w.target && !w.crowded() && w.takeOne(ctx, timer.C) {
 		w.drain()
 	}
-	return w.taken > 0
+	return true
 }
 
 // takeOne waits for one job. It reports false when ctx or the timer ended first.
