@@ -243,7 +243,10 @@ func TestDeepReceipt(t *testing.T) {
 	}
 	r.fake.mu.Unlock()
 	calls := r.fake.calls("Receipt")
-	require.Eventually(t, func() bool { return r.fake.calls("Receipt") > calls }, wait, tick)
+	require.Eventually(t, func() bool { return r.fake.calls("Receipt") > calls+1 }, wait, tick)
+	row, err := r.store.Transaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, store.Pending, row.Status, "the node's own block has another hash")
 	r.fake.put("a#1", &ffcapi.Receipt{Block: b, Success: true})
 	require.Eventually(t, func() bool {
 		tx, err := r.store.Transaction(t.Context(), "a")

@@ -170,7 +170,10 @@ func TestLostStoreStopsTheSending(t *testing.T) {
 	_, _, err := r.Submit(t.Context(), submission("b"))
 	require.Error(t, err)
 	require.Len(t, r.fake.sends(), 1)
-	require.Equal(t, store.AttemptSubmitting, r.attempts("a")[0].State)
+	r.stop()
+	row, err := r.store.Transaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, store.SubSubmitting, row.Sub, "and nothing is written to a store that may be another's")
 }
 
 func TestStopCutsWhatHangs(t *testing.T) {
