@@ -306,15 +306,14 @@ func (c *canoniser) number(dst []byte) ([]byte, error) {
 	if !json.Valid(token) {
 		return nil, c.fail("no number")
 	}
-	f, err := strconv.ParseFloat(string(token), 64)
-	if err != nil {
-		return appendDecimal(dst, decompose(string(token))), nil // out of range
+	exact := decompose(string(token))
+	if f, err := strconv.ParseFloat(string(token), 64); err == nil {
+		out := appendFloat(dst, f)
+		if exact == decompose(string(out[len(dst):])) {
+			return out, nil
+		}
 	}
-	out := appendFloat(dst, f)
-	if exact := decompose(string(token)); exact != decompose(string(out[len(dst):])) {
-		return appendDecimal(dst, exact), nil
-	}
-	return out, nil
+	return appendDecimal(dst, exact), nil // out of range, or with more digits
 }
 
 // appendFloat writes a number as ECMAScript does, which is what RFC 8785 asks for.

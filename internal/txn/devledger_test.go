@@ -140,49 +140,56 @@ func create(signer, id string) *apitypes.Submission {
 // started again. Every transaction ends once, and the ledger holds each asset.
 func TestOnTheDevLedger(t *testing.T) {
 	t.Parallel()
-	for _, seq := range []bool{true, false} {
-		t.Run(fmt.Sprintf("sequenced=%t", seq), func(t *testing.T) {
+	for _, c := range []struct {
+		dialect   string
+		sequenced bool
+	}{{sqlstoretest.SQLite, true}, {sqlstoretest.SQLite, false}, {sqlstoretest.Postgres, true}} {
+		t.Run(fmt.Sprintf("%s sequenced=%t", c.dialect, c.sequenced), func(t *testing.T) {
 			t.Parallel()
-			c := ledger(t, func(cfg *devledger.Config) { cfg.Sequenced = seq; cfg.BlockPeriod = 5 * time.Millisecond })
-			place := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
-			s := place.Open(t)
-			chain := follow(t, c, s)
-			const n, signers = 60, 3
-			for round := range 3 {
-				m, stop := manage(t, c, s, chain)
-				c.Knobs().LoseAnswers(3)
-				c.Knobs().DuplicateNext(2)
-				c.Knobs().FailNext(devledger.MethodSubmit, &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentMaybe}, 4)
-				var wg sync.WaitGroup
-				for i := range n / 3 {
-					wg.Go(func() {
-						id := fmt.Sprintf("%d-%d", round, i)
-						if _, _, err := m.Submit(t.Context(), create(fmt.Sprintf("signer%d", i%signers), id)); err != nil {
-							t.Error(err)
-						}
-					})
-				}
-				wg.Wait()
-				_, err := c.Knobs().DropPool(t.Context())
-				require.NoError(t, err)
-				if round < 2 {
-					stop()
-				}
-			}
-			require.Eventually(t, func() bool {
-				open, err := s.CountOpen(t.Context())
-				return err == nil && open == 0
-			}, wait, tick)
-			failed, err := s.List(t.Context(), store.TxFilter{Statuses: []store.TxStatus{store.Failed}})
-			require.NoError(t, err)
-			require.Empty(t, failed)
-			raw, err := c.Query(t.Context(), &ffcapi.Request{To: "assets", Method: json.RawMessage(`"list"`)})
-			require.NoError(t, err)
-			var assets []json.RawMessage
-			require.NoError(t, json.Unmarshal(raw, &assets))
-			require.Len(t, assets, n)
+			onTheDevLedger(t, c.dialect, c.sequenced)
 		})
 	}
+}
+
+func onTheDevLedger(t *testing.T, dialect string, sequenced bool) {
+	t.Helper()
+	c := ledger(t, func(cfg *devledger.Config) { cfg.Sequenced = sequenced; cfg.BlockPeriod = 5 * time.Millisecond })
+	s := sqlstoretest.Open(t, dialect)
+	chain := follow(t, c, s)
+	const n, rounds, signers = 60, 3, 3
+	for round := range rounds {
+		m, stop := manage(t, c, s, chain)
+		c.Knobs().LoseAnswers(3)
+		c.Knobs().DuplicateNext(2)
+		c.Knobs().FailNext(devledger.MethodSubmit, &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentMaybe}, 4)
+		var wg sync.WaitGroup
+		for i := range n / rounds {
+			wg.Go(func() {
+				id := fmt.Sprintf("%d-%d", round, i)
+				if _, _, err := m.Submit(t.Context(), create(fmt.Sprintf("signer%d", i%signers), id)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		_, err := c.Knobs().DropPool(t.Context())
+		require.NoError(t, err)
+		if round < rounds-1 {
+			stop()
+		}
+	}
+	require.Eventually(t, func() bool {
+		open, err := s.CountOpen(t.Context())
+		return err == nil && open == 0
+	}, wait, tick)
+	failed, err := s.List(t.Context(), store.TxFilter{Statuses: []store.TxStatus{store.Failed}})
+	require.NoError(t, err)
+	require.Empty(t, failed)
+	raw, err := c.Query(t.Context(), &ffcapi.Request{To: "assets", Method: json.RawMessage(`"list"`)})
+	require.NoError(t, err)
+	var assets []json.RawMessage
+	require.NoError(t, json.Unmarshal(raw, &assets))
+	require.Len(t, assets, n)
 }
 
 // TestLosesARace: a create that was fine when it was prepared fails in its block.

@@ -78,6 +78,7 @@ func (m *Manager) load(ctx context.Context) {
 // loadOpen reads the open transactions in pages, until it has read them all.
 func (m *Manager) loadOpen(ctx context.Context) {
 	var after int64
+	followed := map[string]bool{}
 	backoff := retry.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
 	for done := false; !done; {
 		err := retry.Do(ctx, backoff, func(ctx context.Context, _ int) error {
@@ -90,7 +91,10 @@ func (m *Manager) loadOpen(ctx context.Context) {
 			}
 			for _, tx := range page {
 				m.sched.load(laneKey{tx.Ledger, tx.From}, m.restored(tx))
-				m.opts.Chain.Follow(tx.Ledger)
+				if !followed[tx.Ledger] {
+					m.opts.Chain.Follow(tx.Ledger)
+					followed[tx.Ledger] = true
+				}
 				after = tx.Seq
 			}
 			done = len(page) < loadPage
@@ -110,7 +114,7 @@ func (m *Manager) restored(tx *store.Tx) *item {
 	switch tx.Sub {
 	case store.SubTracking, store.SubStale:
 		it.ordered = false
-		it.due = m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle)))) //nolint:gosec // it spreads, it need not surprise
+		it.due = m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
 		if tx.Due.After(it.due) {
 			it.due = tx.Due
 		}

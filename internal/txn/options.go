@@ -78,9 +78,6 @@ func (o *Options) fill() error {
 	count(&o.MaxPending, 1_000_000)
 	count(&o.Workers, 64)
 	count(&o.Prepares, 4*o.Workers)
-	if o.Fees == nil {
-		o.Fees = policy.Fixed(nil)
-	}
 	if o.OnStatus == nil {
 		o.OnStatus = func([]store.StatusEntry) {}
 	}

@@ -93,7 +93,7 @@ func receipt(o *store.Outcome) *apitypes.Receipt {
 		TransactionIndex: bigintOf(o.Index),
 		BlockHash:        o.Block.Hash,
 		Success:          o.Success,
-		ProtocolID:       fmt.Sprintf("%012d/%06d", o.Block.Number, o.Index),
+		ProtocolID:       ProtocolID(o),
 		Result:           o.Result,
 		Reason:           o.Reason,
 	}

@@ -137,16 +137,16 @@ func (m *Manager) judge(j *job) verdict {
 
 // begin reads a transaction and takes it to where it is to be sent, or has to wait.
 func (m *Manager) begin(ctx context.Context, j *job) {
+	if err := m.use(ctx, j.it.lane.key.ledger); err != nil {
+		j.verdict.due = m.opts.Now().Add(ledgerRetry)
+		m.drop(j, err)
+		return
+	}
 	if err := m.read(ctx, j); err != nil {
 		m.drop(j, err)
 		return
 	}
 	if j.state.Tx.Status.Terminal() {
-		return
-	}
-	if err := m.use(ctx, j.state.Tx.Ledger); err != nil {
-		j.verdict.due = m.opts.Now().Add(ledgerRetry)
-		m.drop(j, err)
 		return
 	}
 	var in txstate.Input = txstate.Woken{}
@@ -267,6 +267,9 @@ func (m *Manager) ask(ctx context.Context, state txstate.State, effects txstate.
 
 // fee is what to offer now. It matters before the first send only.
 func (m *Manager) fee(ctx context.Context, s *txstate.State) []byte {
+	if m.opts.Fees == nil {
+		return nil
+	}
 	if !s.Tx.FirstSubmit.IsZero() && s.Tx.Fee != nil {
 		return s.Tx.Fee
 	}

@@ -17,9 +17,11 @@ import (
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	policytest.Run(t, func() policy.Engine { return simple.New(simple.Config{}) })
-	t.Run("with maxAttempts", func(t *testing.T) {
-		policytest.Run(t, func() policy.Engine { return simple.New(simple.Config{MaxAttempts: 3}) })
-	})
+}
+
+func TestSuiteWithMaxAttempts(t *testing.T) {
+	t.Parallel()
+	policytest.Run(t, func() policy.Engine { return simple.New(simple.Config{MaxAttempts: 3}) })
 }
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
