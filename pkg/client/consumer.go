@@ -21,12 +21,17 @@ const (
 	readDeadline  = 75 * time.Second
 	writeDeadline = 10 * time.Second
 	dialTimeout   = 10 * time.Second
+	// maxReason bounds what a nack says: a longer message than the server reads would end the connection, and come again.
+	maxReason = 1 << 10
 )
 
 var reconnect = retry.Backoff{Initial: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2, Jitter: true}
 
 // ErrStop, returned by Consumer.Handle, acknowledges the batch and ends Run.
 var ErrStop = errors.New("stop consuming")
+
+// errAfresh ends a session that another follows at once.
+var errAfresh = errors.New("begin afresh")
 
 // Batch is a batch of events as it came.
 type Batch struct {
@@ -42,29 +47,39 @@ type Consumer struct {
 	Window int    // batches the server may send before the first is acknowledged; 0 leaves it at one
 
 	// Handle gets each batch. When it returns nil the batch is acknowledged; an error refuses it, and the server sends it again.
-	// ErrStop acknowledges it and ends Run. The batch belongs to Handle.
+	// ErrStop acknowledges it and ends Run. It may take its time: the connection is kept alive meanwhile. The batch belongs to Handle.
 	Handle func(ctx context.Context, b *Batch) error
 
-	// Connected and Disconnected, if set, are told about the connection; Refused about what the server calls wrong.
+	// Connected and Disconnected, if set, are told about the connection; Refused about what the server calls wrong, e.g. that
+	// there is no such stream. They and Handle are called one at a time.
 	Connected    func()
 	Disconnected func(err error)
 	Refused      func(message string)
 }
 
-// Run consumes until ctx is done and returns ctx's cause, or until Handle returns ErrStop and returns nil. A broken connection is opened again after a jittered, growing wait.
+// Run consumes until ctx is done and returns ctx's cause, or until Handle returns ErrStop and returns nil. A broken connection is
+// opened again after a jittered, growing wait.
 func (c *Consumer) Run(ctx context.Context) error {
+	if c.Stream == "" || c.Handle == nil {
+		return errors.New("consumer: Stream and Handle are required")
+	}
 	target, err := webSocketURL(c.URL)
 	if err != nil {
 		return err
 	}
+	afresh := false
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		err := c.session(ctx, target)
-		if errors.Is(err, ErrStop) {
+		err := c.session(ctx, target, !afresh)
+		afresh = errors.Is(err, errAfresh)
+		switch {
+		case errors.Is(err, ErrStop):
 			return nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case afresh:
+			attempt = 0
+			continue
 		}
 		if c.Disconnected != nil {
 			c.Disconnected(err)
@@ -78,96 +93,86 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 }
 
-// frame is what the server may send.
-type frame struct {
-	Batch
-	Type    string `json:"type"`
-	Message string `json:"message"`
-}
-
-func (c *Consumer) session(ctx context.Context, target string) error {
+// session is the life of one connection. tell: it is news to the caller that there is one.
+func (c *Consumer) session(ctx context.Context, target string, tell bool) error {
 	dialer := websocket.Dialer{HandshakeTimeout: dialTimeout, Proxy: http.ProxyFromEnvironment}
 	conn, resp, err := dialer.DialContext(ctx, target, nil)
-	if err != nil {
+	switch {
+	case err != nil && resp != nil:
+		return fmt.Errorf("connect to %s: %w: %s", target, err, resp.Status)
+	case err != nil:
 		return fmt.Errorf("connect to %s: %w", target, err)
 	}
 	_ = resp.Body.Close() // empty after an upgrade
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	defer conn.Close() //nolint:errcheck // nothing is left to be sent
-
-	extend := func() error { return conn.SetReadDeadline(time.Now().Add(readDeadline)) }
-	ping := conn.PingHandler()
-	conn.SetPingHandler(func(data string) error { return errors.Join(extend(), ping(data)) })
-
-	if err := c.send(conn, &apitypes.ClientMessage{Type: "listen", Stream: c.Stream, Window: c.Window}); err != nil {
+	in := newInbox(conn, max(1, c.Window))
+	go in.read()
+	defer func() {
+		_ = conn.Close() // nothing is left to be sent
+		<-in.done
+	}()
+	if err := send(conn, &apitypes.ClientMessage{Type: "listen", Stream: c.Stream, Window: c.Window}); err != nil {
 		return err
 	}
-	if c.Connected != nil {
+	if c.Connected != nil && tell {
 		c.Connected()
 	}
-	var refused int64 // the batch that was refused last and has not come again: what comes before it is void
 	for {
-		if err := extend(); err != nil {
-			return err
-		}
-		_, raw, err := conn.ReadMessage()
-		if err != nil {
-			return err
-		}
-		var f frame
-		if err := json.Unmarshal(raw, &f); err != nil {
-			return fmt.Errorf("frame from the server: %w", err)
-		}
+		f, err := in.next()
 		switch {
+		case err != nil:
+			return err
 		case f.Type == "error":
 			if c.Refused != nil {
 				c.Refused(f.Message)
 			}
-		case refused != 0 && f.Number != refused:
-			// Void: it was on its way when its predecessor was refused, and comes again after it.
 		default:
-			if refused, err = c.handle(ctx, conn, &f.Batch); err != nil {
+			if err := c.handle(ctx, conn, in, &Batch{Number: *f.Number, Events: f.Events}); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// handle returns the batch's number if it was refused.
-func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, b *Batch) (refused int64, err error) {
-	answer := &apitypes.ClientMessage{Type: "ack", Stream: c.Stream, BatchNumber: &b.Number}
+// handle hands a batch over and answers for it.
+func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, in *inbox, b *Batch) error {
+	number := b.Number
+	answer := &apitypes.ClientMessage{Type: "ack", Stream: c.Stream, BatchNumber: &number}
 	verdict := c.Handle(ctx, b)
 	stop := errors.Is(verdict, ErrStop)
-	if verdict != nil && !stop {
-		answer.Type, answer.Message, refused = "nack", verdict.Error(), b.Number
+	refused := verdict != nil && !stop
+	if refused {
+		answer.Type, answer.Message = "nack", reason(verdict)
+		in.expect(number)
 	}
-	if err := c.send(conn, answer); err != nil {
-		return 0, err
-	}
-	if stop {
-		return 0, errors.Join(ErrStop, closeCleanly(conn))
-	}
-	return refused, nil
-}
-
-// closeCleanly waits until the server has read everything: a plain close may lose the last acknowledgement.
-func closeCleanly(conn *websocket.Conn) error {
-	deadline := time.Now().Add(writeDeadline)
-	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	if err := errors.Join(conn.WriteControl(websocket.CloseMessage, bye, deadline), conn.SetReadDeadline(deadline)); err != nil {
+	if err := send(conn, answer); err != nil {
 		return err
 	}
-	for {
-		if _, _, err := conn.ReadMessage(); websocket.IsCloseError(err, websocket.CloseNormalClosure) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	switch {
+	case stop:
+		in.sayGoodbye(ctx)
+		return ErrStop
+	case refused && c.Window > 1:
+		// What was on its way behind the refused batch is void, and comes again after it. Nothing in it tells it from what is
+		// sent anew, but the connection does.
+		in.sayGoodbye(ctx)
+		return errAfresh
+	default:
+		return nil
 	}
 }
 
-func (c *Consumer) send(conn *websocket.Conn, m *apitypes.ClientMessage) error {
+// reason is the text of an error, cut to what a nack may say.
+func reason(err error) string {
+	text := err.Error()
+	if len(text) > maxReason {
+		text = text[:maxReason] + "…"
+	}
+	return strings.ToValidUTF8(text, "")
+}
+
+func send(conn *websocket.Conn, m *apitypes.ClientMessage) error {
 	if err := conn.SetWriteDeadline(time.Now().Add(writeDeadline)); err != nil {
 		return err
 	}
