@@ -8,9 +8,10 @@ import (
 
 	"github.com/pyralis-io/pyralis/internal/config"
 	"github.com/pyralis-io/pyralis/pkg/node"
+	"github.com/pyralis-io/pyralis/pkg/plugin"
 )
 
-func newConfig() *cobra.Command {
+func newConfig(plugins *plugin.Registry) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Describe or check the configuration", Args: cobra.NoArgs}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "docs",
@@ -27,10 +28,14 @@ func newConfig() *cobra.Command {
 		Short: "Check a configuration file and the environment without starting anything",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Check(file, os.Environ()); err != nil {
+			cfg, err := config.Load(config.LoadOptions{File: file, Env: os.Environ()})
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is fine\n", file)
+			if err := node.Check(cfg, plugins); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is fine\n", file)
 			return err
 		},
 	}

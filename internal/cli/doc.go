@@ -4,6 +4,6 @@
 //	     ─▶ listen              a client (pkg/client) of a running node
 //	     ─▶ config, openapi, version
 //
-// A command that fails prints one line, "pyralis: what is wrong", to standard error and ends with status 1. Standard output carries
-// only what was asked for.
+// A command that fails prints a line, "pyralis: what is wrong", for each thing that is wrong to standard error and ends with status 1.
+// Standard output carries only what was asked for.
 package cli

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,9 @@ func Main(plugins *plugin.Registry, args []string) int {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return 0
 	default:
-		fmt.Fprintln(os.Stderr, "pyralis:", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintln(os.Stderr, "pyralis:", line)
+		}
 		return 1
 	}
 }
@@ -49,7 +52,7 @@ func newRoot(plugins *plugin.Registry) *cobra.Command {
 	}
 	root.AddCommand(
 		newRun(plugins), newDev(plugins), newListen(),
-		newConfig(), newOpenAPI(), newVersion(),
+		newConfig(plugins), newOpenAPI(), newVersion(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +14,7 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/plugin"
 )
 
-const (
-	defaultFile = "pyralis.yaml"
-	stopTimeout = 10 * time.Second
-)
+const defaultFile = "pyralis.yaml"
 
 func newRun(plugins *plugin.Registry) *cobra.Command {
 	var file string
@@ -65,7 +61,5 @@ func serve(ctx context.Context, plugins *plugin.Registry, cfg *config.Config, re
 			err = n.Err()
 		}
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	return errors.Join(err, n.Stop(stop))
+	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 }

@@ -72,26 +72,32 @@ func TestBadFile(t *testing.T) {
 	}
 }
 
+func check(file string, env []string) error {
+	_, err := config.Load(config.LoadOptions{File: file, Env: env})
+	return err
+}
+
 func TestBadFilePath(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
-	require.EqualError(t, config.Check(missing, nil), missing+": cannot be read: no such file or directory")
+	require.EqualError(t, check(missing, nil), missing+": cannot be read: no such file or directory")
 	dir := t.TempDir()
-	require.EqualError(t, config.Check(dir, nil), dir+": cannot be read: is a directory")
+	require.EqualError(t, check(dir, nil), dir+": cannot be read: is a directory")
 }
 
 func TestBadEnv(t *testing.T) {
 	t.Parallel()
 	for variable, want := range map[string]string{
-		"PYRALIS_API_PROT=1":         `PYRALIS_API_PROT: is no configuration variable; the closest is PYRALIS_API_PORT`,
-		"PYRALIS_=1":                 `PYRALIS_: is no configuration variable; the closest is`,
-		"PYRALIS_api_port=1":         `PYRALIS_api_port: is no configuration variable; the closest is PYRALIS_API_PORT`,
-		"PYRALIS_API=1":              `PYRALIS_API: is no configuration variable; the closest is`,
-		"PYRALIS_API_PORT=":          `PYRALIS_API_PORT: api.port: "" must be a whole number`,
-		"PYRALIS_API_PORT=99999":     `PYRALIS_API_PORT: api.port: "99999" must be from 0 to 65535`,
-		"PYRALIS_API_PORT=1e99":      `PYRALIS_API_PORT: api.port: "1e99" must be a whole number`,
-		"PYRALIS_LOG_UTC=2":          `PYRALIS_LOG_UTC: log.utc: "2" must be true or false`,
-		"PYRALIS_CONNECTOR=ethereum": `PYRALIS_CONNECTOR: connector: "ethereum" must be one of devledger, fabric`,
+		"PYRALIS_API_PROT=1":        `PYRALIS_API_PROT: is no configuration variable; the closest is PYRALIS_API_PORT`,
+		"PYRALIS_=1":                `PYRALIS_: is no configuration variable; the closest is`,
+		"PYRALIS_api_port=1":        `PYRALIS_api_port: is no configuration variable; the closest is PYRALIS_API_PORT`,
+		"PYRALIS_API=1":             `PYRALIS_API: is no configuration variable; the closest is`,
+		"PYRALIS_API_PORT=":         `PYRALIS_API_PORT: api.port: "" must be a whole number`,
+		"PYRALIS_API_PORT=99999":    `PYRALIS_API_PORT: api.port: "99999" must be from 0 to 65535`,
+		"PYRALIS_API_PORT=1e99":     `PYRALIS_API_PORT: api.port: "1e99" must be a whole number`,
+		"PYRALIS_LOG_UTC=2":         `PYRALIS_LOG_UTC: log.utc: "2" must be true or false`,
+		"PYRALIS_CONNECTOR=":        `PYRALIS_CONNECTOR: connector: "" must not be empty`,
+		"PYRALIS_STORE_TYPE=oracle": `PYRALIS_STORE_TYPE: store.type: "oracle" must be one of sqlite, postgres`,
 	} {
 		_, err := config.Load(config.LoadOptions{Env: []string{variable}})
 		require.ErrorContains(t, err, want)
@@ -141,8 +147,8 @@ func TestAllProblemsAtOnce(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	path := file(t, "store: {type: postgres}")
-	require.ErrorContains(t, config.Check(path, nil), "store.postgres.url")
-	require.NoError(t, config.Check(path, []string{"PYRALIS_STORE_POSTGRES_URL=postgres://h/db"}))
+	require.ErrorContains(t, check(path, nil), "store.postgres.url")
+	require.NoError(t, check(path, []string{"PYRALIS_STORE_POSTGRES_URL=postgres://h/db"}))
 	require.NoError(t, os.Remove(path))
-	require.ErrorContains(t, config.Check(path, nil), "cannot be read")
+	require.ErrorContains(t, check(path, nil), "cannot be read")
 }

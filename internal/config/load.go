@@ -82,12 +82,6 @@ func Load(o LoadOptions) (*Config, error) {
 	return cfg, nil
 }
 
-// Check reports what Load would find wrong with a file under this environment.
-func Check(file string, env []string) error {
-	_, err := Load(LoadOptions{File: file, Env: env})
-	return err
-}
-
 func newLoader() *loader {
 	keys, sections := declared()
 	l := &loader{

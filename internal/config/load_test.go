@@ -57,6 +57,15 @@ fabric:
 	require.Equal(t, []string{"one", "two"}, cfg.Fabric.Channels)
 }
 
+// A binary may have connectors and policies that nobody here knows; what it has, it knows itself.
+func TestNamesOfFurtherPlugins(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(config.LoadOptions{File: file(t, "connector: mychain\ntransactions: {policy: patient}")})
+	require.NoError(t, err)
+	require.Equal(t, "mychain", cfg.Connector)
+	require.Equal(t, "patient", cfg.Transactions.Policy)
+}
+
 func TestLoadEmptyFile(t *testing.T) {
 	t.Parallel()
 	defaults, err := config.Load(config.LoadOptions{})

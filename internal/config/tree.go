@@ -15,7 +15,7 @@ const (
 // Config is the tree of all keys. The path of key tags is the name of a key; the other tags are explained at field in key.go.
 // Load fills every field, and nil is never left in it.
 type Config struct {
-	Connector     string        `key:"connector" default:"devledger" enum:"devledger,fabric" doc:"The chain to work with: \"devledger\" is the embedded development ledger, \"fabric\" a Hyperledger Fabric network."`
+	Connector     string        `key:"connector" default:"devledger" check:"notempty" doc:"The chain to work with: \"devledger\" is the embedded development ledger, \"fabric\" a Hyperledger Fabric network. A binary with further connectors takes their names, too."`
 	Store         Store         `key:"store" doc:"Where transactions, streams and checkpoints are kept."`
 	API           API           `key:"api" doc:"The REST and WebSocket server."`
 	Monitoring    Monitoring    `key:"monitoring" doc:"Prometheus metrics, on a port of their own."`
@@ -56,7 +56,7 @@ type API struct {
 	MaxPage           int           `key:"maxPage" default:"500" min:"1" max:"10000" doc:"Items in one page of a list at most."`
 	RequestTimeout    time.Duration `key:"requestTimeout" default:"30s" min:"1ms" doc:"Time a request may take when it names none in its Request-Timeout header."`
 	MaxRequestTimeout time.Duration `key:"maxRequestTimeout" default:"10m" min:"1ms" doc:"Time a request may ask for at most."`
-	ShutdownTimeout   time.Duration `key:"shutdownTimeout" default:"10s" min:"1ms" max:"1m" doc:"Time that requests under way have to finish when the node stops."`
+	ShutdownTimeout   time.Duration `key:"shutdownTimeout" default:"5s" min:"1ms" max:"8s" doc:"Time that requests under way have to finish when the node stops, which takes ten seconds at most in all."`
 	CORS              CORS          `key:"cors"`
 }
 
@@ -93,7 +93,7 @@ type Confirmations struct {
 
 // Transactions is the transaction manager.
 type Transactions struct {
-	Policy            string        `key:"policy" default:"simple" enum:"simple" doc:"The policy that decides when to submit, wait, resubmit and give up."`
+	Policy            string        `key:"policy" default:"simple" check:"notempty" doc:"The policy that decides when to submit, wait, resubmit and give up: \"simple\". A binary with further policies takes their names, too."`
 	NonceStateTimeout time.Duration `key:"nonceStateTimeout" default:"1h" min:"0" doc:"Age of a signer's newest transaction above which the node is asked for the next nonce. 0 asks each time."`
 	Deadline          time.Duration `key:"deadline" default:"2m" min:"1s" doc:"Time without progress after which a transaction is reported as stuck."`
 	MaxPending        int           `key:"maxPending" default:"1000000" min:"1" doc:"Transactions that are not terminal at most; beyond it new ones are answered with 429."`

@@ -60,7 +60,6 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 	if err != nil {
 		return err
 	}
-	n.streams = streams
 	replies.to(sockets)
 	n.add("transactions", transactions)
 	n.add("streams", streams)
@@ -74,7 +73,7 @@ func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, 
 		return nil, err
 	}
 	sections := map[string]any{"simple": n.cfg.Policies.Simple}
-	env := plugin.Env{Log: n.part(p.Name)}
+	env := plugin.Env{Config: noConfig, Log: n.part(p.Name)}
 	if s, ok := sections[p.Name]; ok {
 		if env.Config, err = config.JSON(s); err != nil {
 			return nil, fmt.Errorf("configuration of policy %s: %w", p.Name, err)
@@ -100,7 +99,7 @@ func (n *Node) newSinks(plugins *plugin.Registry) (all []sink.Factory, overHTTP 
 	}
 	for _, p := range plugins.Sinks() {
 		factory, err := p.New(plugin.SinkEnv{
-			Env: plugin.Env{Log: n.part(p.Name)}, StreamExists: exists,
+			Env: plugin.Env{Config: noConfig, Log: n.part(p.Name)}, StreamExists: exists,
 			AckTimeout: n.cfg.EventStreams.AckTimeout, Origins: n.cfg.API.CORS.Origins,
 		})
 		if err != nil {
@@ -134,8 +133,12 @@ func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.
 func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, sockets []plugin.HTTPSink) error {
 	cfg := n.cfg.API
 	mux := http.NewServeMux()
+	var services []lifecycle.Named
 	for _, s := range sockets {
 		mux.Handle(s.Path(), s)
+		if service, ok := s.(lifecycle.Service); ok {
+			services = append(services, lifecycle.Named{Name: s.Type(), Service: service})
+		}
 	}
 	handler, err := api.New(api.Options{
 		Transactions: transactions, Streams: streams, Status: n.health, WebSocket: mux,
@@ -148,6 +151,8 @@ func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, socket
 	n.http = api.NewServer(api.ServerOptions{
 		Section: "api", Address: cfg.Address, Port: cfg.Port, Handler: handler,
 		MaxRequestTime: cfg.MaxRequestTimeout, ShutdownTimeout: cfg.ShutdownTimeout, Log: n.part("api"),
+		// The server does not know the connections that sinks have taken over, and would cut them off: they say goodbye first.
+		OnStop: func(ctx context.Context) error { return lifecycle.StopAll(ctx, services...) },
 	})
 	n.add("api", n.http)
 	return nil

@@ -12,18 +12,26 @@ import (
 // healthTimeout bounds one look at the chain and the store.
 const healthTimeout = 5 * time.Second
 
-// health says whether the process works, and whether the chain and the store can be used.
+// health says whether the process works, and whether the chain and the store can be used. The details are the chain's own; when
+// something is wrong they are {"error", "chain"}.
 func (n *Node) health(ctx context.Context) (live, ready bool, details json.RawMessage) {
 	if n.Err() != nil {
 		return false, false, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
 	problem := n.store.Ping(ctx)
 	if h, ok := n.connector.(ffcapi.Health); ok {
 		d, err := h.Health(ctx)
 		problem, details = errors.Join(problem, err), d
 	}
-	if problem != nil && details == nil {
-		details, _ = json.Marshal(map[string]string{"error": problem.Error()}) //nolint:errchkjson // strings always encode
+	if problem == nil {
+		return true, true, details
 	}
-	return true, problem == nil, details
+	wrong := map[string]any{"error": problem.Error()}
+	if json.Valid(details) {
+		wrong["chain"] = details
+	}
+	details, _ = json.Marshal(wrong) //nolint:errchkjson // it is valid
+	return true, false, details
 }

@@ -35,9 +35,7 @@ func (n *Node) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pyralis_ready", Help: "1 if the chain and the store can be used."}, func() float64 {
-			ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
-			defer cancel()
-			if _, ready, _ := n.health(ctx); ready {
+			if _, ready, _ := n.health(context.Background()); ready { // a gauge has no context, health its own time limit
 				return 1
 			}
 			return 0
@@ -46,9 +44,7 @@ func (n *Node) metrics() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	answer := func(pick func(live, ready bool) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-			defer cancel()
-			live, ready, _ := n.health(ctx)
+			live, ready, _ := n.health(r.Context())
 			if !pick(live, ready) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}

@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +19,6 @@ import (
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
-	"github.com/pyralis-io/pyralis/internal/stream"
 	"github.com/pyralis-io/pyralis/pkg/plugin"
 )
 
@@ -43,46 +44,75 @@ type Node struct {
 	store *sqlstore.Store
 
 	connector ffcapi.Connector
-	streams   *stream.Manager
 
 	parts []lifecycle.Named
 	rest  []io.Closer // closed last, in reverse
 	http  *api.Server
+
+	stopTimeout time.Duration
+	closing     sync.Once
+	closed      chan struct{} // closed when all of rest is
+	closeErr    error         // set before that
 
 	failOnce sync.Once
 	failed   chan struct{}
 	err      error // set before failed is closed
 }
 
+// stopTimeout is what stopping takes at most. The parts get nine tenths of it, so that the store is closed, and free for the next
+// process, even if one of them hangs.
+const stopTimeout = 10 * time.Second
+
 // New opens the store and assembles the parts. Nothing is served or sent yet. A node that was made must be stopped, started or
-// not.
+// not; an error leaves nothing open.
 func New(ctx context.Context, o Options) (*Node, error) {
-	if err := o.Plugins.Err(); err != nil {
+	if o.Config == nil || o.Plugins == nil {
+		return nil, errors.New("node: Config and Plugins are required")
+	}
+	if err := Check(o.Config, o.Plugins); err != nil {
 		return nil, err
 	}
 	if o.Log == nil {
 		o.Log = newLogger(o.Config.Log)
 	}
-	n := &Node{cfg: o.Config, log: logrus.NewEntry(o.Log), failed: make(chan struct{})}
+	n := &Node{
+		cfg: o.Config, log: logrus.NewEntry(o.Log), stopTimeout: stopTimeout,
+		closed: make(chan struct{}), failed: make(chan struct{}),
+	}
 	if err := n.assemble(ctx, o.Plugins); err != nil {
-		return nil, errors.Join(err, n.close())
+		return nil, n.abandon(ctx, err)
 	}
 	return n, nil
 }
 
-// Start starts the parts in order. It returns once the API answers.
+// Check reports what a configuration asks for and the plug-ins do not have, beyond what LoadConfig can know. Nothing is opened.
+func Check(cfg *Config, plugins *plugin.Registry) error {
+	if err := plugins.Err(); err != nil {
+		return err
+	}
+	_, connector := plugins.Connector(cfg.Connector)
+	_, policy := plugins.Policy(cfg.Transactions.Policy)
+	return errors.Join(connector, policy)
+}
+
+// Start starts the parts in order. It returns once the API answers. After an error nothing is left running or open.
 func (n *Node) Start(ctx context.Context) error {
 	if err := lifecycle.StartAll(ctx, n.parts...); err != nil {
-		return errors.Join(err, n.close())
+		return n.abandon(ctx, err)
 	}
 	n.log.WithFields(logrus.Fields{"url": n.URL(), "connector": n.cfg.Connector, "store": n.cfg.Store.Type}).Info("Pyralis is ready")
 	return nil
 }
 
-// Stop stops the parts in reverse order and closes the store. It returns when ctx ends at the latest.
+// Stop stops the parts in reverse order and closes the store. It returns within ten seconds, or when ctx ends; the error then names
+// what did not stop.
 func (n *Node) Stop(ctx context.Context) error {
 	began := time.Now()
-	err := errors.Join(lifecycle.StopAll(ctx, n.parts...), n.close())
+	ctx, cancel := context.WithTimeout(ctx, n.stopTimeout)
+	defer cancel()
+	parts, done := context.WithTimeout(ctx, n.stopTimeout/10*9)
+	defer done()
+	err := errors.Join(lifecycle.StopAll(parts, n.parts...), n.close(ctx))
 	n.log.WithField("took", time.Since(began).Round(time.Millisecond)).Info("Pyralis has stopped")
 	return err
 }
@@ -110,14 +140,31 @@ func (n *Node) fail(err error) {
 	})
 }
 
-// close closes what is not a service, newest first, once.
-func (n *Node) close() error {
-	var errs []error
-	for i := len(n.rest) - 1; i >= 0; i-- {
-		errs = append(errs, n.rest[i].Close())
+// abandon closes what a start that failed has opened. The caller's context may be what failed, so it does not bound that.
+func (n *Node) abandon(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.stopTimeout)
+	defer cancel()
+	return errors.Join(err, n.close(ctx))
+}
+
+// close closes what is not a service, newest first, once. A Close has no time limit of its own, so it is waited for until ctx ends.
+func (n *Node) close(ctx context.Context) error {
+	n.closing.Do(func() {
+		go func() {
+			defer close(n.closed)
+			var errs []error
+			for _, c := range slices.Backward(n.rest) {
+				errs = append(errs, c.Close())
+			}
+			n.closeErr = errors.Join(errs...)
+		}()
+	})
+	select {
+	case <-n.closed:
+		return n.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("the store and the connector are not closed yet: %w", ctx.Err())
 	}
-	n.rest = nil
-	return errors.Join(errs...)
 }
 
 func openStore(ctx context.Context, cfg config.Store, log *logrus.Entry) (*sqlstore.Store, error) {
@@ -128,6 +175,9 @@ func openStore(ctx context.Context, cfg config.Store, log *logrus.Entry) (*sqlst
 	return sqlstore.OpenSQLite(ctx, sqlstore.SQLiteConfig{Options: options, Dir: cfg.SQLite.Path})
 }
 
+// noConfig is the section of a plug-in that has none.
+var noConfig = json.RawMessage("{}")
+
 // newConnector makes the configured connector, and adds it to the parts if it is a service.
 func (n *Node) newConnector(ctx context.Context, plugins *plugin.Registry) (ffcapi.Connector, error) {
 	p, err := plugins.Connector(n.cfg.Connector)
@@ -135,7 +185,7 @@ func (n *Node) newConnector(ctx context.Context, plugins *plugin.Registry) (ffca
 		return nil, err
 	}
 	sections := map[string]any{config.ConnectorDevLedger: n.cfg.DevLedger, config.ConnectorFabric: n.cfg.Fabric}
-	env := plugin.Env{Dir: filepath.Join(n.cfg.Store.SQLite.Path, p.Name), Log: n.log.WithField("part", p.Name)}
+	env := plugin.Env{Config: noConfig, Dir: filepath.Join(n.cfg.Store.SQLite.Path, p.Name), Log: n.part(p.Name)}
 	if s, ok := sections[p.Name]; ok {
 		if env.Config, err = config.JSON(s); err != nil {
 			return nil, fmt.Errorf("configuration of %s: %w", p.Name, err)
@@ -149,7 +199,7 @@ func (n *Node) newConnector(ctx context.Context, plugins *plugin.Registry) (ffca
 		n.rest = append(n.rest, closer)
 	}
 	if s, ok := c.(lifecycle.Service); ok {
-		n.parts = append(n.parts, lifecycle.Named{Name: p.Name, Service: s})
+		n.add(p.Name, s)
 	}
 	return c, nil
 }
@@ -169,7 +219,7 @@ func (w *watch) Start(ctx context.Context) error {
 	w.Go("watch", func(ctx context.Context) {
 		select {
 		case <-w.lost:
-			w.fail(fmt.Errorf("the lock on the store was lost: %w", store.ErrFenced))
+			w.fail(fmt.Errorf("the lock on the store was lost, and another process may own it now: %w", store.ErrFenced))
 		case <-ctx.Done():
 		}
 	})

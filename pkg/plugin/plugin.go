@@ -29,7 +29,8 @@ import (
 // Env is what a plug-in gets when it is made.
 type Env struct {
 	// Config is the plug-in's own section of the configuration as a JSON object; names as in config.md, durations in
-	// nanoseconds.
+	// nanoseconds. It is {} for a plug-in that has no section there: one of your own gets its settings in the closure that
+	// makes it.
 	Config json.RawMessage
 	// Dir is a directory for the plug-in alone. It may not exist yet.
 	Dir string
@@ -38,13 +39,13 @@ type Env struct {
 
 // Connector makes the connector of one kind of chain.
 type Connector struct {
-	Name string // value of the key "connector", and name of its section
+	Name string // value of the key "connector"
 	New  func(ctx context.Context, env Env) (ffcapi.Connector, error)
 }
 
 // Policy makes a submission policy.
 type Policy struct {
-	Name string // value of the key "transactions.policy", and name of its section under "policies"
+	Name string // value of the key "transactions.policy"
 	New  func(env Env) (policy.Engine, error)
 }
 
@@ -91,13 +92,15 @@ func (r *Registry) AddSink(s Sink) { add(r, &r.sinks, "sink", s.Name, s) }
 // Err returns what went wrong while plug-ins were added.
 func (r *Registry) Err() error { return errors.Join(r.errs...) }
 
-// Connector finds a connector by name; the error lists the names there are.
+// Connector finds the connector that the key "connector" names; the error lists the names there are.
 func (r *Registry) Connector(name string) (Connector, error) {
 	return get(r.connectors, "connector", name)
 }
 
-// Policy finds a policy by name.
-func (r *Registry) Policy(name string) (Policy, error) { return get(r.policies, "policy", name) }
+// Policy finds the policy that the key "transactions.policy" names; the error lists the names there are.
+func (r *Registry) Policy(name string) (Policy, error) {
+	return get(r.policies, "transactions.policy", name)
+}
 
 // Sinks returns all sinks, in the order of their names.
 func (r *Registry) Sinks() []Sink {
@@ -108,17 +111,21 @@ func add[T any](r *Registry, m *map[string]T, kind, name string, v T) {
 	if *m == nil {
 		*m = make(map[string]T)
 	}
-	if _, taken := (*m)[name]; taken || name == "" {
-		r.errs = append(r.errs, fmt.Errorf("%s %q is registered twice or has no name", kind, name))
-		return
+	_, taken := (*m)[name]
+	switch {
+	case name == "":
+		r.errs = append(r.errs, fmt.Errorf("a %s is registered without a name", kind))
+	case taken:
+		r.errs = append(r.errs, fmt.Errorf("%s %q is registered twice", kind, name))
+	default:
+		(*m)[name] = v
 	}
-	(*m)[name] = v
 }
 
-func get[T any](m map[string]T, kind, name string) (T, error) {
+func get[T any](m map[string]T, key, name string) (T, error) {
 	v, ok := m[name]
 	if !ok {
-		return v, fmt.Errorf("there is no %s %q in this binary; there is: %s", kind, name, strings.Join(slices.Sorted(maps.Keys(m)), ", "))
+		return v, fmt.Errorf("%s: %q must be one of %s, which is what this binary has", key, name, strings.Join(slices.Sorted(maps.Keys(m)), ", "))
 	}
 	return v, nil
 }
