@@ -32,7 +32,7 @@ monitoring:
 log: {level: debug, format: , utc: true}
 devledger.sequenced: false
 devledger:
-  blockPeriod: 1h30m
+  blockPeriod: 30m15s
   synthetic: &s {historyBlocks: 18446744073709551615, eventBlocks: 7}
 fabric:
   profile: p.yaml
@@ -50,7 +50,7 @@ fabric:
 	require.Equal(t, 6000, cfg.Monitoring.Port, "an empty section changes nothing")
 	require.Equal(t, config.Log{Level: "debug", Format: config.LogText, UTC: true}, cfg.Log)
 	require.False(t, cfg.DevLedger.Sequenced, "a path may be written with dots")
-	require.Equal(t, 90*time.Minute, cfg.DevLedger.BlockPeriod)
+	require.Equal(t, 30*time.Minute+15*time.Second, cfg.DevLedger.BlockPeriod)
 	require.Equal(t, uint64(1<<64-1), cfg.DevLedger.Synthetic.HistoryBlocks)
 	require.Equal(t, uint64(7), cfg.DevLedger.Synthetic.EventBlocks)
 	require.Equal(t, "0123", cfg.Fabric.MSPID)

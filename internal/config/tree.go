@@ -139,12 +139,12 @@ type StreamDefaults struct {
 
 // DevLedger is the embedded ledger.
 type DevLedger struct {
-	BlockPeriod          time.Duration `key:"blockPeriod" default:"0" min:"0" doc:"Time between blocks. 0: a block at once for what waits."`
+	BlockPeriod          time.Duration `key:"blockPeriod" default:"0" min:"0" max:"1h" doc:"Time between blocks. 0: a block at once for what waits."`
 	MaxBlockTransactions int           `key:"maxBlockTransactions" default:"500" min:"1" max:"100000" doc:"Transactions in a block at most."`
 	Sequenced            bool          `key:"sequenced" default:"true" doc:"Transactions of a signer carry nonces and commit in their order."`
 	Durable              bool          `key:"durable" default:"true" doc:"Keep the ledger in the data directory. false: in memory only, for benchmarks."`
 	Finality             string        `key:"finality" default:"instant" enum:"instant,confirmations" doc:"Whether a block is final at once, or only under enough others (see confirmations.required)."`
-	SendDelay            time.Duration `key:"sendDelay" default:"0" min:"0" doc:"Time that taking a transaction lasts, to imitate a distant node."`
+	SendDelay            time.Duration `key:"sendDelay" default:"0" min:"0" max:"1m" doc:"Time that taking a transaction lasts, to imitate a distant node."`
 	Synthetic            Synthetic     `key:"synthetic"`
 }
 
@@ -152,9 +152,9 @@ type DevLedger struct {
 type Synthetic struct {
 	HistoryBlocks      uint64        `key:"historyBlocks" default:"0" doc:"For load tests: blocks that exist when the ledger is created."`
 	EventBlocks        uint64        `key:"eventBlocks" default:"0" doc:"For load tests: how many of those blocks, from block 1 on, carry events."`
-	EventsPerBlock     int           `key:"eventsPerBlock" default:"200" min:"0" max:"1000000" doc:"For load tests: events in each block that carries them."`
-	LiveEventsPerBlock int           `key:"liveEventsPerBlock" default:"0" min:"0" max:"1000000" doc:"For load tests: events in each new block."`
-	BlockPeriod        time.Duration `key:"blockPeriod" default:"0" min:"0" doc:"For load tests: time between new blocks with liveEventsPerBlock events. 0: none are made."`
+	EventsPerBlock     int           `key:"eventsPerBlock" default:"200" min:"0" max:"100000" doc:"For load tests: events in each block that carries them."`
+	LiveEventsPerBlock int           `key:"liveEventsPerBlock" default:"0" min:"0" max:"100000" doc:"For load tests: events in each new block."`
+	BlockPeriod        time.Duration `key:"blockPeriod" default:"0" min:"0" max:"1h" doc:"For load tests: time between new blocks with liveEventsPerBlock events. 0: as devledger.blockPeriod has it."`
 }
 
 // Fabric is the connection to a Fabric network.
