@@ -15,6 +15,8 @@ const (
 	defaultMax = 500
 	// stride is after how many blocks a page is yielded although it is not full, so that a reader that finds nothing moves on.
 	stride = 100
+	// maxKnown bounds the answers that a matcher remembers: a chaincode may well give each event a name of its own.
+	maxKnown = 10_000
 )
 
 // matcher finds the listeners that an event is for.
@@ -69,6 +71,9 @@ func (m *matcher) match(e *chaincodeEvent) []int {
 		if f.chaincode == e.chaincode && !twice && f.matches(e.name) {
 			found = append(found, f.listener)
 		}
+	}
+	if len(m.known) >= maxKnown {
+		clear(m.known)
 	}
 	m.known[key] = found
 	return found

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -119,4 +120,15 @@ func TestListenerForms(t *testing.T) {
 	require.Equal(t, "ch1", l.Ledger, "the first channel is meant")
 	_, err = c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"channel":"ch1","chaincode":"a"}`, `{"channel":"ch2","chaincode":"a"}`)})
 	requireKind(t, err, ffcapi.InvalidInput, "make two listeners")
+}
+
+// A chaincode may give each event a name of its own: what a session remembers of them is bounded.
+func TestMatcherForgets(t *testing.T) {
+	t.Parallel()
+	m := &matcher{known: map[eventKey][]int{}}
+	require.NoError(t, m.add(0, []filter{{Channel: "ch1", Chaincode: "a", Event: "/^order-/"}}))
+	for i := range 3 * maxKnown {
+		require.Equal(t, []int{0}, m.match(&chaincodeEvent{chaincode: "a", name: "order-" + strconv.Itoa(i)}))
+		require.LessOrEqual(t, len(m.known), maxKnown)
+	}
 }
