@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/api"
 )
 
 // SetStopTimeout shortens what stopping takes at most.
@@ -12,4 +14,14 @@ func (n *Node) SetStopTimeout(d time.Duration) { n.stopTimeout = d }
 // Health is what the API and the metrics ask.
 func (n *Node) Health(ctx context.Context) (live, ready bool, details json.RawMessage) {
 	return n.health(ctx)
+}
+
+// MonitoringURL is where the metrics are served.
+func (n *Node) MonitoringURL() string {
+	for _, p := range n.parts {
+		if s, ok := p.Service.(*api.Server); ok && p.Name == "monitoring" {
+			return s.URL()
+		}
+	}
+	return ""
 }

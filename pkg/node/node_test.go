@@ -282,8 +282,7 @@ func TestHealth(t *testing.T) {
 		{well, http.StatusOK, `{"ready":true,"downstreamDetails":{"head":7}}`, "pyralis_ready 1"},
 		{ill, http.StatusServiceUnavailable, `{"ready":false,"downstreamDetails":{"chain":{"head":7},"error":"nobody answers"}}`, "pyralis_ready 0"},
 	} {
-		port := freePort(t)
-		n := newNode(t, config(t, "PYRALIS_CONNECTOR=mychain", "PYRALIS_MONITORING_ENABLED=true", "PYRALIS_MONITORING_PORT="+port), with(c.connector))
+		n := newNode(t, config(t, "PYRALIS_CONNECTOR=mychain", "PYRALIS_MONITORING_ENABLED=true", "PYRALIS_MONITORING_PORT=0"), with(c.connector))
 		require.NoError(t, n.Start(t.Context()))
 		t.Cleanup(func() { require.NoError(t, n.Stop(context.WithoutCancel(t.Context()))) })
 		status, body := get(t, n.URL()+"/status/ready")
@@ -292,7 +291,7 @@ func TestHealth(t *testing.T) {
 		status, _ = get(t, n.URL()+"/status/live")
 		require.Equal(t, http.StatusOK, status, "the process itself is well")
 
-		side := "http://127.0.0.1:" + port
+		side := n.MonitoringURL()
 		status, _ = get(t, side+"/livez")
 		require.Equal(t, http.StatusOK, status)
 		status, _ = get(t, side+"/readyz")
@@ -328,12 +327,4 @@ func TestWipe(t *testing.T) {
 
 	other := config(t, "PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=postgres://localhost/db")
 	require.ErrorContains(t, node.Wipe(other), "store.type")
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
