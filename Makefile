@@ -71,7 +71,7 @@ chaos: ## Break things on purpose: PART=e2e kills the node N times (N=20); witho
 	esac
 
 .PHONY: fabric-up
-fabric-up: ## Start a real Fabric network on this machine; writes .fabric/pyralis.yaml for `pyralis run -f`
+fabric-up: build ## Start a real Fabric network on this machine; writes .fabric/pyralis.yaml for `pyralis run -f`
 	go run ./test/fabricnet/cmd/fabricnet up $(ARGS)
 
 .PHONY: fabric-down
