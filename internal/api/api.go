@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -49,8 +51,9 @@ type Options struct {
 	Transactions Transactions
 	Streams      Streams
 	// Status tells whether the node lives, whether it can do its work now, and details for people (JSON, may be nil).
-	Status    func(ctx context.Context) (live, ready bool, details json.RawMessage)
-	WebSocket http.Handler // serves /ws; nil: there is none
+	Status func(ctx context.Context) (live, ready bool, details json.RawMessage)
+	// Takeovers serve paths of their own, such as /ws, and may take the connection over. They get whatever method and query.
+	Takeovers map[string]http.Handler
 
 	MaxBodySize       int64         // bytes
 	MaxPage           int           // items of a list
@@ -89,7 +92,18 @@ func New(o Options) (http.Handler, error) {
 	}
 	a.spec = sync.OnceValues(func() (*document, error) { return newDocument(context.Background(), o.PublicURL) })
 	a.mount()
+	for path := range o.Takeovers {
+		if !strings.HasPrefix(path, "/") || path == "/" || a.serves(path) {
+			return nil, fmt.Errorf("api: the path %q is none, or is taken by the API itself", path)
+		}
+	}
 	return a, nil
+}
+
+// serves tells whether a route has the path.
+func (a *api) serves(path string) bool {
+	_, pattern := a.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+	return pattern != "" && pattern != "/"
 }
 
 // mount registers every path once; the methods of a path are told apart by its endpoint, so that a wrong one gets a JSON answer.

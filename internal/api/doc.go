@@ -3,7 +3,7 @@
 //
 //	Server ─▶ api.ServeHTTP ─┬─ POST /       ─▶ command: decoded in one pass ─▶ Transactions
 //	                         ├─ routes table ─▶ handler(request) ─▶ Transactions, Streams, Status
-//	                         ├─ /ws          ─▶ WebSocket
+//	                         ├─ /ws, ...     ─▶ Takeovers: sinks that clients connect to
 //	                         └─ /api         ─▶ OpenAPI document (made from the same routes table), Swagger UI
 //	                             error ─▶ errors.go ─▶ code, status, body
 //

@@ -59,9 +59,9 @@ func note(w http.ResponseWriter, rt *route) {
 // ServeHTTP serves every request of the node.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = a.logged(r)
-	if r.URL.Path == "/ws" && a.WebSocket != nil {
+	if h, ok := a.Takeovers[r.URL.Path]; ok {
 		defer a.recovered(w, r, nil)
-		a.WebSocket.ServeHTTP(w, r) // takes the connection over: it wants the real writer
+		h.ServeHTTP(w, r) // it wants the real writer
 		return
 	}
 	began := time.Now()
@@ -120,7 +120,7 @@ func (a *api) done(rec *recorder, r *http.Request, began time.Time) {
 	}
 }
 
-// recovered turns a panic into an answer, if none was begun. rec is nil for the WebSocket, whose connection may be taken over.
+// recovered turns a panic into an answer, if none was begun. rec is nil where the connection may be taken over.
 func (a *api) recovered(w http.ResponseWriter, r *http.Request, rec *recorder) {
 	p := recover() //nolint:revive // it is called by defer only
 	if p == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,17 +89,29 @@ func TestRequestIDReachesTheEngines(t *testing.T) {
 func TestWebSocketIsHandedOver(t *testing.T) {
 	t.Parallel()
 	g := newRig()
-	g.options.WebSocket = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	socket := func(w http.ResponseWriter, _ *http.Request) {
 		_, recorded := w.(*httptest.ResponseRecorder)
 		require.True(t, recorded, "the connection's own writer can be taken over")
 		w.WriteHeader(http.StatusTeapot)
-	})
+	}
+	g.options.Takeovers = map[string]http.Handler{"/ws": http.HandlerFunc(socket), "/sse": http.HandlerFunc(socket)}
 	require.Equal(t, http.StatusTeapot, g.do(t, "GET /ws", "").Code)
-	g.options.WebSocket = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })
+	require.Equal(t, http.StatusTeapot, g.do(t, "POST /sse?x=1", "").Code)
+	g.options.Takeovers = map[string]http.Handler{"/ws": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })}
 	g.do(t, "GET /ws", "")
 	require.Contains(t, g.log.String(), "boom")
-	g.options.WebSocket = nil
+	g.options.Takeovers = nil
 	require.Equal(t, http.StatusNotFound, g.do(t, "GET /ws", "").Code)
+}
+
+func TestTakeoversLeaveTheAPIAlone(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"", "/", "ws", "/transactions", "/transactions/x", "/api", "/status/live"} {
+		g := newRig()
+		g.options.Takeovers = map[string]http.Handler{path: http.NotFoundHandler()}
+		_, err := New(g.options)
+		require.ErrorContains(t, err, strconv.Quote(path))
+	}
 }
 
 func TestCORS(t *testing.T) {

@@ -217,14 +217,14 @@ func TestServerEndsWebSockets(t *testing.T) {
 			taken := make(chan *websocket.Conn, 1)
 			upgrader := websocket.Upgrader{}
 			g := newRig()
-			g.options.WebSocket = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			g.options.Takeovers = map[string]http.Handler{"/ws": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				conn, err := upgrader.Upgrade(w, r, nil)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				taken <- conn
-			})
+			})}
 			o := serverOptions(g.handler(t))
 			if polite {
 				o.OnStop = func(context.Context) error {

@@ -132,16 +132,19 @@ func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.
 
 func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, sockets []plugin.HTTPSink) error {
 	cfg := n.cfg.API
-	mux := http.NewServeMux()
+	paths := make(map[string]http.Handler)
 	var services []lifecycle.Named
 	for _, s := range sockets {
-		mux.Handle(s.Path(), s)
+		if paths[s.Path()] != nil {
+			return fmt.Errorf("sink %s: the path %q is taken by another sink", s.Type(), s.Path())
+		}
+		paths[s.Path()] = s
 		if service, ok := s.(lifecycle.Service); ok {
 			services = append(services, lifecycle.Named{Name: s.Type(), Service: service})
 		}
 	}
 	handler, err := api.New(api.Options{
-		Transactions: transactions, Streams: streams, Status: n.health, WebSocket: mux,
+		Transactions: transactions, Streams: streams, Status: n.health, Takeovers: paths,
 		MaxBodySize: int64(cfg.MaxBodySize), MaxPage: cfg.MaxPage, RequestTimeout: cfg.RequestTimeout, MaxRequestTimeout: cfg.MaxRequestTimeout,
 		PublicURL: cfg.PublicURL, CORSOrigins: cfg.CORS.Origins, Log: n.part("api"),
 	})

@@ -200,7 +200,10 @@ func TestStopIsBounded(t *testing.T) {
 	err := n.Stop(context.WithoutCancel(t.Context()))
 	require.ErrorContains(t, err, "stop fake: ")
 	require.Less(t, time.Since(began), patience)
-	opensAgain(t, config(t, "PYRALIS_STORE_SQLITE_PATH="+dir))
+	require.Eventually(t, func() bool { // it may be still closing, but nothing keeps it from that
+		next, err := node.New(t.Context(), node.Options{Config: config(t, "PYRALIS_STORE_SQLITE_PATH="+dir), Plugins: builtin.Plugins(), Log: quiet()})
+		return err == nil && next.Stop(t.Context()) == nil
+	}, patience, 10*time.Millisecond)
 }
 
 func TestStopDoesNotWaitForAConnectorThatHangs(t *testing.T) {
@@ -247,6 +250,26 @@ func TestPluginsWithoutASectionGetAnEmptyOne(t *testing.T) {
 	require.NoError(t, n.Stop(t.Context()))
 	require.Equal(t, map[string]string{"connector": "{}", "policy": "{}", "sink": "{}"}, seen)
 	require.True(t, isClosed(inner.closed))
+}
+
+func TestHTTPSinksAreMounted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(path string) *plugin.Registry {
+		r := builtin.Plugins()
+		r.AddSink(plugin.Sink{Name: "fake", New: func(plugin.SinkEnv) (sink.Factory, error) { return &fakeHTTPSink{path: path}, nil }})
+		return r
+	}
+	n := newNode(t, config(t, "PYRALIS_STORE_SQLITE_PATH="+dir), at("/sse"))
+	require.NoError(t, n.Start(t.Context()))
+	status, _ := get(t, n.URL()+"/sse")
+	require.Equal(t, http.StatusTeapot, status)
+	require.NoError(t, n.Stop(t.Context()))
+	for _, path := range []string{"/ws", "/transactions", "sse"} {
+		_, err := node.New(t.Context(), node.Options{Config: config(t, "PYRALIS_STORE_SQLITE_PATH="+dir), Plugins: at(path), Log: quiet()})
+		require.ErrorContains(t, err, strconv.Quote(path))
+	}
+	opensAgain(t, config(t, "PYRALIS_STORE_SQLITE_PATH="+dir))
 }
 
 func TestLostStoreEndsTheNode(t *testing.T) {

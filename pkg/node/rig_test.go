@@ -163,3 +163,15 @@ func submit(t *testing.T, c *client.Client, id string) {
 		return err == nil && tx.Status == "Succeeded"
 	}, patience, 5*time.Millisecond)
 }
+
+// fakeHTTPSink is a sink that clients connect to.
+type fakeHTTPSink struct {
+	fakeSink
+
+	path string
+}
+
+func (s *fakeHTTPSink) Path() string { return s.path }
+func (s *fakeHTTPSink) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusTeapot)
+}
