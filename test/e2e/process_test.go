@@ -148,6 +148,19 @@ func (p *process) interrupt() time.Duration {
 	return time.Since(began)
 }
 
+// ends waits until the server has ended by itself, and returns its exit status.
+func (p *process) ends() int {
+	p.t.Helper()
+	p.mu.Lock()
+	cmd := p.cmd
+	p.cmd = nil
+	p.mu.Unlock()
+	cut := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer cut.Stop()
+	_ = cmd.Wait() // the status says it
+	return cmd.ProcessState.ExitCode()
+}
+
 // failsToStart runs pyralis, expects it to end by itself with status 1, and returns the one line it says.
 func failsToStart(t *testing.T, env []string, args ...string) string {
 	t.Helper()

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -67,4 +69,23 @@ func TestSecondProcessOnTheSameStoreIsRefused(t *testing.T) {
 			interruptsCleanly(t, p)
 		})
 	}
+}
+
+// A process whose lock on the store is gone ends, and says so in its last line: the store may be another's now.
+func TestLostLockEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	p := newProcess(t, []string{"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + url, "PYRALIS_DEVLEDGER_DURABLE=false"}, "run")
+	p.start()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks
+		WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+	require.Equal(t, 1, p.ends(), "killed, or a success")
+	lines := strings.Split(strings.TrimSpace(p.logText()), "\n")
+	require.True(t, strings.HasPrefix(lines[len(lines)-1], "pyralis: the lock on the store was lost"), "%s", p.logText())
+	p.start() // it can be started again
+	interruptsCleanly(t, p)
 }
