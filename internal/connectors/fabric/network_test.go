@@ -261,7 +261,7 @@ func TestFabricSignOfLife(t *testing.T) {
 	t.Parallel()
 	n := startNetwork(t, fabricnet.Options{})
 	c := open(t, n)
-	c.SetQuiet(50 * time.Millisecond)
+	c.SetQuiet(250 * time.Millisecond)
 	head := create(t, c, "a").Block
 	times := 0
 	for b, err := range c.Blocks(t.Context(), "ch1", head) {
