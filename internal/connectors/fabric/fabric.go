@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -89,14 +90,27 @@ func (c *Connector) visit(ctx context.Context, limit time.Duration, channel stri
 	if done := inContext(ctx, stageLedger); done != nil {
 		return done
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	n, failed := c.peers.pick()
-	err = f(ctx, n, s)
-	if e := ffcapi.AsError(err); e != nil && (e.Kind == ffcapi.Unavailable || e.Kind == ffcapi.Timeout) {
+	err = f(limited, n, s)
+	if atFault(ctx, err) {
 		failed()
 	}
 	return err
+}
+
+// atFault tells whether a call failed because of the peer that was asked: it is not available, or it had all the time there was. A
+// caller who left before says nothing about the peer.
+func atFault(caller context.Context, err error) bool {
+	switch ffcapi.KindOf(err) {
+	case ffcapi.Unavailable:
+		return true
+	case ffcapi.Timeout:
+		return !errors.Is(caller.Err(), context.Canceled)
+	default:
+		return false
+	}
 }
 
 // Ledger implements ffcapi.Connector.

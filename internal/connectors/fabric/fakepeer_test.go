@@ -44,6 +44,7 @@ type fakePeer struct {
 	doubles  int    // so many envelopes are ordered twice
 	lost     int    // so many answers are lost
 	submits  int
+	hangs    bool  // Endorse, Submit and Evaluate do not answer
 	refuse   error // what Endorse, Submit and Evaluate answer
 	tamper   func(*common.Block) *common.Block
 }
@@ -286,8 +287,23 @@ func (f *fakePeer) invoke(args []string) (result string, event *peer.ChaincodeEv
 	}
 }
 
+// hang waits for the end of a call if the peer does not answer.
+func (f *fakePeer) hang(ctx context.Context) error {
+	f.mu.Lock()
+	hangs := f.hangs
+	f.mu.Unlock()
+	if !hangs {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // Endorse implements gateway.GatewayServer.
-func (f *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
+func (f *fakePeer) Endorse(ctx context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
+	if err := f.hang(ctx); err != nil {
+		return nil, err
+	}
 	header, args, err := call(r.GetProposedTransaction())
 	if err != nil {
 		return nil, err
@@ -308,7 +324,10 @@ func (f *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gatew
 }
 
 // Evaluate implements gateway.GatewayServer.
-func (f *fakePeer) Evaluate(_ context.Context, r *gateway.EvaluateRequest) (*gateway.EvaluateResponse, error) {
+func (f *fakePeer) Evaluate(ctx context.Context, r *gateway.EvaluateRequest) (*gateway.EvaluateResponse, error) {
+	if err := f.hang(ctx); err != nil {
+		return nil, err
+	}
 	_, args, err := call(r.GetProposedTransaction())
 	if err != nil {
 		return nil, err
@@ -320,7 +339,10 @@ func (f *fakePeer) Evaluate(_ context.Context, r *gateway.EvaluateRequest) (*gat
 }
 
 // Submit implements gateway.GatewayServer.
-func (f *fakePeer) Submit(_ context.Context, r *gateway.SubmitRequest) (*gateway.SubmitResponse, error) {
+func (f *fakePeer) Submit(ctx context.Context, r *gateway.SubmitRequest) (*gateway.SubmitResponse, error) {
+	if err := f.hang(ctx); err != nil {
+		return nil, err
+	}
 	f.set(func() {
 		f.submits++
 		if e := marshal(r.GetPreparedTransaction()); f.paused {

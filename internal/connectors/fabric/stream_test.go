@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"path/filepath"
 	"testing"
 	"time"
@@ -146,7 +147,7 @@ func TestSilence(t *testing.T) {
 	t.Parallel()
 	f := newFakePeer(t)
 	c := connect(t, f)
-	c.SetQuiet(250 * time.Millisecond) // it also bounds calls, which a busy machine answers late
+	c.SetQuiet(500 * time.Millisecond) // it also bounds calls, which a busy machine answers late
 	f.mine()
 	head := f.ref(1)
 	numbers, err := readBlocks(t.Context(), c, head, 3)
@@ -231,6 +232,44 @@ func TestNextPeerAfterAFailure(t *testing.T) {
 	l, err = c.Ledger(t.Context(), "ch1")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, l.Head.Number, "and the first one again when the second failed, too")
+}
+
+// A peer that takes calls and never answers must not keep the next ones to itself.
+func TestNextPeerAfterAPeerThatHangs(t *testing.T) {
+	t.Parallel()
+	create := &ffcapi.Request{From: "user1", To: "assets", Method: json.RawMessage(`"create"`), Params: raws(`"a"`, `1`)}
+	for name, call := range map[string]func(context.Context, *Connector, *ffcapi.Prepared) error{
+		"Prepare": func(ctx context.Context, c *Connector, _ *ffcapi.Prepared) error {
+			_, err := c.Prepare(ctx, create)
+			return err
+		},
+		"Submit": func(ctx context.Context, c *Connector, p *ffcapi.Prepared) error {
+			_, err := c.Submit(ctx, &ffcapi.Submission{Prepared: p, From: "user1"})
+			return err
+		},
+		"Query": func(ctx context.Context, c *Connector, _ *ffcapi.Prepared) error {
+			_, err := c.Query(ctx, create)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newFakePeer(t), newFakePeer(t)
+			c := connect(t, a, b)
+			p, err := c.Prepare(t.Context(), create)
+			require.NoError(t, err)
+			a.set(func() { a.hangs = true })
+			left, leave := context.WithCancel(t.Context())
+			defer time.AfterFunc(50*time.Millisecond, leave).Stop()
+			requireKind(t, call(left, c, p), ffcapi.Timeout, "")
+			n, _ := c.peers.pick()
+			require.Equal(t, a.address, n.address, "a caller who left says nothing about the peer")
+			late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			requireKind(t, call(late, c, p), ffcapi.Timeout, "")
+			require.NoError(t, call(t.Context(), c, p), "the other peer answers")
+		})
+	}
 }
 
 func TestNewRefuses(t *testing.T) {

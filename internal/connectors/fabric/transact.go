@@ -25,12 +25,12 @@ func (c *Connector) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.P
 	if done := inContext(ctx, stageEndorse); done != nil {
 		return nil, done
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
 	defer cancel()
 	n, failed := c.peers.pick()
-	prepared, result, err := n.endorse(ctx, s, inv)
+	prepared, result, err := n.endorse(limited, s, inv)
 	if err != nil {
-		if ffcapi.KindOf(err) == ffcapi.Unavailable {
+		if atFault(ctx, err) {
 			failed()
 		}
 		return nil, err
@@ -116,16 +116,16 @@ func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 	if id == "" || len(env.GetPayload()) == 0 || len(env.GetSignature()) == 0 {
 		return refuse(ffcapi.InvalidInput, "payload: it is not a signed transaction", nil)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Submit)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Submit)
 	defer cancel()
 	n, failed := c.peers.pick()
-	_, err := gateway.NewGatewayClient(n.conn).Submit(ctx, &gateway.SubmitRequest{
+	_, err := gateway.NewGatewayClient(n.conn).Submit(limited, &gateway.SubmitRequest{
 		TransactionId: id, ChannelId: sub.Prepared.Ledger, PreparedTransaction: env,
 	})
 	if err != nil {
-		e := callError(ctx, stageSubmit, err)
+		e := callError(limited, stageSubmit, err)
 		e.Hash = id
-		if e.Kind == ffcapi.Unavailable {
+		if atFault(ctx, e) {
 			failed()
 		}
 		return nil, e
@@ -153,7 +153,7 @@ func (c *Connector) Query(ctx context.Context, req *ffcapi.Request) (json.RawMes
 	if done := inContext(ctx, stageEvaluate); done != nil {
 		return nil, done
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Evaluate)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Evaluate)
 	defer cancel()
 	n, failed := c.peers.pick()
 	gw, err := n.gateway(s)
@@ -165,10 +165,10 @@ func (c *Connector) Query(ctx context.Context, req *ffcapi.Request) (json.RawMes
 	if err != nil {
 		return nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageEvaluate, Message: err.Error(), Err: err}
 	}
-	result, err := p.EvaluateWithContext(ctx)
+	result, err := p.EvaluateWithContext(limited)
 	if err != nil {
-		e := callError(ctx, stageEvaluate, err)
-		if e.Kind == ffcapi.Unavailable {
+		e := callError(limited, stageEvaluate, err)
+		if atFault(ctx, e) {
 			failed()
 		}
 		return nil, e
