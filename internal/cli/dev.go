@@ -70,6 +70,7 @@ func newDev(plugins *plugin.Registry) *cobra.Command {
 // createSample creates the sample stream with one listener on the sample contract's events, unless it is there.
 func createSample(ctx context.Context, url string) error {
 	c := client.New(url)
+	defer c.Close()
 	_, err := c.Stream(ctx, sampleStream)
 	if !client.IsNotFound(err) {
 		return err

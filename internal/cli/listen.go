@@ -29,7 +29,9 @@ func newListen() *cobra.Command {
 
 func listen(cmd *cobra.Command, url, stream string, count int) error {
 	// Ask first: a stream that is not there, or a server that does not answer, is a mistake to report, not to wait for.
-	s, err := client.New(url).Stream(cmd.Context(), stream)
+	c := client.New(url)
+	s, err := c.Stream(cmd.Context(), stream)
+	c.Close()
 	if err != nil {
 		return err
 	}
@@ -38,7 +40,7 @@ func listen(cmd *cobra.Command, url, stream string, count int) error {
 	note := func(format string, args ...any) { _, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
 	printed := 0
 	var failed error
-	c := client.Consumer{
+	consumer := client.Consumer{
 		URL:    url,
 		Stream: *s.Name,
 		Handle: func(_ context.Context, b *client.Batch) error {
@@ -57,7 +59,7 @@ func listen(cmd *cobra.Command, url, stream string, count int) error {
 		Disconnected: func(err error) { note("Connection lost (%v); trying again.", err) },
 		Refused:      func(message string) { note("The server says: %s", message) },
 	}
-	err = c.Run(ctx)
+	err = consumer.Run(ctx)
 	if failed != nil {
 		return failed
 	}

@@ -102,17 +102,17 @@ func (p *peer) leaves() {
 }
 
 // run runs a consumer in the background; the channel gets what Run returns.
-func run(t *testing.T, c *client.Consumer) (ended chan error, cancel context.CancelCauseFunc) {
+func run(t *testing.T, c *client.Consumer) (<-chan error, context.CancelCauseFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	ended = make(chan error, 1)
+	ended := make(chan error, 1)
 	done := make(chan struct{})
 	go func() { defer close(done); ended <- c.Run(ctx) }()
 	t.Cleanup(func() { cancel(nil); <-done })
 	return ended, cancel
 }
 
-func result(t *testing.T, ended chan error) error {
+func result(t *testing.T, ended <-chan error) error {
 	t.Helper()
 	select {
 	case err := <-ended:
