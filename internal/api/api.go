@@ -50,8 +50,11 @@ type Streams interface {
 type Options struct {
 	Transactions Transactions
 	Streams      Streams
-	// Status tells whether the node lives, whether it can do its work now, and details for people (JSON, may be nil).
-	Status func(ctx context.Context) (live, ready bool, details json.RawMessage)
+	// Live tells whether the process works. It asks nobody: who restarts what does not live must not do so when the chain or the
+	// store is slow.
+	Live func() bool
+	// Ready tells whether the node can do its work now, with details for people (JSON, may be nil).
+	Ready func(ctx context.Context) (ready bool, details json.RawMessage)
 	// Takeovers serve paths of their own, such as /ws, and may take the connection over. They get whatever method and query.
 	Takeovers map[string]http.Handler
 
@@ -81,8 +84,8 @@ type api struct {
 // New makes the handler.
 func New(o Options) (http.Handler, error) {
 	switch {
-	case o.Transactions == nil || o.Streams == nil || o.Status == nil || o.Log == nil:
-		return nil, errors.New("api: Transactions, Streams, Status and Log are required")
+	case o.Transactions == nil || o.Streams == nil || o.Live == nil || o.Ready == nil || o.Log == nil:
+		return nil, errors.New("api: Transactions, Streams, Live, Ready and Log are required")
 	case o.MaxBodySize < 1 || o.MaxPage < 1 || o.RequestTimeout <= 0 || o.MaxRequestTimeout < o.RequestTimeout:
 		return nil, errors.New("api: MaxBodySize, MaxPage, RequestTimeout and MaxRequestTimeout must be set and fit together")
 	}

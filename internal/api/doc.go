@@ -2,7 +2,7 @@
 // that carries both and the WebSocket.
 //
 //	Server ─▶ api.ServeHTTP ─┬─ POST /       ─▶ command: decoded in one pass ─▶ Transactions
-//	                         ├─ routes table ─▶ handler(request) ─▶ Transactions, Streams, Status
+//	                         ├─ routes table ─▶ handler(request) ─▶ Transactions, Streams, Ready
 //	                         ├─ /ws, ...     ─▶ Takeovers: sinks that clients connect to
 //	                         └─ /api         ─▶ OpenAPI document (made from the same routes table), Swagger UI
 //	                             error ─▶ errors.go ─▶ code, status, body

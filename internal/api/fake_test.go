@@ -155,7 +155,8 @@ func newRig() *rig {
 	logger.SetLevel(logrus.InfoLevel)
 	g.options = Options{
 		Transactions: &g.tx, Streams: &g.streams,
-		Status:      func(context.Context) (bool, bool, json.RawMessage) { return true, true, nil },
+		Live:        func() bool { return true },
+		Ready:       func(context.Context) (bool, json.RawMessage) { return true, nil },
 		MaxBodySize: 4 << 10, MaxPage: 500, RequestTimeout: 30 * time.Second, MaxRequestTimeout: time.Minute,
 		Log: logrus.NewEntry(logger),
 	}

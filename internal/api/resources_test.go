@@ -206,9 +206,8 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	g := newRig()
 	var live, ready bool
-	g.options.Status = func(context.Context) (bool, bool, json.RawMessage) {
-		return live, ready, json.RawMessage(`{"store":"ok"}`)
-	}
+	g.options.Live = func() bool { return live }
+	g.options.Ready = func(context.Context) (bool, json.RawMessage) { return ready, json.RawMessage(`{"store":"ok"}`) }
 	for _, c := range []struct {
 		live, ready bool
 		path        string

@@ -21,7 +21,8 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"no transactions":   func(o *Options) { o.Transactions = nil },
 		"no streams":        func(o *Options) { o.Streams = nil },
-		"no status":         func(o *Options) { o.Status = nil },
+		"no live":           func(o *Options) { o.Live = nil },
+		"no ready":          func(o *Options) { o.Ready = nil },
 		"no log":            func(o *Options) { o.Log = nil },
 		"no body":           func(o *Options) { o.MaxBodySize = 0 },
 		"no page":           func(o *Options) { o.MaxPage = 0 },

@@ -38,13 +38,13 @@ func statusRoutes() []*route {
 }
 
 func (rq *request) getLive() (any, error) {
-	live, _, _ := rq.api.Status(rq.ctx)
+	live := rq.api.Live()
 	rq.unless(live)
 	return liveStatus{Up: live}, nil
 }
 
 func (rq *request) getReady() (any, error) {
-	_, ready, details := rq.api.Status(rq.ctx)
+	ready, details := rq.api.Ready(rq.ctx)
 	rq.unless(ready)
 	return readyStatus{Ready: ready, Details: details}, nil
 }

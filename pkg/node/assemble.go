@@ -144,7 +144,7 @@ func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, socket
 		}
 	}
 	handler, err := api.New(api.Options{
-		Transactions: transactions, Streams: streams, Status: n.health, Takeovers: paths,
+		Transactions: transactions, Streams: streams, Live: n.live, Ready: n.ready, Takeovers: paths,
 		MaxBodySize: int64(cfg.MaxBodySize), MaxPage: cfg.MaxPage, RequestTimeout: cfg.RequestTimeout, MaxRequestTimeout: cfg.MaxRequestTimeout,
 		PublicURL: cfg.PublicURL, CORSOrigins: cfg.CORS.Origins, Log: n.part("api"),
 	})

@@ -11,10 +11,8 @@ import (
 // SetStopTimeout shortens what stopping takes at most.
 func (n *Node) SetStopTimeout(d time.Duration) { n.stopTimeout = d }
 
-// Health is what the API and the metrics ask.
-func (n *Node) Health(ctx context.Context) (live, ready bool, details json.RawMessage) {
-	return n.health(ctx)
-}
+// Ready is what the API and the metrics ask.
+func (n *Node) Ready(ctx context.Context) (ready bool, details json.RawMessage) { return n.ready(ctx) }
 
 // MonitoringURL is where the metrics are served.
 func (n *Node) MonitoringURL() string {

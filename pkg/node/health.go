@@ -12,11 +12,14 @@ import (
 // healthTimeout bounds one look at the chain and the store.
 const healthTimeout = 5 * time.Second
 
-// health says whether the process works, and whether the chain and the store can be used. The details are the chain's own; when
-// something is wrong they are {"error", "chain"}.
-func (n *Node) health(ctx context.Context) (live, ready bool, details json.RawMessage) {
-	if n.Err() != nil {
-		return false, false, nil
+// live says whether the process works.
+func (n *Node) live() bool { return n.Err() == nil }
+
+// ready says whether the chain and the store can be used. The details are the chain's own; when something is wrong they are
+// {"error", "chain"}.
+func (n *Node) ready(ctx context.Context) (ready bool, details json.RawMessage) {
+	if !n.live() {
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -26,12 +29,12 @@ func (n *Node) health(ctx context.Context) (live, ready bool, details json.RawMe
 		problem, details = errors.Join(problem, err), d
 	}
 	if problem == nil {
-		return true, true, details
+		return true, details
 	}
 	wrong := map[string]any{"error": problem.Error()}
 	if json.Valid(details) {
 		wrong["chain"] = details
 	}
 	details, _ = json.Marshal(wrong) //nolint:errchkjson // it is valid
-	return true, false, details
+	return false, details
 }

@@ -35,23 +35,22 @@ func (n *Node) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pyralis_ready", Help: "1 if the chain and the store can be used."}, func() float64 {
-			if _, ready, _ := n.health(context.Background()); ready { // a gauge has no context, health its own time limit
+			if ready, _ := n.ready(context.Background()); ready { // a gauge has no context, ready its own time limit
 				return 1
 			}
 			return 0
 		}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	answer := func(pick func(live, ready bool) bool) http.HandlerFunc {
+	answer := func(well func(context.Context) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			live, ready, _ := n.health(r.Context())
-			if !pick(live, ready) {
+			if !well(r.Context()) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		}
 	}
-	mux.HandleFunc("GET /livez", answer(func(live, _ bool) bool { return live }))
-	mux.HandleFunc("GET /readyz", answer(func(_, ready bool) bool { return ready }))
+	mux.HandleFunc("GET /livez", answer(func(context.Context) bool { return n.live() }))
+	mux.HandleFunc("GET /readyz", answer(func(ctx context.Context) bool { ready, _ := n.ready(ctx); return ready }))
 	return mux
 }
 

@@ -324,12 +324,26 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// What restarts a process that does not live must not restart one whose chain hangs.
+func TestLiveAsksNobody(t *testing.T) {
+	t.Parallel()
+	c := newFakeConnector()
+	c.asked = make(chan struct{}, 1)
+	n := newNode(t, config(t, "PYRALIS_CONNECTOR=mychain"), with(c))
+	require.NoError(t, n.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, n.Stop(context.WithoutCancel(t.Context()))) })
+	status, _ := get(t, n.URL()+"/status/live")
+	require.Equal(t, http.StatusOK, status)
+	require.Empty(t, c.asked)
+	_, _ = get(t, n.URL()+"/status/ready")
+	require.Len(t, c.asked, 1)
+}
+
 func TestHealthNamesTheStore(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, config(t, "PYRALIS_CONNECTOR=mychain"), with(newFakeConnector()))
 	require.NoError(t, n.Stop(t.Context()))
-	live, ready, details := n.Health(t.Context())
-	require.True(t, live)
+	ready, details := n.Ready(t.Context())
 	require.False(t, ready)
 	require.Contains(t, string(details), `"chain":{"head":7}`)
 	require.Contains(t, string(details), "ping")

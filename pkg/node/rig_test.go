@@ -79,6 +79,7 @@ type fakeConnector struct {
 	ffcapi.Connector
 
 	health error
+	asked  chan struct{} // gets a token when Health is called; nil: nobody wants to know
 	closed chan struct{}
 	hold   chan struct{} // Close returns when it is closed; nil: at once
 }
@@ -86,6 +87,10 @@ type fakeConnector struct {
 func newFakeConnector() *fakeConnector { return &fakeConnector{closed: make(chan struct{})} }
 
 func (c *fakeConnector) Health(context.Context) (json.RawMessage, error) {
+	select {
+	case c.asked <- struct{}{}:
+	default:
+	}
 	return json.RawMessage(`{"head":7}`), c.health
 }
 
