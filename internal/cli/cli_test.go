@@ -165,7 +165,7 @@ func TestDevAndListen(t *testing.T) {
 	defer again.Close()
 	tx, err := again.Transaction(t.Context(), "my-first", false)
 	require.NoError(t, err)
-	require.Equal(t, "Succeeded", string(tx.Status))
+	require.Equal(t, "Succeeded", tx.Status)
 	streams, err := again.Streams(t.Context(), 10, "")
 	require.NoError(t, err)
 	require.Len(t, streams, 1)
