@@ -79,9 +79,17 @@ func (c *conn) reply(b []byte) {
 	}
 }
 
+// clip shortens what repeats a client's words: a message of the size of the read limit must not come back, be kept or be logged.
+func clip(text string) string {
+	if len(text) <= maxErrorText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxErrorText], "") + "…"
+}
+
 // refuse tells the client what it did wrong.
 func (c *conn) refuse(format string, args ...any) {
-	b, err := json.Marshal(apitypes.ServerError{Type: "error", Message: fmt.Sprintf(format, args...)})
+	b, err := json.Marshal(apitypes.ServerError{Type: "error", Message: clip(fmt.Sprintf(format, args...))})
 	if err != nil { // cannot be: both fields are strings
 		return
 	}
@@ -233,6 +241,10 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 	case "listen", "unlisten", "ack", "nack", "error":
 		if name == "" {
 			c.refuse("%s: stream is missing: give the name of the stream", kind)
+			return
+		}
+		if len(name) > maxNameLength {
+			c.refuse("%s: the name of the stream has %d bytes: it may have %d", kind, len(name), maxNameLength)
 			return
 		}
 	default:

@@ -97,6 +97,42 @@ func TestWrongMessagesAreAnswered(t *testing.T) {
 	c.refused("batch 5")
 }
 
+func TestWhatAClientSaysDoesNotComeBackAtLength(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{Exists: func(context.Context, string) bool {
+		t.Error("a name that cannot be is not looked up")
+		return true
+	}})
+	long := strings.Repeat("7", 500_000)
+	c := r.dial()
+	for message, part := range map[string]string{
+		`{"type":"` + long + `"}`:                                       "type",
+		`{"type":"listen","stream":"` + long + `"}`:                     "may have 256",
+		`{"type":"ack","stream":"s","batchNumber":` + long + `}`:        "not understood",
+		`{"type":"ack","stream":"s","batchNumber":-1e400}`:              "not understood",
+		`{"type":"nack","stream":"s","batchNumber":-5}`:                 "does not listen",
+		`{"type":"listen","stream":"s","window":` + long + `}`:          "not understood",
+		`{"type":"` + strings.Repeat("\u00fc", 50_000) + `"}`:           "type",
+		strings.Repeat("[", 500_000):                                    "not understood",
+		`{"type":"ack","stream":"s","batchNumber":9223372036854775807}`: "does not listen",
+	} {
+		c.say(message)
+		m := c.next()
+		require.Equal(t, "error", m.Type)
+		require.Less(t, len(m.raw), 4<<10)
+		require.Contains(t, m.Message, part)
+	}
+	s := r.open("s")
+	c.listen("s", 1)
+	r.wait(s)
+	done := r.send(t.Context(), s, 1, 1)
+	c.next()
+	c.say(`{"type":"nack","stream":"s","message":"` + long + `"}`)
+	err := result(t, done)
+	require.ErrorContains(t, err, "refused by the client: 777")
+	require.Less(t, len(err.Error()), 2<<10, "it is kept in the stream's status")
+}
+
 func TestTopicsOfAConnectionAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, ws.Options{Exists: func(context.Context, string) bool { return true }})

@@ -36,6 +36,8 @@ const (
 	maxConnections = 10000
 	maxTopics      = 1000 // that one connection listens to
 	maxWindow      = 1000
+	maxNameLength  = 256      // bytes in the name of a stream
+	maxErrorText   = 1 << 10  // bytes in what an error frame says
 	maxErrors      = 256      // error frames that wait for one client
 	maxReplyBytes  = 16 << 20 // of replies that wait for one client
 	existsTimeout  = 10 * time.Second

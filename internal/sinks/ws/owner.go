@@ -38,6 +38,7 @@ type owner struct {
 	flights   []*flight         // guarded by mu; in the order of sending, all at the holder
 	back      map[int64]*memory // guarded by mu; batches that were given back, by number
 	backOrder []int64           // guarded by mu; oldest first
+	settling  int               // guarded by mu; failures that the engine has not been told yet: nothing goes out before
 	isClosed  bool              // guarded by mu
 	changed   chan struct{}     // guarded by mu; closed and replaced when a Send or a Wait may go on
 }
@@ -102,9 +103,7 @@ func (o *owner) leave(conn uint64) {
 		given = o.giveBackLocked()
 		o.holder = 0
 	}
-	o.wakeLocked()
-	o.mu.Unlock()
-	finish(given, sink.ErrNobody)
+	o.failUnlock(given, sink.ErrNobody)
 }
 
 func without(list []uint64, conn uint64) []uint64 {
@@ -141,6 +140,18 @@ func (o *owner) recallLocked(number int64) *memory {
 		o.backOrder = slices.DeleteFunc(o.backOrder, func(n int64) bool { return n == number })
 	}
 	return m
+}
+
+// failUnlock gives up the lock and tells the engine that batches failed. What is behind them must not go out until the engine
+// knows and has made it void: it would overtake them. So Send is held back meanwhile.
+func (o *owner) failUnlock(flights []*flight, err error) {
+	o.settling++
+	o.mu.Unlock()
+	finish(flights, err)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.settling--
+	o.wakeLocked()
 }
 
 // finish tells the engine, in order, what became of batches.
@@ -197,7 +208,7 @@ func (o *owner) Send(ctx context.Context, b *sink.Batch, done func(error)) {
 			done(nil)
 			return
 		}
-		if o.placeLocked() && ctx.Err() == nil {
+		if ctx.Err() == nil && o.placeLocked() {
 			o.launchLocked(ctx, b, done)
 			o.mu.Unlock()
 			return
@@ -215,7 +226,7 @@ func (o *owner) Send(ctx context.Context, b *sink.Batch, done func(error)) {
 
 // placeLocked says whether the next batch may go to the holder. When nothing is in flight, another connection becomes the holder.
 func (o *owner) placeLocked() bool {
-	if len(o.receivers) == 0 {
+	if len(o.receivers) == 0 || o.settling > 0 {
 		return false
 	}
 	at := slices.IndexFunc(o.receivers, func(r receiver) bool { return r.conn == o.holder })
@@ -318,11 +329,10 @@ func (o *owner) nack(conn uint64, number *int64, message string) error {
 	f := o.takeLocked(i)
 	f.to = without(f.to, conn)
 	o.rememberLocked(f)
-	o.mu.Unlock()
 	if message == "" {
 		message = "no reason given"
 	}
-	finish([]*flight{f}, fmt.Errorf("refused by the client: %s", message))
+	o.failUnlock([]*flight{f}, fmt.Errorf("refused by the client: %s", clip(message)))
 	return nil
 }
 
@@ -342,17 +352,15 @@ func (o *owner) expire() {
 		o.mu.Unlock()
 		return
 	}
-	var given []*flight
 	if len(o.receivers) > 1 {
-		given = o.giveBackLocked() // with nothing in flight the next Send goes to the next connection
-		o.wakeLocked()
-	} else {
-		f.again++
-		f.since = o.now()
-		o.hub.deliver(o.holder, encode(f.batch, f.batch.Attempt+f.again))
+		// With nothing in flight the next Send goes to the next connection.
+		o.failUnlock(o.giveBackLocked(), errNotAcked)
+		return
 	}
+	f.again++
+	f.since = o.now()
+	o.hub.deliver(o.holder, encode(f.batch, f.batch.Attempt+f.again))
 	o.mu.Unlock()
-	finish(given, errNotAcked)
 }
 
 // Close implements sink.Sink.

@@ -1,0 +1,67 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// recorder is a hub that notes where batches go.
+type recorder struct{ sent []string }
+
+func (r *recorder) deliver(to uint64, f frame) {
+	r.sent = append(r.sent, string(rune('a'+to))+string(f.head))
+}
+
+func (*recorder) closed(*owner) {}
+
+// A batch that waits for room behind one that fails must not go out before the engine knows of the failure and has made it void.
+func TestNoBatchOvertakesOneThatFails(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(t *testing.T, o *owner){
+		"refused": func(t *testing.T, o *owner) {
+			t.Helper()
+			require.NoError(t, o.nack(2, nil, ""))
+		},
+		"left": func(_ *testing.T, o *owner) { o.leave(2) },
+		"not acknowledged in time": func(_ *testing.T, o *owner) {
+			<-time.After(time.Minute) // of the bubble
+			o.expire()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				hub := &recorder{}
+				o := newOwner("s", hub, time.Minute, time.Now)
+				o.join(1, 2)
+				o.join(2, 1)
+				o.holder = 1 // so that it is the turn of 2, which has room for one
+				behind, makeVoid := context.WithCancelCause(t.Context())
+				errVoid := errors.New("void")
+				var first, second error
+				o.Send(t.Context(), &sink.Batch{Number: 1}, func(err error) {
+					first = err
+					synctest.Wait() // whoever could go on has done so
+					makeVoid(errVoid)
+				})
+				go o.Send(behind, &sink.Batch{Number: 2}, func(err error) { second = err })
+				synctest.Wait()
+				fail(t, o)
+				synctest.Wait()
+				require.Error(t, first)
+				require.ErrorIs(t, second, errVoid)
+				require.Equal(t, []string{`c{"batchNumber":1,"events":`}, hub.sent)
+				o.Send(t.Context(), &sink.Batch{Number: 1, Attempt: 2}, func(error) {})
+				require.Len(t, hub.sent, 2, "nothing is held back afterwards")
+				require.NoError(t, o.Close(t.Context()))
+			})
+		})
+	}
+}
