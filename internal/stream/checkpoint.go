@@ -96,6 +96,9 @@ func (r *run) stable(urgent, all []inflight.Row) []inflight.Row {
 			} else if !ok || row.At.Block.Number > head.Number-margin {
 				continue
 			}
+			if !row.Written.Before(row.At.Cursor) {
+				continue // what is stored behind an event of the unstable head is not taken back
+			}
 		}
 		rows = append(rows, row)
 	}

@@ -207,6 +207,49 @@ func TestADeepReorganisationRestartsAtTheFork(t *testing.T) {
 	})
 }
 
+// Two listeners at the same height, of which one has read a block that was replaced and the other one its successor.
+func TestEveryCheckpointIsVerifiedByItsOwnBlock(t *testing.T) {
+	t.Parallel()
+	r, l := forked(t)
+	r.stop()
+	r.chain.reorganise(7, "b", "A")
+	r.store.mu.Lock()
+	other := *r.store.listeners[0]
+	other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
+	r.store.listeners = append(r.store.listeners, &other)
+	r.store.cps[other.ID] = store.Checkpoint{Listener: other.ID, Cursor: ffcapi.BlockStart(11), Block: r.chain.blocks[10].ref}
+	require.NotEqual(t, r.store.cps[l].Block, r.store.cps[other.ID].Block)
+	r.store.mu.Unlock()
+	r.start()
+	d := r.live("s")
+	require.Equal(t, l, d.Events[0].Listener.ID)
+	require.LessOrEqual(t, d.Events[0].Block, uint64(7), "what replaced the blocks it has read is new to it")
+}
+
+func TestProgressTakesNoEventBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) {
+		r.chain.finality = ffcapi.Confirmations
+		r.opts.UnstableHead = 4
+	})
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	for range 9 {
+		r.chain.mine("B")
+		r.caughtUp("s")
+	}
+	r.chain.mine("A")
+	r.live("s").finish(nil)
+	r.stored(l, "000000000011/000000/000000")
+	r.chain.mine("B")
+	r.caughtUp("s")
+	r.stop()
+	r.stored(l, "000000000011/000000/000000")
+	r.start()
+	r.caughtUp("s")
+	r.quiet("s")
+}
+
 func TestProgressStaysOutOfTheUnstableHead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(r *rig) {
@@ -218,14 +261,7 @@ func TestProgressStaysOutOfTheUnstableHead(t *testing.T) {
 	l := r.listen("s", "l", "A")
 	for range 10 { // blocks 1 to 10
 		r.chain.mine("B")
-		lag := uint64(0)
-		r.eventually(func() bool {
-			st := r.state("s")
-			if st.LagBlocks != nil {
-				lag = *st.LagBlocks
-			}
-			return st.LagBlocks != nil && lag == 0
-		})
+		r.caughtUp("s")
 	}
 	r.stored(l, "000000000007/000000/000000")
 	r.stop()

@@ -211,3 +211,12 @@ func (r *rig) memory() int64 {
 	defer r.m.budget.mu.Unlock()
 	return r.m.budget.used
 }
+
+// caughtUp waits until everything up to the safe head is read and acknowledged.
+func (r *rig) caughtUp(stream string) {
+	r.t.Helper()
+	r.eventually(func() bool {
+		st := r.state(stream)
+		return st.LagBlocks != nil && *st.LagBlocks == 0
+	})
+}

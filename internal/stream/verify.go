@@ -15,11 +15,12 @@ var errChainChanged = errors.New("chain changed")
 // verify compares the blocks of the checkpoints with the chain. On a ledger with instant finality a difference means
 // that this is another chain. Otherwise the listeners above the fork are set back to it.
 func (r *run) verify(ctx context.Context, start []inflight.Position) error {
-	good := make(map[string]map[uint64]bool) // by ledger and block
-	highest := make(map[string]uint64)       // of the good ones
+	// By ledger and block, not by number: of two listeners at the same height one may have read a block that was replaced.
+	good := make(map[string]map[ffcapi.BlockRef]bool)
+	highest := make(map[string]uint64) // of the good ones
 	for i, at := range start {
 		ledger := r.listeners[i].Resolved.Ledger
-		if at.Block.IsZero() || good[ledger][at.Block.Number] {
+		if at.Block.IsZero() || good[ledger][at.Block] {
 			continue
 		}
 		same, err := r.onChain(ctx, ledger, at.Block)
@@ -34,14 +35,14 @@ func (r *run) verify(ctx context.Context, start []inflight.Position) error {
 			continue
 		}
 		if good[ledger] == nil {
-			good[ledger] = make(map[uint64]bool)
+			good[ledger] = make(map[ffcapi.BlockRef]bool)
 		}
-		good[ledger][at.Block.Number] = true
+		good[ledger][at.Block] = true
 		highest[ledger] = max(highest[ledger], at.Block.Number)
 	}
 	for i := range start {
 		ledger := r.listeners[i].Resolved.Ledger
-		if b := start[i].Block; b.IsZero() || good[ledger][b.Number] {
+		if b := start[i].Block; b.IsZero() || good[ledger][b] {
 			continue
 		}
 		below, known := highest[ledger]

@@ -31,6 +31,7 @@ type Entry struct {
 type Row struct {
 	Listener int
 	At       Position
+	Written  ffcapi.Cursor // what is stored
 }
 
 // Tracker is the state. The zero value is not usable; see New.
@@ -143,7 +144,7 @@ func (t *Tracker) Snapshot(rows []Row, progress bool) []Row {
 	for i := range t.listeners {
 		l := &t.listeners[i]
 		if l.written.Before(l.events) || progress && l.written.Before(l.at.Cursor) {
-			rows = append(rows, Row{Listener: i, At: l.at})
+			rows = append(rows, Row{Listener: i, At: l.at, Written: l.written})
 		}
 	}
 	return rows

@@ -36,7 +36,7 @@ func TestAcksInAnyOrder(t *testing.T) {
 	require.Zero(t, tr.Open())
 
 	rows := tr.Snapshot(nil, false)
-	require.Equal(t, []inflight.Row{{Listener: 0, At: at(5)}, {Listener: 1, At: at(5)}}, rows)
+	require.Equal(t, []inflight.Row{{Listener: 0, At: at(5), Written: at(1).Cursor}, {Listener: 1, At: at(5), Written: at(1).Cursor}}, rows)
 	tr.Written(rows)
 	require.Empty(t, tr.Snapshot(nil, true))
 	require.False(t, tr.Ack(a), "a repeated acknowledgement changes nothing")
@@ -48,8 +48,8 @@ func TestProgressAloneIsNotUrgent(t *testing.T) {
 	tr := inflight.New([]inflight.Position{at(1)})
 	tr.Ack(tr.Add(inflight.Entry{Marks: []inflight.Mark{{Group: 1, Listeners: []int{0}, At: at(9)}}}))
 	require.Empty(t, tr.Snapshot(nil, false))
-	require.Equal(t, []inflight.Row{{Listener: 0, At: at(9)}}, tr.Snapshot(nil, true))
-	require.Equal(t, []inflight.Row{{Listener: 0, At: at(9)}}, tr.Snapshot(nil, true), "until it is written")
+	require.Equal(t, []inflight.Row{{Listener: 0, At: at(9), Written: at(1).Cursor}}, tr.Snapshot(nil, true))
+	require.Equal(t, []inflight.Row{{Listener: 0, At: at(9), Written: at(1).Cursor}}, tr.Snapshot(nil, true), "until it is written")
 }
 
 func TestLowest(t *testing.T) {
