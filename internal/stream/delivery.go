@@ -123,13 +123,9 @@ func (d *delivery) park(b *batch, more bool) {
 		return
 	}
 	d.mu.Lock()
-	moved := false
-	if len(b.recs) == 0 && d.tracker.Open() == 0 {
-		moved = d.tracker.Ack(d.tracker.Add(b.entry))
-		b.entry = inflight.Entry{}
-	}
 	events := len(b.recs) > 0
 	d.parked, d.more = b, more
+	moved := d.settle()
 	d.mu.Unlock()
 	if moved {
 		signal(d.dirty)
@@ -137,6 +133,17 @@ func (d *delivery) park(b *batch, more bool) {
 	if events {
 		signal(d.wake)
 	}
+}
+
+// settle moves positions for a parked batch without events, once nothing is before it. The caller holds mu.
+func (d *delivery) settle() bool {
+	b := d.parked
+	if b == nil || len(b.recs) > 0 || d.tracker.Open() > 0 {
+		return false
+	}
+	moved := d.tracker.Ack(d.tracker.Add(b.entry))
+	b.entry = inflight.Entry{}
+	return moved
 }
 
 // unpark gives the batch back to the reader, nil if it was sent.

@@ -534,6 +534,7 @@ func (f *fakeStore) checkpoint(listener string) (store.Checkpoint, bool) {
 type fakeSink struct {
 	out    chan *delivered
 	window int
+	stuck  chan struct{} // not nil: Send does nothing, whatever its context says, until it is closed
 
 	mu     sync.Mutex
 	absent chan struct{} // not nil: nobody is there; closed when somebody comes
@@ -611,6 +612,9 @@ func (s *fakeSink) come() {
 }
 
 func (s *fakeSink) Send(ctx context.Context, b *sink.Batch, done func(error)) {
+	if s.stuck != nil {
+		<-s.stuck
+	}
 	d := &delivered{Batch: b, ctx: ctx, done: done}
 	context.AfterFunc(ctx, func() { d.finish(context.Cause(ctx)) })
 	select {

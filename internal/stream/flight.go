@@ -96,6 +96,7 @@ func (d *delivery) acked(f *flight) {
 		}
 	}
 	d.tracker.Ack(f.batch.seq)
+	d.settle() // else blocks read meanwhile would count as not done until the next one comes
 	d.stats.delivered.Add(uint64(len(f.batch.events)))
 	n := f.batch.size()
 	d.held -= n

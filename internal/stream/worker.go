@@ -36,6 +36,7 @@ type worker struct {
 	ended  chan struct{}
 	run    atomic.Pointer[run] // nil between runs
 	failed atomic.Pointer[finalError]
+	left   bool // guarded by stream.mu; nobody waits any more for it to end, so it is followed by another worker
 }
 
 // stats are counted since the process started.
@@ -112,6 +113,10 @@ func (s *stream) close(ctx context.Context) error {
 func (s *stream) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.startLocked()
+}
+
+func (s *stream) startLocked() error {
 	if s.def.Suspended || s.sink == nil || s.worker != nil {
 		return nil
 	}
@@ -120,7 +125,7 @@ func (s *stream) start() error {
 	w.cancel = cancel
 	def, out := s.def, s.sink
 	if !s.m.group.Go("stream "+def.Name, func(group context.Context) {
-		defer close(w.ended)
+		defer s.ended(w)
 		defer cancel()
 		defer context.AfterFunc(group, cancel)()
 		s.work(ctx, w, def, out)
@@ -132,10 +137,29 @@ func (s *stream) start() error {
 	return nil
 }
 
-// stop ends the worker and waits for it. The caller holds the token.
+// ended is the last thing a worker does. One that nobody waits for any more makes way for the next: the change that was to be
+// made has failed, and the stream goes on as it was.
+func (s *stream) ended(w *worker) {
+	close(w.ended)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !w.left || s.worker != w {
+		return
+	}
+	s.worker = nil
+	if err := s.startLocked(); err != nil {
+		s.m.opts.Log.WithError(err).WithField("stream", s.id).Debug("The stream does not go on")
+	}
+}
+
+// stop ends the worker and waits for it. When it takes too long the stream goes on by itself once the worker has ended. The
+// caller holds the token.
 func (s *stream) stop(ctx context.Context) error {
 	s.mu.Lock()
 	w := s.worker
+	if w != nil {
+		w.left = false
+	}
 	s.mu.Unlock()
 	if w == nil {
 		return nil
@@ -146,12 +170,17 @@ func (s *stream) stop(ctx context.Context) error {
 	select {
 	case <-w.ended:
 	case <-ctx.Done():
-		return fmt.Errorf("stream %q does not stop: %w", s.id, ctx.Err())
 	}
 	s.mu.Lock()
-	s.worker = nil
-	s.mu.Unlock()
-	return nil
+	defer s.mu.Unlock()
+	select {
+	case <-w.ended:
+		s.worker = nil
+		return nil
+	default:
+		w.left = true
+		return fmt.Errorf("stream %q does not stop: %w", s.def.Name, ctx.Err())
+	}
 }
 
 // work does one run after the other, until ctx is done or a run says that no other can do better.

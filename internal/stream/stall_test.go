@@ -1,0 +1,72 @@
+package stream
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// A worker that ends too late for the change that stopped it leaves a stream that goes on.
+func TestAStreamGoesOnAfterAWorkerThatWasSlowToEnd(t *testing.T) {
+	t.Parallel()
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(r *rig) {
+				r.factory.setup = func(s *fakeSink) { s.stuck = make(chan struct{}) }
+			})
+			r.stream("s")
+			r.listen("s", "l", "A")
+			r.chain.mine("A")
+			synctest.Wait() // in Send
+			_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(5))})
+			require.ErrorContains(t, err, `stream "s" does not stop`)
+			if again {
+				// The next change finds the worker still there, or its successor: one runs afterwards, with the new settings.
+				changed := make(chan error, 1)
+				go func() {
+					_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(7))})
+					changed <- err
+				}()
+				synctest.Wait()
+				close(r.factory.of("s").stuck)
+				require.NoError(t, <-changed)
+			} else {
+				close(r.factory.of("s").stuck)
+			}
+			d := r.live("s")
+			require.Equal(t, []string{"1/0"}, ids(t, d.Batch))
+			d.finish(nil)
+			r.caughtUp("s")
+			s, err := r.m.find("s")
+			require.NoError(t, err)
+			if again {
+				require.Equal(t, 7, s.worker.run.Load().def.BatchSize)
+			}
+		})
+	}
+}
+
+// Blocks without events that were read while a batch was out are done with it, not only when the next block comes.
+func TestBlocksReadBehindABatchAreDoneWithIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	r.chain.mine("A")
+	d := r.live("s")
+	r.chain.mine("B")
+	s, err := r.m.find("s")
+	require.NoError(t, err)
+	out := s.worker.run.Load().delivery
+	r.eventually(func() bool {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		return out.parked != nil && len(out.parked.entry.Marks) > 0
+	})
+	d.finish(nil)
+	r.caughtUp("s")
+	r.stored(l, "000000000003/000000/000000")
+}
