@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/aidarkhanov/nanoid"
 	"github.com/hyperledger/firefly-common/pkg/fftypes"
@@ -123,11 +124,8 @@ func amount(field string, n *fftypes.FFBigInt) (string, error) {
 	return n.Int().String(), nil
 }
 
-// body is a request as it is sent to POST /, in the fields that a fresh preparation needs.
+// body is a request as it is sent to POST /.
 type body struct {
-	Headers *struct {
-		Type string `json:"type"`
-	} `json:"headers,omitempty"`
 	From   string            `json:"from"`
 	To     string            `json:"to,omitempty"`
 	Nonce  *fftypes.FFBigInt `json:"nonce,omitempty"`
@@ -161,9 +159,17 @@ func bodyOf(sub *apitypes.Submission) (json.RawMessage, error) {
 	return json.Marshal(all)
 }
 
-// storedRequest reads a body that was accepted.
+// storedRequest reads a body that was accepted, the way it was read then.
 func storedRequest(raw json.RawMessage) (*ffcapi.Request, error) {
-	var b body
+	var b struct {
+		From   string            `json:"from"`
+		To     string            `json:"to"`
+		Gas    json.RawMessage   `json:"gas"`
+		Value  json.RawMessage   `json:"value"`
+		Method json.RawMessage   `json:"method"`
+		Params []json.RawMessage `json:"params"`
+		Errors []json.RawMessage `json:"errors"`
+	}
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return nil, err
 	}
@@ -174,22 +180,37 @@ func storedRequest(raw json.RawMessage) (*ffcapi.Request, error) {
 	for _, name := range members {
 		delete(rest, name)
 	}
-	r := &ffcapi.Request{From: b.From, To: b.To, Method: b.Method, Params: b.Params, Errors: b.Errors, Value: text(b.Value), Gas: text(b.Gas)}
+	r := &ffcapi.Request{From: b.From, To: b.To, Method: b.Method, Params: b.Params, Errors: b.Errors}
+	var err error
+	if r.Gas, err = storedAmount(b.Gas); err != nil {
+		return nil, fmt.Errorf("gas: %w", err)
+	}
+	if r.Value, err = storedAmount(b.Value); err != nil {
+		return nil, fmt.Errorf("value: %w", err)
+	}
 	if len(rest) > 0 {
-		options, err := json.Marshal(rest)
-		if err != nil {
+		if r.Options, err = json.Marshal(rest); err != nil {
 			return nil, err
 		}
-		r.Options = options
 	}
 	return r, nil
 }
 
-func text(n *fftypes.FFBigInt) string {
-	if n == nil {
-		return ""
+// storedAmount reads a whole number of any size: digits, or a string of digits that may begin with 0x. FFBigInt would take a JSON
+// number for a float.
+func storedAmount(raw json.RawMessage) (string, error) {
+	digits, base := strings.Trim(string(raw), `"`), 10
+	if digits == "" || digits == "null" {
+		return "", nil
 	}
-	return n.Int().String()
+	if hex, ok := strings.CutPrefix(digits, "0x"); ok {
+		digits, base = hex, 16
+	}
+	n, ok := new(big.Int).SetString(digits, base)
+	if !ok {
+		return "", fmt.Errorf("%s is no whole number", raw)
+	}
+	return n.String(), nil
 }
 
 // bigint is a number in base 10 as it is shown; nil if there is none.

@@ -1,0 +1,145 @@
+package txn
+
+import (
+	"container/heap"
+	"context"
+	"time"
+)
+
+// take waits for something to do. The items are of one lane, in its order, and belong to the caller until done.
+func (s *schedule) take(ctx context.Context) []*item {
+	for {
+		s.mu.Lock()
+		batch := s.pick()
+		more := batch != nil && len(s.ring) > 0
+		s.mu.Unlock()
+		if more {
+			s.signal()
+		}
+		if batch != nil {
+			return batch
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// pick takes from the lanes in turn.
+func (s *schedule) pick() []*item {
+	for s.open && !s.shut && s.busy < s.limit && len(s.ring) > 0 {
+		l := s.ring[0]
+		s.ring[0] = nil
+		s.ring = s.ring[1:]
+		l.listed = false
+		batch := s.from(l)
+		if len(batch) == 0 {
+			s.drop(l)
+			continue
+		}
+		for _, it := range batch {
+			it.place, it.woken = running, false
+			if it.slot != noTimer {
+				heap.Remove(&s.due, it.slot)
+			}
+		}
+		l.running++
+		s.busy++
+		s.list(l)
+		return batch
+	}
+	return nil
+}
+
+// from takes a batch out of a lane: first what is to be looked at again, which is older than what is in line.
+func (s *schedule) from(l *lane) []*item {
+	if len(l.ready) > 0 {
+		n := 1
+		if s.sequenced {
+			n = min(len(l.ready), batchSize)
+		}
+		batch := append([]*item(nil), l.ready[:n]...)
+		clear(l.ready[:n])
+		l.ready = l.ready[n:]
+		return batch
+	}
+	now := s.now()
+	var batch []*item
+	for len(batch) < l.width && len(batch) < len(l.line) {
+		it := l.line[len(batch)]
+		if !l.sendable(it, now) || (it.doubt && len(batch) > 0) {
+			break
+		}
+		batch = append(batch, it)
+		l.next = it.order + 1
+		if it.doubt {
+			break // what was under way is found out one by one
+		}
+	}
+	clear(l.line[:len(batch)])
+	l.line = l.line[len(batch):]
+	return batch
+}
+
+// verdict is what a worker has to say about an item.
+type verdict struct {
+	gone    bool
+	ordered bool      // still not taken by a node
+	due     time.Time // when to look at it again; zero: when something changes
+}
+
+// done takes a batch back.
+func (s *schedule) done(batch []*item, verdicts []verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := batch[0].lane
+	l.running--
+	s.busy--
+	l.width = min(2*l.width, batchSize)
+	for i, it := range batch {
+		v := verdicts[i]
+		if v.gone || it.gone {
+			s.forget(it)
+			continue
+		}
+		it.due, it.ordered = v.due, v.ordered && s.sequenced
+		if it.ordered {
+			l.next = min(l.next, it.order)
+			l.width = 1
+		}
+		if it.woken {
+			it.due = s.now()
+		}
+		s.put(it)
+	}
+	s.list(l)
+	s.drop(l)
+	s.signal()
+}
+
+// took notes that a worker has taken the handover out of an item.
+func (s *schedule) took(h *handover) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handed--
+	s.handedBy -= h.size()
+}
+
+// paced adapts the number of batches under way to what the chain says.
+func (s *schedule) paced(slow bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slow {
+		s.limit, s.calm = max(1, s.limit/2), 0
+		return
+	}
+	if s.limit == s.workers {
+		return
+	}
+	if s.calm++; s.calm >= limitRecovery {
+		s.limit, s.calm = s.limit+1, 0
+		s.signal()
+	}
+}
