@@ -145,9 +145,19 @@ func jsonText(v any) (string, error) {
 	return text(strings.TrimSuffix(b.String(), "\n")), nil
 }
 
+// outcomeValue is an outcome as it is stored. What the chain says is not to be argued with: a result that is no JSON becomes a string.
 func outcomeValue(o *store.Outcome) (any, error) {
 	if o == nil {
 		return nil, nil //nolint:nilnil // a NULL
+	}
+	if len(o.Result) > 0 && !json.Valid(o.Result) {
+		result, err := jsonText(string(o.Result))
+		if err != nil {
+			return nil, err
+		}
+		quoted := *o
+		quoted.Result = json.RawMessage(result)
+		o = &quoted
 	}
 	return jsonText(o)
 }

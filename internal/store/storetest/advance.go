@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 
@@ -31,6 +32,8 @@ var advanceTests = map[string]func(t *testing.T, s store.Store){
 	"refused fence":               advanceFenced,
 	"large block":                 advanceLarge,
 	"odd text":                    advanceText,
+	"odd result":                  advanceResult,
+	"odd hash of a stranger":      advanceStranger,
 }
 
 func ledgerUse(t *testing.T, s store.Store) {
@@ -349,4 +352,31 @@ func advanceText(t *testing.T, s store.Store) {
 	c.advance(final(c.next(1, ffcapi.TxOutcome{Hash: "hash-a", Reason: "bad \xff\x00 words"}), 1))
 	require.Equal(t, "bad \uFFFD\uFFFD words", f.tx("a").Error)
 	require.Equal(t, "bad \uFFFD\uFFFD words", f.tx("a").Outcome.Reason)
+}
+
+// advanceResult: what the chain returned is no JSON, though the connector should have seen to that.
+func advanceResult(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	c.advance(final(c.next(1, ffcapi.TxOutcome{Hash: "hash-a", Success: true, Result: []byte("not <JSON>")}), 1))
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
+	require.JSONEq(t, `"not <JSON>"`, string(f.tx("a").Outcome.Result))
+}
+
+// advanceStranger: some chains let anybody choose the hash of a transaction. That must not stop the ledger.
+func advanceStranger(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	f.accept(newTx("a"))
+	f.claim("a")
+	nonce := uint64(3)
+	c.advance(final(c.next(1,
+		ffcapi.TxOutcome{Hash: strings.Repeat("x", 5000)},
+		ffcapi.TxOutcome{Hash: "not \xff utf8", From: "mallory", Nonce: &nonce},
+		ffcapi.TxOutcome{Hash: "nul\x00byte"},
+		ffcapi.TxOutcome{Hash: "hash-a", Success: true, Index: 3},
+	), 1))
+	require.Equal(t, store.Succeeded, f.tx("a").Status)
 }
