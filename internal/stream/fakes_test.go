@@ -399,6 +399,11 @@ func (f *fakeStore) UpdateListener(_ context.Context, l *store.Listener) error {
 		return err
 	}
 	defer leave()
+	for _, o := range f.listeners {
+		if o.StreamID == l.StreamID && o.Name == l.Name && o.ID != l.ID {
+			return store.ErrConflict
+		}
+	}
 	for i, o := range f.listeners {
 		if o.ID == l.ID {
 			c := *l
@@ -584,6 +589,12 @@ func (f *fakeFactory) of(stream string) *fakeSink {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.sinks[stream]
+}
+
+func (s *fakeSink) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *fakeSink) Window() int { return s.window }

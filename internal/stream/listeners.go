@@ -59,7 +59,7 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 func (m *Manager) insertListener(ctx context.Context, l *store.Listener, madeUp bool) error {
 	if !madeUp {
 		if err := m.opts.Store.InsertListener(ctx, l); err != nil {
-			return fmt.Errorf("listener name %q: %w", l.Name, err)
+			return taken(err, "listener name", l.Name)
 		}
 		return nil
 	}
@@ -188,8 +188,14 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 		return nil, err
 	}
 	l.Updated = m.opts.Now()
-	if err := s.restart(ctx, func() error { return m.storeListener(context.WithoutCancel(ctx), &l, reset) }); err != nil {
-		return nil, fmt.Errorf("listener %s: %w", l.ID, err)
+	err = s.restart(ctx, func() error {
+		if err := m.storeListener(context.WithoutCancel(ctx), &l, reset); err != nil {
+			return taken(err, "listener name", l.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return listenerBody(&l)
 }

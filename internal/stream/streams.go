@@ -30,7 +30,7 @@ func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) 
 	}
 	defer release()
 	if err := m.opts.Store.InsertStream(ctx, def); err != nil {
-		return nil, fmt.Errorf("stream name %q: %w", def.Name, err)
+		return nil, taken(err, "stream name", def.Name)
 	}
 	s.open(context.WithoutCancel(ctx), def)
 	m.add(s)
@@ -101,21 +101,45 @@ func (s *stream) update(ctx context.Context, change func(def *store.Stream) erro
 	err := s.restart(ctx, func() error {
 		// From here on the change is carried out even if the client leaves.
 		ctx := context.WithoutCancel(ctx)
-		if err := s.m.opts.Store.UpdateStream(ctx, &def); err != nil {
-			return fmt.Errorf("stream %q: %w", def.Name, err)
-		}
 		if old.Name == def.Name && old.Type == def.Type && bytes.Equal(old.Sink, def.Sink) && !s.reopens() {
+			if err := s.m.opts.Store.UpdateStream(ctx, &def); err != nil {
+				return fmt.Errorf("stream %q: %w", def.Name, err)
+			}
 			s.replace(&def)
 			return nil
 		}
-		closing, cancel := context.WithTimeout(ctx, stopTimeout)
-		defer cancel()
-		err := s.close(closing)
-		s.open(ctx, &def)
-		return err
+		return s.reopen(ctx, old, &def)
 	})
 	return &def, err
 }
+
+// reopen stores a change that needs another sink. The old one is closed before the store gives its name away, because the stream that
+// takes the name opens its own at once.
+func (s *stream) reopen(ctx context.Context, old, def *store.Stream) error {
+	closing, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	closed := s.close(closing)
+	if err := s.m.opts.Store.UpdateStream(ctx, def); err != nil {
+		s.open(ctx, old)
+		return taken(err, "stream name", def.Name)
+	}
+	s.open(ctx, def)
+	return closed
+}
+
+// taken says in a sentence what a conflict over a name is.
+func taken(err error, what, name string) error {
+	if errors.Is(err, store.ErrConflict) {
+		return &nameTaken{what: what, name: name}
+	}
+	return fmt.Errorf("%s %q: %w", what, name, err)
+}
+
+// nameTaken is a store.ErrConflict for those who gave the name.
+type nameTaken struct{ what, name string }
+
+func (e *nameTaken) Error() string { return fmt.Sprintf("%s %q is taken", e.what, e.name) }
+func (e *nameTaken) Unwrap() error { return store.ErrConflict }
 
 func sameStream(a, b *store.Stream) bool {
 	return bytes.Equal(a.Sink, b.Sink) && a.Name == b.Name && a.Suspended == b.Suspended && a.Type == b.Type &&
@@ -164,14 +188,16 @@ func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
+	closed := s.close(ctx) // before the store gives the name away, as in reopen
 	if err := m.opts.Store.DeleteStream(ctx, s.id); err != nil && !errors.Is(err, store.ErrNotFound) {
+		s.open(ctx, s.current())
 		return errors.Join(fmt.Errorf("delete stream %q: %w", idOrName, err), s.start())
 	}
 	s.mu.Lock()
 	s.gone = true
 	s.mu.Unlock()
 	m.remove(s)
-	return s.close(ctx)
+	return closed
 }
 
 // Stream returns a stream with its status.
