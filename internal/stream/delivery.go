@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -171,7 +172,7 @@ func (d *delivery) next() (*flight, time.Duration) {
 			return d.again(i)
 		}
 	}
-	if d.closed || len(d.flights) >= window {
+	if d.closed || len(d.flights) >= window || d.numbers == numbersPerEpoch-1 {
 		return nil, forever
 	}
 	b, wait := d.pick()
@@ -246,8 +247,18 @@ func (d *delivery) launch(f *flight) {
 	}
 }
 
-// run sends until ctx is done.
-func (d *delivery) run(ctx context.Context) {
+// errNumbersUsed ends a run, so that the next one goes on under another epoch.
+var errNumbersUsed = errors.New("the batch numbers of the epoch are used up")
+
+// usedUp says that no number is left and everything that had one is acknowledged.
+func (d *delivery) usedUp() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.numbers == numbersPerEpoch-1 && len(d.flights) == 0
+}
+
+// run sends until ctx is done or the numbers are used up.
+func (d *delivery) run(ctx context.Context) error {
 	timer := time.NewTimer(forever)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -256,6 +267,9 @@ func (d *delivery) run(ctx context.Context) {
 			d.send(ctx, f)
 			continue
 		}
+		if d.usedUp() {
+			return errNumbersUsed
+		}
 		timer.Reset(wait)
 		select {
 		case <-d.wake:
@@ -263,6 +277,7 @@ func (d *delivery) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	return nil
 }
 
 // close ends the run's part in what is still out: acknowledgements change nothing any more, and the memory is given back.

@@ -187,10 +187,7 @@ func (r *run) work(ctx context.Context) error {
 		part(func(ctx context.Context) error { return r.watch(ctx, ledger) })
 	}
 	part(r.checkpoints)
-	part(func(ctx context.Context) error {
-		r.delivery.run(ctx)
-		return nil
-	})
+	part(r.delivery.run)
 	err := r.guard(ctx, r.reader.loop)
 	if err != nil {
 		cancel(err)

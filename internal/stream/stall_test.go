@@ -70,3 +70,31 @@ func TestBlocksReadBehindABatchAreDoneWithIt(t *testing.T) {
 	r.caughtUp("s")
 	r.stored(l, "000000000003/000000/000000")
 }
+
+// A run that has sent 10⁹ batches goes on under another epoch: its numbers would be those of the next.
+func TestNumbersThatAreUsedUpBeginAnotherEpoch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stream("s")
+	l := r.listen("s", "l", "A")
+	r.chain.mine("A")
+	d := r.live("s")
+	epoch := d.Number / numbersPerEpoch
+	s, err := r.m.find("s")
+	require.NoError(t, err)
+	out := s.worker.run.Load().delivery
+	out.mu.Lock()
+	out.numbers = numbersPerEpoch - 2
+	out.mu.Unlock()
+	r.chain.mine("A")
+	d.finish(nil)
+	d = r.live("s")
+	require.Equal(t, epoch*numbersPerEpoch+numbersPerEpoch-1, d.Number, "the last one")
+	r.chain.mine("A")
+	d.finish(nil)
+	d = r.live("s")
+	require.Equal(t, (epoch+1)*numbersPerEpoch+1, d.Number)
+	require.Equal(t, []string{"3/0"}, ids(t, d.Batch))
+	d.finish(nil)
+	r.stored(l, "000000000004/000000/000000")
+}
