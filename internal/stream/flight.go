@@ -32,6 +32,9 @@ var sendBackoff = retry.Backoff{Initial: 250 * time.Millisecond, Max: 30 * time.
 // nobodyDelay keeps a sink that cannot say when a receiver comes from being asked in a loop.
 const nobodyDelay = 100 * time.Millisecond
 
+// maxRetryAfter bounds what a receiver may ask for: a mistaken header must not end a stream.
+const maxRetryAfter = time.Hour
+
 // send hands a flight to the sink.
 func (d *delivery) send(ctx context.Context, f *flight) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -136,7 +139,7 @@ func (d *delivery) delay(f *flight, err error, now time.Time) time.Duration {
 	f.blocked = now.Sub(f.first) >= d.policy.retryTimeout
 	switch {
 	case errors.As(err, &after) && after.After > 0:
-		return after.After
+		return min(after.After, maxRetryAfter)
 	case f.blocked:
 		return d.policy.blockedDelay
 	default:

@@ -3,10 +3,14 @@ package stream
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 // A worker that ends too late for the change that stopped it leaves a stream that goes on.
@@ -97,4 +101,54 @@ func TestNumbersThatAreUsedUpBeginAnotherEpoch(t *testing.T) {
 	require.Equal(t, []string{"3/0"}, ids(t, d.Batch))
 	d.finish(nil)
 	r.stored(l, "000000000004/000000/000000")
+}
+
+func TestAReceiverCannotPutAStreamOffForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.stream("s")
+		r.listen("s", "l", "A")
+		r.chain.mine("A")
+		d := r.live("s")
+		began := time.Now()
+		d.finish(&sink.RetryAfter{After: 1 << 62, Err: errTest})
+		again := <-r.factory.of("s").out
+		require.Equal(t, d.Number, again.Number)
+		require.Equal(t, maxRetryAfter, time.Since(began))
+		again.finish(nil)
+	})
+}
+
+// A store that cannot be reached ends no stream, whatever it is asked for.
+func TestAStreamOutlivesAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		stream := r.stream("s")
+		l := r.listen("s", "l", "A")
+		r.stop()
+		for _, away := range []string{"NewEpoch", "Listeners", "Checkpoints", "WriteCheckpoints"} {
+			r.start()
+			r.store.setFault(func(call string) error {
+				if call == away {
+					return store.ErrUnavailable
+				}
+				return nil
+			})
+			require.NoError(t, r.m.SuspendStream(t.Context(), stream))
+			require.NoError(t, r.m.ResumeStream(t.Context(), stream))
+			r.chain.mine("A")
+			<-time.After(time.Hour)
+			require.NotEqual(t, stateFailed, r.state("s").State, away)
+			r.store.setFault(nil)
+			d := r.live("s")
+			head, _ := r.chain.Head("")
+			require.Equal(t, head.Number, d.Events[0].Block, away)
+			d.finish(nil)
+			r.stored(l, ffcapi.BlockStart(head.Number+1).String())
+			r.stop()
+		}
+		r.start()
+	})
 }
