@@ -95,10 +95,15 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
 	p, err := m.opts.Connector.Prepare(call, req)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err() // cut short by the stop: it says nothing about the request
+	case err != nil:
 		return txstate.Unprepared{Err: ffcapi.AsError(err), Now: m.opts.Now()}, nil
-	}
-	if p.Ledger != j.state.Tx.Ledger {
+	case p == nil:
+		err := ffcapi.Errorf(ffcapi.Internal, "the connector prepared nothing")
+		return txstate.Unprepared{Err: err, Now: m.opts.Now()}, nil
+	case p.Ledger != j.state.Tx.Ledger:
 		err := ffcapi.Errorf(ffcapi.Internal, "prepared for ledger %q, before it was %q", p.Ledger, j.state.Tx.Ledger)
 		return txstate.Unprepared{Err: err, Now: m.opts.Now()}, nil
 	}

@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
+	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
 const (
 	storeRetry  = time.Second      // until a transaction that could not be read or written is tried again
 	ledgerRetry = 5 * time.Second  // until one is tried again whose ledger is stopped
+	engineRetry = 10 * time.Second // until the policy engine is asked again about one over which it panicked
+	againAfter  = time.Second      // until one is prepared again that was prepared, or was not to be, a moment ago
 	writeWithin = 30 * time.Second // for a write of a store that is alive
 )
 
@@ -260,9 +264,25 @@ func (m *Manager) ask(ctx context.Context, state txstate.State, effects txstate.
 	v.Now = m.opts.Now()
 	v.Tx.Heard = m.heard(state.Tx.Ledger, state.Tx.LastSubmit)
 	v.Fee = m.fee(ctx, &state)
-	in := txstate.Decided{Decision: m.opts.Policy.Decide(v), Fee: v.Fee, Now: v.Now}
+	in := txstate.Decided{Decision: m.decide(v), Fee: v.Fee, Now: v.Now}
 	state, next := txstate.Step(state, in)
 	return state, effects.Then(next)
+}
+
+// decide asks the policy engine, which is somebody else's code: a panic there costs this transaction some time. Ending the process
+// would cost all of them, and again after each restart.
+func (m *Manager) decide(v policy.View) (d policy.Decision) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		d = policy.Decision{Do: policy.Wait, Until: v.Now.Add(engineRetry), State: v.State}
+		if m.trouble.ok() {
+			m.log.WithField("tx", v.Tx.ID).Errorf("The policy engine panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return m.opts.Policy.Decide(v)
 }
 
 // fee is what to offer now. It matters before the first send only.
@@ -300,14 +320,21 @@ func (m *Manager) pass(ctx context.Context, s txstate.State, e txstate.Effects) 
 	return next, e.Then(passed).Asking()
 }
 
-// follow does what the last step asked for, until the transaction is to be sent or has to wait.
+// follow does what the last step asked for, until the transaction is to be sent or has to wait. It prepares once at most: an engine that
+// always wants that must not keep a worker for ever.
 func (m *Manager) follow(ctx context.Context, j *job) error {
-	for {
+	for prepared := false; ; {
 		var in txstate.Input
 		switch j.effects.Do {
 		case txstate.Look:
 			in = m.look(ctx, j)
 		case txstate.Prepare:
+			if prepared {
+				j.effects = txstate.Effects{}
+				j.verdict.due = m.opts.Now().Add(againAfter)
+				return nil
+			}
+			prepared = true
 			var err error
 			if in, err = m.prepareAfresh(ctx, j); err != nil {
 				return err

@@ -25,7 +25,8 @@ const (
 )
 
 const (
-	// minPause is the least time between two sends of a transaction, whatever the policy engine says.
+	// minPause is the least time between two sends of a transaction, and until the policy engine is asked again after it said to wait,
+	// whatever it says.
 	minPause = 10 * time.Millisecond
 	// refusedPause is how long a decision that may not be carried out is a Wait, when it names no time itself. It is also the time between two
 	// looks at a block that is not final.
@@ -56,7 +57,8 @@ func (in Decided) step(s *State, e *Effects) {
 		s.look(e, false)
 		s.wait(e, in.Until, in.Now, true)
 	default:
-		s.wait(e, in.Until, in.Now, in.Do != policy.Wait || s.newest().Outcome == nil)
+		o := s.newest().Outcome
+		s.wait(e, in.Until, in.Now, in.Do != policy.Wait || o == nil || o.Final)
 	}
 }
 
@@ -75,8 +77,11 @@ func (s *State) decidedSubmit(e *Effects, in Decided) {
 		s.look(e, true) // it may have got there, and nobody noticed
 	default:
 		fee := in.Decision.Fee
-		if fee == nil {
+		if !json.Valid(fee) {
 			fee = in.Fee
+		}
+		if !json.Valid(fee) {
+			fee = nil
 		}
 		s.send(e, fee, in.Now)
 	}
@@ -295,11 +300,14 @@ func (in Unprepared) step(s *State, e *Effects) {
 	e.Ask = true
 }
 
-// wait leaves the transaction alone until the engine is asked again. bounded: there has to be a time, because nothing else may ever
-// wake it.
+// wait leaves the transaction alone until the engine is asked again, which is not at once whatever it says. bounded: there has to be a
+// time, because nothing else may ever wake it.
 func (s *State) wait(e *Effects, until, now time.Time, bounded bool) {
-	if bounded && until.IsZero() {
+	switch soonest := now.Add(minPause); {
+	case until.IsZero() && bounded:
 		until = now.Add(refusedPause)
+	case !until.IsZero() && until.Before(soonest):
+		until = soonest
 	}
 	if !s.Tx.Due.Equal(until) {
 		s.Tx.Due = until
@@ -344,7 +352,11 @@ func (s *State) setSub(sub store.SubStatus, now time.Time) {
 	}
 }
 
+// setPolicy keeps what the engine wants to remember. What is no JSON would spoil every answer that shows the transaction.
 func (s *State) setPolicy(e *Effects, state json.RawMessage) {
+	if !json.Valid(state) {
+		state = nil
+	}
 	if !bytes.Equal(s.Tx.PolicyState, state) {
 		s.Tx.PolicyState = state
 		e.Write = true
