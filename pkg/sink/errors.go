@@ -27,7 +27,7 @@ type permanent struct{ err error }
 func (p *permanent) Error() string { return p.err.Error() }
 func (p *permanent) Unwrap() error { return p.err }
 
-// RetryAfter is an error that says when to try again.
+// RetryAfter is an error that says when to try again; the engine waits an hour at most.
 type RetryAfter struct {
 	After time.Duration
 	Err   error
