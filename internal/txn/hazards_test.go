@@ -196,10 +196,10 @@ func TestReceiptCountsOnlyOnTheCanonicalChain(t *testing.T) {
 func TestReceiptAboveTheSafeHeadWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{resubmit: 20 * time.Millisecond})
-	r.submit(submission("a"))
-	r.until("a", store.SubTracking)
+	require.NoError(t, r.view.Ready(t.Context(), ""))
 	b := r.view.block(5)
 	r.fake.put("a#1", &ffcapi.Receipt{Block: b, Success: true})
+	r.submit(submission("a"))
 	require.Eventually(t, func() bool { return r.fake.calls("Receipt") > 0 }, wait, tick)
 	row := r.until("a", store.SubTracking)
 	require.Equal(t, store.Pending, row.Status)

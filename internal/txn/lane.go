@@ -60,6 +60,7 @@ type lane struct {
 	ready   []*item // to be looked at, whatever the order
 	running int     // workers that have some of it
 	listed  bool    // in the ring
+	looked  bool    // the last batch was of ready
 	items   int
 	next    uint64 // the nonce after the newest one that left
 	width   int    // items that are claimed together; little when the first of them keeps failing, since the others then wait

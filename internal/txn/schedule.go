@@ -166,12 +166,17 @@ func (s *schedule) put(it *item) {
 		l.ready = append(l.ready, it)
 	}
 	if later {
-		heap.Push(&s.due, it)
-		if it.slot == 0 {
-			signal(s.rearm)
-		}
+		s.await(it)
 	}
 	s.list(l)
+}
+
+// await sets an item's timer.
+func (s *schedule) await(it *item) {
+	heap.Push(&s.due, it)
+	if it.slot == 0 {
+		signal(s.rearm)
+	}
 }
 
 // lane finds or makes a lane.
@@ -191,12 +196,16 @@ func (s *schedule) drop(l *lane) {
 	}
 }
 
-// list puts a lane into the ring if it has something to do.
+// list puts a lane into the ring if it has something to do. If all that has to be is that a time comes, there is a timer for it: the one
+// there was may have rung before a clock was put back.
 func (s *schedule) list(l *lane) {
 	if l.listed || (s.sequenced && l.running > 0) {
 		return
 	}
-	if len(l.ready) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], s.now())) {
+	if now := s.now(); len(l.ready) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], now)) {
+		if len(l.line) > 0 && l.line[0].slot == noTimer && l.line[0].due.After(now) {
+			s.await(l.line[0])
+		}
 		return
 	}
 	l.listed = true
@@ -259,7 +268,7 @@ func (s *schedule) forget(it *item) {
 	if it.place == inLine || it.place == again {
 		l.remove(it)
 	}
-	if it.fresh != nil && it.place != running {
+	if it.fresh != nil { // its worker, if it had one, did not get as far as taking it
 		s.handed--
 		s.handedBy -= it.fresh.size()
 	}

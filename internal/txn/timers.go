@@ -56,6 +56,7 @@ func (s *schedule) expire() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
+	var lanes []*lane // listed last: that may set timers
 	for len(s.due) > 0 && !s.due[0].due.After(now) {
 		it, ok := heap.Pop(&s.due).(*item)
 		if !ok {
@@ -65,7 +66,10 @@ func (s *schedule) expire() time.Duration {
 			it.place = again
 			it.lane.ready = append(it.lane.ready, it)
 		}
-		s.list(it.lane)
+		lanes = append(lanes, it.lane)
+	}
+	for _, l := range lanes {
+		s.list(l)
 	}
 	if len(s.due) == 0 {
 		return idleTimerPeriod

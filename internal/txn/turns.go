@@ -8,7 +8,7 @@ import (
 
 // take waits for something to do. The items are of one lane, in its order, and belong to the caller until done.
 func (s *schedule) take(ctx context.Context) []*item {
-	for {
+	for ctx.Err() == nil {
 		s.mu.Lock()
 		batch := s.pick()
 		more := batch != nil && len(s.ring) > 0
@@ -22,9 +22,9 @@ func (s *schedule) take(ctx context.Context) []*item {
 		select {
 		case <-s.wake:
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // pick takes from the lanes in turn.
@@ -36,6 +36,7 @@ func (s *schedule) pick() []*item {
 		l.listed = false
 		batch := s.from(l)
 		if len(batch) == 0 {
+			s.list(l)
 			s.drop(l)
 			continue
 		}
@@ -53,9 +54,11 @@ func (s *schedule) pick() []*item {
 	return nil
 }
 
-// from takes a batch out of a lane: first what is to be looked at again, which is older than what is in line.
+// from takes a batch out of a lane: what is to be looked at again and what is in line take turns, since there may be so much of the
+// former that the latter would never leave.
 func (s *schedule) from(l *lane) []*item {
-	if len(l.ready) > 0 {
+	now := s.now()
+	if l.looked = len(l.ready) > 0 && (!l.looked || len(l.line) == 0 || !l.sendable(l.line[0], now)); l.looked {
 		n := 1
 		if s.sequenced {
 			n = min(len(l.ready), batchSize)
@@ -65,7 +68,6 @@ func (s *schedule) from(l *lane) []*item {
 		l.ready = l.ready[n:]
 		return batch
 	}
-	now := s.now()
 	var batch []*item
 	for len(batch) < l.width && len(batch) < len(l.line) {
 		it := l.line[len(batch)]
