@@ -1,0 +1,69 @@
+package txn
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestClockPutBack: what was due, and is not any more, is not forgotten.
+func TestClockPutBack(t *testing.T) {
+	t.Parallel()
+	for _, listed := range []bool{false, true} {
+		s, c := opened(true, 8)
+		s.accept(t, "alice", 0)
+		due := c.at.Add(time.Second)
+		s.done(s.next(), []verdict{{ordered: true, due: due}})
+		rings := 0
+		s.now = func() time.Time { // it rings, and then the clock is put back
+			if rings++; rings == 1 || listed && rings == 2 {
+				return due
+			}
+			return due.Add(-time.Minute)
+		}
+		s.expire()
+		require.Nil(t, s.next())
+		require.Equal(t, time.Minute, s.expire())
+		s.now = func() time.Time { return due }
+		require.Equal(t, idleTimerPeriod, s.expire())
+		require.Equal(t, []string{"alice/0"}, ids(s.next()))
+	}
+}
+
+// TestLookingAgainLeavesRoomForTheLine: however much there is to be looked at, what is new leaves in its turn.
+func TestLookingAgainLeavesRoomForTheLine(t *testing.T) {
+	t.Parallel()
+	s, c := opened(true, 8)
+	for n := range uint64(4 * batchSize) {
+		s.accept(t, "alice", n)
+		s.done(s.next(), []verdict{{due: c.at.Add(time.Second)}})
+	}
+	c.at = c.at.Add(time.Second)
+	s.expire()
+	s.accept(t, "alice", 1000)
+	var sent []string
+	for range 2 {
+		batch := s.next()
+		sent = append(sent, ids(batch)...)
+		s.done(batch, all(batch, verdict{due: c.at}))
+	}
+	require.Len(t, sent, batchSize+1)
+	require.Contains(t, sent, "alice/1000")
+}
+
+// TestHandoverOfWhatEndsUntouched: a worker that could not even begin leaves the handover, and it is given back with its transaction.
+func TestHandoverOfWhatEndsUntouched(t *testing.T) {
+	t.Parallel()
+	s, _ := opened(true, 8)
+	l, ticket, _ := s.begin(laneKey{signer: "alice"}, 100)
+	it := numbered("alice", 0)
+	it.fresh = &handover{}
+	s.accepted(l, ticket, it)
+	batch := s.next()
+	s.remove("alice/0")
+	s.done(batch, []verdict{{ordered: true}})
+	require.Zero(t, s.handed)
+	require.Zero(t, s.handedBy)
+	require.Empty(t, s.lanes)
+}
