@@ -108,7 +108,7 @@ type Policies struct {
 // SimplePolicy submits, and resubmits what does not arrive.
 type SimplePolicy struct {
 	ResubmitInterval time.Duration `key:"resubmitInterval" default:"10s" min:"100ms" doc:"Time in which a submitted transaction should be found in a block; after it the same bytes are sent again."`
-	MaxAttempts      int           `key:"maxAttempts" default:"0" min:"0" doc:"Preparations of a transaction at most. 0: no limit."`
+	MaxAttempts      int           `key:"maxAttempts" default:"0" min:"0" doc:"Sends in a row that certainly did not leave, after which a transaction fails. 0: no limit."`
 	Backoff          Backoff       `key:"backoff"`
 }
 
