@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -194,6 +195,9 @@ func TestLogUnderForeignWriters(t *testing.T) {
 			require.Greater(t, e.Seq, last)
 			last = e.Seq
 			seen++
+		}
+		if len(page) == 0 {
+			<-time.After(tick)
 		}
 	}
 	wg.Wait()

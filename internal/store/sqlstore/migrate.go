@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,19 +10,17 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore/migrations"
 )
-
-//go:embed migrations
-var migrations embed.FS
 
 // migrate brings the schema to this binary's version, and takes ownership: it raises the generation and returns the new one. The
 // caller holds the lock of the store.
 func migrate(ctx context.Context, db *sql.DB, d dialect, now int64) (int64, error) {
-	folder, kind := "migrations/sqlite", goose.DialectSQLite3
+	folder, kind := "sqlite", goose.DialectSQLite3
 	if d == dialectPostgres {
-		folder, kind = "migrations/postgres", goose.DialectPostgres
+		folder, kind = "postgres", goose.DialectPostgres
 	}
-	files, err := fs.Sub(migrations, folder)
+	files, err := fs.Sub(migrations.FS, folder)
 	if err != nil {
 		return 0, err
 	}

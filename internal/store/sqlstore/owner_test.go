@@ -35,7 +35,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dialect string) {
 		t.Helper()
-		p := sqlstoretest.NewPlace(t, dialect)
+		p := sqlstoretest.NewBarePlace(t, dialect)
 		require.NoError(t, p.Open(t).Close())
 		p.Exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`)
 		_, err := p.Try(t.Context())

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -14,6 +15,13 @@ import (
 func TestMain(m *testing.M) {
 	if dialect := os.Getenv(crashDialect); dialect != "" {
 		acceptUntilKilled(&sqlstoretest.Place{Dialect: dialect, Dir: os.Getenv(crashPlace), URL: os.Getenv(crashPlace)})
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		// Most of what these tests do is wait for a disk or a server.
+		if err := f.Value.Set("8"); err != nil {
+			panic(err)
+		}
 	}
 	goleak.VerifyTestMain(m)
 }

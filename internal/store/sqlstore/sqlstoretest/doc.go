@@ -4,5 +4,7 @@
 //	Open(t, "sqlite" | "postgres")      ─▶ a store
 //	NewPlace(t, "sqlite" | "postgres")  ─▶ a place ─▶ Open, Close, Open again; Exec runs SQL beside the store
 //
+// The databases are copies of a template that stays on the server for the next run.
+//
 // TEST_POSTGRES_URL names the PostgreSQL server; its user must be allowed to create databases.
 package sqlstoretest
