@@ -1,9 +1,11 @@
 package sqlstore_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,6 +57,34 @@ func TestDiskFillsUp(t *testing.T) {
 		_, err = s.Accept(t.Context(), s.Fence(), r)
 	}
 	require.ErrorIs(t, err, store.ErrFull)
+}
+
+// TestLockedByAnotherProgram: who looks into the file with a tool, and locks it, has callers come again, all together.
+func TestLockedByAnotherProgram(t *testing.T) {
+	t.Parallel()
+	const callers = 20
+	p := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
+	s := p.Open(t)
+	db, err := sql.Open("sqlite", filepath.Join(p.Dir, sqlstore.SQLiteFile))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	_, err = db.ExecContext(t.Context(), `BEGIN IMMEDIATE`)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			if _, err := s.Accept(t.Context(), s.Fence(), request(fmt.Sprint(i), "alice")); !errors.Is(err, store.ErrUnavailable) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	_, err = db.ExecContext(t.Context(), `ROLLBACK`)
+	require.NoError(t, err)
+	got, err := s.Accept(t.Context(), s.Fence(), request("0", "alice"))
+	require.NoError(t, err)
+	require.Zero(t, *got.Tx.Nonce)
 }
 
 // through opens a store whose every connection goes through a proxy.

@@ -261,6 +261,10 @@ func translateSQLite(err error) error {
 		return fmt.Errorf("%w: %w", store.ErrConflict, err)
 	case sqlite3.SQLITE_TOOBIG:
 		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN:
+		// Somebody has the file open in another program, or the disk has trouble. A commit that the disk did not confirm may still be found
+		// there after a crash.
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	default:
 		return err
 	}
