@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -290,16 +289,6 @@ func TestWhatIsInDoubtComesAlone(t *testing.T) {
 		s.done(batch, all(batch, verdict{gone: true}))
 	}
 	require.Equal(t, [][]string{{"Submitting"}, {"UnknownOutcome"}, {"Prepared", "Received"}}, batches)
-}
-
-func TestTakeEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	s, _ := opened(true, 8)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.Nil(t, s.take(ctx))
-	s.accept(t, "alice", 0)
-	require.Nil(t, s.take(ctx), "whatever there is to do")
 }
 
 // TestOrderHoldsWhateverHappens: nonces leave in order, one worker per signer, and in the end nothing is left.

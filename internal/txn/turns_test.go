@@ -1,11 +1,22 @@
 package txn
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+func TestTakeEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	s, _ := opened(true, 8)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Nil(t, s.take(ctx))
+	s.accept(t, "alice", 0)
+	require.Nil(t, s.take(ctx), "whatever there is to do")
+}
 
 // TestClockPutBack: what was due, and is not any more, is not forgotten.
 func TestClockPutBack(t *testing.T) {
