@@ -63,11 +63,19 @@ bench: build ## Measure Pyralis and FFTM side by side (ARGS="submit events", REP
 	BENCH_PYRALIS=$(CURDIR)/bin/pyralis test/bench/run.sh $(ARGS)
 
 .PHONY: chaos
-chaos: ## Break things on purpose: PART=e2e kills the node N times (N=20); without PART, list the parts
+chaos: ## Break things on purpose: PART=tx kills the node N times (N=20); without PART, list the parts
 	@case '$(PART)' in \
 	e2e) E2E_KILLS=$(N) scripts/test-services go test -tags e2e -count=1 -timeout 60m -run Kill -v $(ARGS) ./test/e2e/... ;; \
-	'') echo 'parts: e2e'; echo 'e.g. make chaos PART=e2e N=100' ;; \
-	*) echo 'make chaos: there is no part "$(PART)"; parts: e2e' >&2; exit 2 ;; \
+	tx) CHAOS_KILLS=$(N) go test -tags chaos -count=1 -timeout 3h -run TransactionsSQLite -v $(ARGS) ./test/chaos/ ;; \
+	tx-pg) CHAOS_KILLS=$(N) scripts/test-services go test -tags chaos -count=1 -timeout 3h -run TransactionsPostgres -v $(ARGS) ./test/chaos/ ;; \
+	trace) go test -tags chaos -count=1 -timeout 10m -run Trace -v $(ARGS) ./test/chaos/ ;; \
+	'') printf '%s\n' 'parts (N is the number of kills, CHAOS_SEED=... repeats a run):' \
+		'  tx     transactions, SQLite: nothing accepted is lost, nothing happens twice' \
+		'  tx-pg  the same on PostgreSQL' \
+		'  trace  strace shows that each 202 comes after its fdatasync' \
+		'  e2e    transactions and events, as in make e2e' \
+		'e.g. make chaos PART=tx N=1000' ;; \
+	*) echo 'make chaos: there is no part "$(PART)"; make chaos lists them' >&2; exit 2 ;; \
 	esac
 
 .PHONY: fabric-up

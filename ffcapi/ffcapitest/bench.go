@@ -83,21 +83,40 @@ func (b *bench) prepare(req *ffcapi.Request) *ffcapi.Prepared {
 	require.NoError(b, err)
 	require.Equal(b, b.Ledger, p.Ledger)
 	require.NotEmpty(b, p.Payload)
-	if b.features.HashAtPrepare {
-		require.NotEmpty(b, p.Hash)
-	}
+	require.Equal(b, b.features.HashAtPrepare, p.Hash != "")
 	return p
 }
 
 // submission is what the core would send for req: prepared, and with the signer's next nonce where there are nonces.
 func (b *bench) submission(req *ffcapi.Request) *ffcapi.Submission {
 	b.Helper()
-	sub := &ffcapi.Submission{Prepared: b.prepare(req), From: req.From, To: req.To, Gas: req.Gas, Value: req.Value}
+	return b.complete(&ffcapi.Submission{Prepared: b.prepare(req), From: req.From, To: req.To, Gas: req.Gas, Value: req.Value})
+}
+
+// complete adds what the core would: gas, fee and nonce.
+func (b *bench) complete(sub *ffcapi.Submission) *ffcapi.Submission {
+	b.Helper()
+	if sub.Prepared.Gas != "" {
+		sub.Gas = sub.Prepared.Gas
+	}
+	if b.features.Fees {
+		sub.Fee = b.fee()
+	}
 	if b.features.Sequenced {
-		n, _ := b.nonces(req.From)
+		n, _ := b.nonces(sub.From)
 		sub.Nonce = &n
 	}
 	return sub
+}
+
+func (b *bench) fee() json.RawMessage {
+	b.Helper()
+	e, ok := b.Connector.(ffcapi.FeeEstimator)
+	require.True(b, ok, "the connector is no ffcapi.FeeEstimator")
+	fee, err := e.EstimateFee(b.ctx, b.Ledger)
+	require.NoError(b, err)
+	require.True(b, json.Valid(fee), "the fee is not JSON: %s", fee)
+	return fee
 }
 
 func (b *bench) sequencer() ffcapi.Sequencer {

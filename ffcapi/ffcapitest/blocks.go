@@ -154,6 +154,9 @@ func (b *bench) checkBlock(prev, blk *ffcapi.Block) {
 	require.Equal(b, prev.Hash, blk.ParentHash)
 	for i, tx := range blk.Transactions {
 		require.NotEmpty(b, tx.Hash)
+		if !blk.Outcomes {
+			require.False(b, tx.Success || tx.Retryable || tx.Reason != "" || tx.Result != nil, "an outcome that does not count")
+		}
 		if i > 0 {
 			require.Greater(b, tx.Index, blk.Transactions[i-1].Index)
 		}

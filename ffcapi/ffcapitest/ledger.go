@@ -35,9 +35,15 @@ var ledgerPromises = []promise{
 			b.requireKind(err, ffcapi.NotFound)
 		}
 	}},
-	{name: "has nonces only if it says so", check: func(b *bench) {
-		_, ok := b.Connector.(ffcapi.Sequencer)
-		require.Equal(b, b.features.Sequenced, ok)
+	{name: "has capabilities only if it says so", check: func(b *bench) {
+		_, sequenced := b.Connector.(ffcapi.Sequencer)
+		require.Equal(b, b.features.Sequenced, sequenced)
+		_, fees := b.Connector.(ffcapi.FeeEstimator)
+		require.Equal(b, b.features.Fees, fees)
+		_, balances := b.Connector.(ffcapi.Balancer)
+		require.Equal(b, b.features.Balances, balances)
+		_, deploys := b.Connector.(ffcapi.Deployer)
+		require.Equal(b, b.features.Deploys, deploys)
 	}},
 	{name: "is the same after a restart", needs: func(f *Fixture) bool { return f.Reopen != nil }, check: func(b *bench) {
 		before, err := b.Connector.Ledger(b.ctx, b.Ledger)

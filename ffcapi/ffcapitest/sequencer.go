@@ -50,8 +50,10 @@ var sequencerPromises = []promise{
 		other := b.withNonce(signer, b.id(1), *sub.Nonce)
 		hash := b.submit(sub)
 		p := b.placed(hash)
-		_, err := b.Connector.Submit(b.ctx, other)
-		b.requireKind(err, ffcapi.NonceTooLow)
+		for _, late := range []*ffcapi.Submission{other, b.cancel(signer, *sub.Nonce)} {
+			_, err := b.Connector.Submit(b.ctx, late)
+			require.Equal(b, ffcapi.SentNo, b.errorOf(err, ffcapi.NonceTooLow).Sent)
+		}
 		require.Equal(b, hash, b.resubmitted(sub))
 		b.requireOnce(hash, b.id(0), p)
 	}},
@@ -75,6 +77,15 @@ var sequencerPromises = []promise{
 		}
 		require.Equal(b, 1, n)
 	}},
+	{name: "tells the hash of what it has", check: func(b *bench) {
+		sub := b.submission(b.Contract.Create(b.Signer(), b.id(0)))
+		hash := b.submit(sub)
+		b.placed(hash)
+		_, err := b.Connector.Submit(b.ctx, sub)
+		e := b.errorOf(err, ffcapi.KnownTransaction)
+		require.Equal(b, hash, e.Hash)
+		require.NotEqual(b, ffcapi.SentNo, e.Sent, "the node has it")
+	}},
 	{name: "cancels what waits", needs: func(f *Fixture) bool { return f.Pause != nil }, check: func(b *bench) {
 		signer := b.Signer()
 		resume := b.Pause(b.T)
@@ -94,6 +105,35 @@ var sequencerPromises = []promise{
 		require.True(b, b.placed(later).success)
 		_, latest := b.nonces(signer)
 		require.Equal(b, n+2, latest)
+	}},
+	{name: "uses a nonce up once, however often it is cancelled", check: func(b *bench) {
+		signer := b.Signer()
+		n, _ := b.nonces(signer)
+		hash := b.submit(b.cancel(signer, n))
+		if s, err := b.Connector.Submit(b.ctx, b.cancel(signer, n)); err == nil {
+			hash = s.Hash
+		} else {
+			b.requireKind(err, ffcapi.KnownTransaction, ffcapi.Underpriced, ffcapi.NonceTooLow)
+		}
+		require.True(b, b.placed(hash).success)
+		pending, latest := b.nonces(signer)
+		require.Equal(b, []uint64{n + 1, n + 1}, []uint64{pending, latest})
+	}},
+	{name: "lets what runs out of gas fail in its block", check: func(b *bench) {
+		if b.Contract.LittleGas == "" {
+			b.Skip("the chain has no gas")
+		}
+		req := b.Contract.Create(b.Signer(), b.id(0))
+		req.Gas = b.Contract.LittleGas
+		sub := b.submission(req)
+		require.Equal(b, req.Gas, sub.Prepared.Gas, "the limit is the caller's")
+		p := b.placed(b.submit(sub))
+		require.False(b, p.success)
+		require.NotEmpty(b, p.reason)
+		_, latest := b.nonces(req.From)
+		require.Equal(b, *sub.Nonce+1, latest)
+		_, err := b.Connector.Query(b.ctx, b.Contract.Read(req.From, b.id(0)))
+		b.requireFinal(err)
 	}},
 	{name: "needs a nonce", check: func(b *bench) {
 		sub := b.submission(b.Contract.Create(b.Signer(), b.id(0)))
@@ -119,7 +159,12 @@ func (b *bench) cancel(signer string, nonce uint64) *ffcapi.Submission {
 	require.NoError(b, err)
 	require.NotEmpty(b, p.Payload)
 	require.Equal(b, b.Ledger, p.Ledger)
-	return &ffcapi.Submission{Prepared: p, From: signer, Nonce: &nonce, Gas: p.Gas}
+	sub := b.complete(&ffcapi.Submission{Prepared: p, From: signer})
+	sub.Nonce = &nonce
+	if b.features.Fees {
+		sub.Fee = b.Contract.Raise(sub.Fee)
+	}
+	return sub
 }
 
 // requireCancelled checks that the cancellation is on the chain, and what it cancels is not and will not be.

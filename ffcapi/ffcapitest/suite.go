@@ -14,6 +14,8 @@ type Features struct {
 	Isolated bool
 	// Sequenced: the connector implements ffcapi.Sequencer. Otherwise it must not.
 	Sequenced bool
+	// Fees, Balances, Deploys: the connector implements ffcapi.FeeEstimator, ffcapi.Balancer, ffcapi.Deployer. Otherwise it must not.
+	Fees, Balances, Deploys bool
 	// Finality that the ledger declares.
 	Finality ffcapi.Finality
 	// OutcomesInBlocks: Blocks gives the outcome of every transaction.
@@ -35,6 +37,18 @@ type Contract struct {
 	Refused func(signer string) *ffcapi.Request
 	// Read makes a query that has a result once Create(id) is on the chain and ends with a final error before.
 	Read func(signer, id string) *ffcapi.Request
+	// Deploy makes the deployment of a contract under a name. CreateAt makes Create's transaction for that contract, of which location is
+	// what the receipt says. Both are for Features.Deploys.
+	Deploy   func(signer, name string) *ffcapi.DeployRequest
+	CreateAt func(location json.RawMessage, signer, id string) *ffcapi.Request
+	// TooDear makes Create's transaction in a way that its signer cannot pay; nil: everybody can pay everything.
+	TooDear func(signer, id string) *ffcapi.Request
+	// LittleGas is a limit that a node takes and that Create runs out of; "": the chain has no gas.
+	LittleGas string
+	// Raise makes a fee that is high enough to replace one that is offered; LowFee is one that nobody takes, nil if there is none. Both are
+	// for Features.Fees.
+	Raise  func(fee json.RawMessage) json.RawMessage
+	LowFee json.RawMessage
 	// Filter matches the event of Create. Other is a filter that is valid and does not.
 	Filter, Other json.RawMessage
 	// ID returns the id that Create was given, from its event.
@@ -94,6 +108,9 @@ func Run(t *testing.T, factory func(t *testing.T) *Fixture, features Features) {
 		{"events", true, eventPromises},
 		{"context", true, contextPromises},
 		{"sequencer", features.Sequenced, sequencerPromises},
+		{"fees", features.Fees, feePromises},
+		{"balances", features.Balances, balancePromises},
+		{"deployments", features.Deploys, deployPromises},
 		{"reorganisation", features.Finality == ffcapi.Confirmations, reorganisationPromises},
 	}
 	for _, g := range groups {

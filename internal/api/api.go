@@ -20,12 +20,40 @@ import (
 type Transactions interface {
 	// Submit accepts a transaction for sending. replay: it was accepted before, under the same id and with the same body.
 	Submit(ctx context.Context, s *apitypes.Submission) (tx *apitypes.Transaction, replay bool, err error)
+	// SubmitBatch is Submit of several, each with its own answer, in their order.
+	SubmitBatch(ctx context.Context, subs []*apitypes.Submission) []apitypes.Submitted
 	// Query runs a read-only call and returns valid JSON.
 	Query(ctx context.Context, q *apitypes.ReadQuery) (json.RawMessage, error)
 	Transaction(ctx context.Context, id string, history bool) (*apitypes.TransactionWithStatus, error)
+	// Await is Transaction once it has ended, or after atMost.
+	Await(ctx context.Context, id string, history bool, atMost time.Duration) (*apitypes.TransactionWithStatus, error)
 	Transactions(ctx context.Context, f apitypes.TransactionFilter) ([]*apitypes.Transaction, error)
+	// CountTransactions tells how many transactions a filter selects on all pages.
+	CountTransactions(ctx context.Context, f apitypes.TransactionFilter) (int, error)
 	// Receipt returns nil while there is none.
 	Receipt(ctx context.Context, id string) (*apitypes.Receipt, error)
+	HistoryRecords(ctx context.Context, id string) ([]*apitypes.HistoryRecord, error)
+	ConfirmationRecords(ctx context.Context, id string) ([]*apitypes.ConfirmationRecord, error)
+
+	// ChainReceipt asks the chain for a transaction that need not be ours.
+	ChainReceipt(ctx context.Context, q *apitypes.ReceiptQuery) (*apitypes.ChainReceipt, error)
+	GasPrice(ctx context.Context, ledger string) (json.RawMessage, error)
+	Balance(ctx context.Context, ledger, address, block string) (string, error)
+
+	Operations
+}
+
+// Operations are what users do to transactions that were accepted, and to nonces. All can be repeated.
+type Operations interface {
+	SuspendTransaction(ctx context.Context, id string) (*apitypes.Transaction, error)
+	ResumeTransaction(ctx context.Context, id string) (*apitypes.Transaction, error)
+	CancelTransaction(ctx context.Context, id string) (*apitypes.Transaction, error)
+	UpdateTransaction(ctx context.Context, id string, u *apitypes.TransactionUpdate) (*apitypes.Transaction, error)
+	// RetryTransaction sends a failed transaction's request again, as a transaction with the id as; "" derives one.
+	RetryTransaction(ctx context.Context, id, as string) (tx *apitypes.Transaction, replay bool, err error)
+
+	Signer(ctx context.Context, ledger, signer string) (*apitypes.Signer, error)
+	FillNonces(ctx context.Context, ledger, signer string) ([]*apitypes.Transaction, error)
 }
 
 // Streams is what the API needs of the stream manager. A stream is found by id or name; where a listener's stream is "", any stream's.
@@ -121,8 +149,11 @@ func (a *api) mount() {
 			e = &endpoint{api: a, path: rt.path, routes: make(map[string]*route)}
 			endpoints[rt.path] = e
 			pattern := rt.path
-			if pattern == "/" {
+			switch {
+			case pattern == "/":
 				pattern = "/{$}"
+			case rt.amongIDs:
+				pattern = rt.method + " " + pattern
 			}
 			a.mux.Handle(pattern, e)
 		}

@@ -13,8 +13,9 @@ func commandRoutes() []*route {
 		method: http.MethodPost, path: "/", name: "postCommand", tag: "Transactions",
 		about: "Carries out a command. SendTransaction accepts a transaction: once it is answered, the transaction is stored, and it is sent, " +
 			"followed and brought to an end whatever happens. headers.id is its id and its idempotency key: the same request with the same id is " +
-			"accepted once, and its repetition is answered with the same transaction and the header Idempotent-Replay: true. Query runs a " +
-			"read-only call and answers with its result. Fields that are not listed are options of the chain's own.",
+			"accepted once, and its repetition is answered with the same transaction and the header Idempotent-Replay: true. DeployContract is the same " +
+			"for the deployment of a contract. Query runs a read-only call and answers with its result. TransactionReceipt shows the outcome of a " +
+			"transaction on the chain, by its hash. Fields that are not listed are options of the chain's own.",
 		input: Command{}, example: map[string]any{
 			"headers": map[string]any{"type": apitypes.SendTransaction, "id": "my-first"},
 			"from":    "alice", "to": "assets", "method": "create", "params": []any{"car-1", map[string]any{"colour": "blue"}},
@@ -35,7 +36,7 @@ func (rq *request) command() (any, error) {
 		return nil, err
 	}
 	switch c.kind {
-	case apitypes.SendTransaction:
+	case apitypes.SendTransaction, apitypes.DeployContract:
 		s, err := c.submission(raw)
 		if err != nil {
 			return nil, err
@@ -54,10 +55,14 @@ func (rq *request) command() (any, error) {
 			return nil, err
 		}
 		return rq.query(q)
-	case apitypes.DeployContract, apitypes.TransactionReceipt:
-		return nil, newError(msgs.CommandNotServed, c.kind)
+	case apitypes.TransactionReceipt:
+		q, err := c.receiptQuery()
+		if err != nil {
+			return nil, err
+		}
+		return object(rq.api.Transactions.ChainReceipt(rq.ctx, q))
 	case "":
-		return nil, required("headers.type", "give SendTransaction or Query")
+		return nil, required("headers.type", "give SendTransaction, DeployContract, Query or TransactionReceipt")
 	default:
 		return nil, newError(msgs.UnknownCommand, clip(c.kind))
 	}
@@ -79,12 +84,19 @@ type command struct {
 	from, to, nonce, gas, value   json.RawMessage
 	method, params, errors, block json.RawMessage
 	rest                          []member // the chain's own options
+	labels                        map[string]string
+	confirmations                 *int
 }
 
 func decodeCommand(raw []byte) (*command, error) {
 	if err := checkObject(raw); err != nil {
 		return nil, err
 	}
+	return readCommand(raw)
+}
+
+// readCommand is decodeCommand of a valid object.
+func readCommand(raw []byte) (*command, error) {
 	c := &command{}
 	var headers json.RawMessage
 	err := eachMember(raw, func(m member) error {
@@ -123,27 +135,13 @@ func decodeCommand(raw []byte) (*command, error) {
 	return c, c.decodeHeaders(headers)
 }
 
-func (c *command) decodeHeaders(raw json.RawMessage) error {
-	if raw[0] != '{' {
-		return apitypes.Invalidf("headers", "give an object", "is %s", show(raw))
-	}
-	return eachMember(raw, func(m member) (err error) {
-		switch m.name {
-		case "type":
-			c.kind, err = text("headers.type", m.value)
-		case "id":
-			c.id, err = text("headers.id", m.value)
-		default:
-			err = unknownField("headers", m.name, []string{"type", "id"})
-		}
-		return err
-	})
-}
-
 func (c *command) submission(raw []byte) (s *apitypes.Submission, err error) {
-	s = &apitypes.Submission{ID: c.id, Type: c.kind, Raw: raw}
+	s = &apitypes.Submission{ID: c.id, Type: c.kind, Raw: raw, Labels: c.labels, Confirmations: c.confirmations}
 	if c.block != nil {
 		c.rest = append(c.rest, member{name: "blockNumber", key: []byte(`"blockNumber"`), value: c.block})
+	}
+	if c.kind == apitypes.DeployContract {
+		s.Definition, s.Contract = present(c.take("definition")), present(c.take("contract"))
 	}
 	d := decoding{}
 	s.From, s.To = d.text("from", c.from), d.text("to", c.to)
@@ -156,6 +154,9 @@ func (c *command) submission(raw []byte) (s *apitypes.Submission, err error) {
 }
 
 func (c *command) query() (q *apitypes.ReadQuery, err error) {
+	if err := c.noTransaction(); err != nil {
+		return nil, err
+	}
 	q = &apitypes.ReadQuery{}
 	d := decoding{}
 	q.From, q.To, q.BlockNumber = d.text("from", c.from), d.text("to", c.to), d.block(c.block)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,11 +77,18 @@ var storeCodes = []struct { //nolint:gochecknoglobals // constant
 	final bool
 }{
 	{apitypes.ErrTooManyPending, msgs.TooManyPending, false},
+	{apitypes.ErrTooManyWaiting, msgs.TooManyWaiting, false},
 	{apitypes.ErrStopping, msgs.Stopping, false},
 	{lifecycle.ErrStopped, msgs.Stopping, false},
 	{store.ErrFenced, msgs.StoreLost, false},
 	{store.ErrFull, msgs.StoreFull, false},
 	{store.ErrUnavailable, msgs.StoreUnavailable, false},
+	{apitypes.ErrFinished, msgs.TransactionEnded, true},
+	{apitypes.ErrMayBeOut, msgs.MayBeSent, true},
+	{apitypes.ErrCancelling, msgs.BeingCancelled, true},
+	{apitypes.ErrNotFailed, msgs.NotFailed, true},
+	{apitypes.ErrNoNonces, msgs.NoNonces, true},
+	{apitypes.ErrNonceRefused, msgs.NonceRefused, true},
 	{store.ErrKeyReused, msgs.KeyReused, true},
 	{store.ErrInvalid, msgs.NotStorable, true},
 	{store.ErrConflict, msgs.Conflict, true},
@@ -92,12 +100,15 @@ func judge(ctx context.Context, err error, command bool) verdict {
 	var own *coded
 	var invalid *apitypes.Invalid
 	var chain *ffcapi.Error
+	var wide *store.TooWide
 	switch {
 	case errors.As(err, &own):
 		final := own.code.Status < http.StatusInternalServerError && own.code != msgs.TimedOut
-		return verdict{code: own.code, inserts: own.inserts, final: final || own.code == msgs.CommandNotServed}
+		return verdict{code: own.code, inserts: own.inserts, final: final}
 	case errors.As(err, &invalid):
 		return verdict{code: msgs.BadField, inserts: []string{err.Error()}, final: true}
+	case errors.As(err, &wide):
+		return verdict{code: msgs.SearchTooWide, inserts: []string{strconv.Itoa(wide.Looked), wide.Last, wide.Last}, final: true}
 	case errors.As(err, &chain) && (chain.Kind.Final() || ctx.Err() == nil):
 		return judgeChain(chain, err)
 	}
@@ -145,7 +156,21 @@ func judgeChain(chain *ffcapi.Error, err error) verdict {
 
 // fail answers with an error.
 func (a *api) fail(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route, err error) {
-	v := judge(ctx, err, rt != nil && rt == a.command)
+	v := a.explained(ctx, r, err, rt != nil && rt == a.command)
+	if v.busy() {
+		w.Header().Set("Retry-After", retryAfter(v.retry))
+	}
+	a.writeError(w, r, rt, v.code.Status, v.code.Text(ctx, v.inserts...), v.final)
+}
+
+// busy tells whether the same request may succeed a little later.
+func (v *verdict) busy() bool {
+	return v.code.Status == http.StatusServiceUnavailable || v.code.Status == http.StatusTooManyRequests
+}
+
+// explained decides what the caller is told about an error, and logs what is the node's own fault.
+func (a *api) explained(ctx context.Context, r *http.Request, err error, command bool) verdict {
+	v := judge(ctx, err, command)
 	switch v.code {
 	case msgs.Internal:
 		id := requestID(r)
@@ -162,11 +187,8 @@ func (a *api) fail(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 			log.L(ctx).WithError(err).Errorf("%s %s failed", r.Method, r.URL.Path)
 		}
 	}
-	if v.code.Status == http.StatusServiceUnavailable || v.code.Status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", retryAfter(v.retry))
-	}
 	for i := range v.inserts {
 		v.inserts[i] = clipTo(v.inserts[i], maxErrorText)
 	}
-	a.writeError(w, r, rt, v.code.Status, v.code.Text(ctx, v.inserts...), v.final)
+	return v
 }

@@ -25,6 +25,12 @@ type fakeTransactions struct {
 	transaction  func(context.Context, string, bool) (*apitypes.TransactionWithStatus, error)
 	transactions func(context.Context, apitypes.TransactionFilter) ([]*apitypes.Transaction, error)
 	receipt      func(context.Context, string) (*apitypes.Receipt, error)
+	fakeOperations
+
+	err   error // of the calls that have no function
+	asked any   // what the last of those was asked
+
+	within time.Duration // that the last Await had
 }
 
 func (f *fakeTransactions) Submit(ctx context.Context, s *apitypes.Submission) (*apitypes.Transaction, bool, error) {
@@ -32,6 +38,15 @@ func (f *fakeTransactions) Submit(ctx context.Context, s *apitypes.Submission) (
 		return &apitypes.Transaction{ID: s.ID, Status: "Pending", From: s.From, To: s.To}, false, nil
 	}
 	return f.submit(ctx, s)
+}
+
+func (f *fakeTransactions) SubmitBatch(ctx context.Context, subs []*apitypes.Submission) []apitypes.Submitted {
+	answers := make([]apitypes.Submitted, len(subs))
+	for i, s := range subs {
+		a := &answers[i]
+		a.Transaction, a.Replay, a.Err = f.Submit(ctx, s)
+	}
+	return answers
 }
 
 func (f *fakeTransactions) Query(ctx context.Context, q *apitypes.ReadQuery) (json.RawMessage, error) {
@@ -48,6 +63,13 @@ func (f *fakeTransactions) Transaction(ctx context.Context, id string, history b
 	return f.transaction(ctx, id, history)
 }
 
+func (f *fakeTransactions) Await(ctx context.Context, id string, _ bool, atMost time.Duration) (*apitypes.TransactionWithStatus, error) {
+	f.asked = atMost
+	until, _ := ctx.Deadline()
+	f.within = time.Until(until)
+	return &apitypes.TransactionWithStatus{Transaction: apitypes.Transaction{ID: id}}, f.err
+}
+
 func (f *fakeTransactions) Transactions(ctx context.Context, filter apitypes.TransactionFilter) ([]*apitypes.Transaction, error) {
 	if f.transactions == nil {
 		return nil, nil
@@ -55,11 +77,38 @@ func (f *fakeTransactions) Transactions(ctx context.Context, filter apitypes.Tra
 	return f.transactions(ctx, filter)
 }
 
+func (f *fakeTransactions) CountTransactions(context.Context, apitypes.TransactionFilter) (int, error) {
+	return 1000, nil
+}
+
 func (f *fakeTransactions) Receipt(ctx context.Context, id string) (*apitypes.Receipt, error) {
 	if f.receipt == nil {
 		return nil, store.ErrNotFound
 	}
 	return f.receipt(ctx, id)
+}
+
+func (f *fakeTransactions) HistoryRecords(_ context.Context, id string) ([]*apitypes.HistoryRecord, error) {
+	return []*apitypes.HistoryRecord{{Transaction: id, SubStatus: "Received", HistoryAction: apitypes.HistoryAction{Action: "AssignNonce", Count: 1}}}, f.err
+}
+
+func (f *fakeTransactions) ConfirmationRecords(context.Context, string) ([]*apitypes.ConfirmationRecord, error) {
+	return nil, f.err
+}
+
+func (f *fakeTransactions) ChainReceipt(_ context.Context, q *apitypes.ReceiptQuery) (*apitypes.ChainReceipt, error) {
+	f.asked = q
+	return &apitypes.ChainReceipt{Receipt: apitypes.Receipt{Success: true, ProtocolID: q.TransactionHash}}, f.err
+}
+
+func (f *fakeTransactions) GasPrice(_ context.Context, ledger string) (json.RawMessage, error) {
+	f.asked = ledger
+	return json.RawMessage(`{"maxFee":"7"}`), f.err
+}
+
+func (f *fakeTransactions) Balance(_ context.Context, ledger, address, block string) (string, error) {
+	f.asked = []string{ledger, address, block}
+	return "12345678901234567890", f.err
 }
 
 // fakeStreams writes down what it was called with, one line a call, and answers with what it was given, or with err.

@@ -144,6 +144,9 @@ func TestFireFlyCoreInvokesAndQueries(t *testing.T) {
 		Error              string
 		SubmissionRejected bool
 	}
+	g.tx.submit = func(context.Context, *apitypes.Submission) (*apitypes.Transaction, bool, error) {
+		return nil, false, ffcapi.Errorf(ffcapi.Unsupported, "no contracts can be deployed here")
+	}
 	w = g.do(t, "POST /", coreDeploy)
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &refused))
 	require.True(t, refused.SubmissionRejected, "the operation ends, instead of waiting for ever")

@@ -1,11 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,8 +46,12 @@ func FuzzCommand(f *testing.F) {
 
 func requireSameOptions(t *testing.T, want map[string]json.RawMessage, s *apitypes.Submission) {
 	t.Helper()
-	for _, known := range []string{"headers", "from", "to", "nonce", "gas", "value", "method", "params", "errors"} {
-		delete(want, known)
+	known := []string{"headers", "from", "to", "nonce", "gas", "value", "method", "params", "errors"}
+	if s.Type == apitypes.DeployContract {
+		known = append(known, "definition", "contract")
+	}
+	for _, name := range known {
+		delete(want, name)
 	}
 	if s.Options == nil {
 		require.Empty(t, want)
@@ -83,59 +83,4 @@ func requireSameText(t *testing.T, want json.RawMessage, got string) {
 		require.NoError(t, json.Unmarshal(want, &s))
 	}
 	require.Equal(t, s, got)
-}
-
-// benchBody is of the size that real requests have.
-const benchBody = `{"headers":{"type":"SendTransaction","id":"bench-000000001"},"from":"alice","to":"assets","method":"create","params":["car-000000001",{"colour":"blue","wheels":4,"owner":"alice","price":"12345.67"}]}`
-
-// nullWriter is an answer that nobody reads.
-type nullWriter struct {
-	header http.Header
-	status int
-}
-
-func (w *nullWriter) Header() http.Header         { return w.header }
-func (w *nullWriter) Write(b []byte) (int, error) { return len(b), nil }
-func (w *nullWriter) WriteHeader(status int)      { w.status = status }
-
-func BenchmarkCommand(b *testing.B) {
-	h := newRig().handler(b)
-	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/", http.NoBody)
-	r.Header.Set("Content-Type", "application/json")
-	r.ContentLength = int64(len(benchBody))
-	w := &nullWriter{header: make(http.Header)}
-	b.ReportAllocs()
-	for b.Loop() {
-		r.Body = io.NopCloser(bytes.NewReader([]byte(benchBody)))
-		h.ServeHTTP(w, r)
-		if w.status != http.StatusAccepted {
-			b.Fatal(w.status)
-		}
-	}
-}
-
-// BenchmarkServer goes over a real connection, with the client's share.
-func BenchmarkServer(b *testing.B) {
-	srv := httptest.NewServer(newRig().handler(b))
-	defer srv.Close()
-	srv.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
-	b.ReportAllocs()
-	b.SetParallelism(8)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			resp, err := srv.Client().Post(srv.URL+"/", "application/json", bytes.NewReader([]byte(benchBody)))
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			_, err = io.Copy(io.Discard, resp.Body)
-			if err := resp.Body.Close(); err != nil {
-				b.Error(err)
-			}
-			if err != nil || resp.StatusCode != http.StatusAccepted {
-				b.Error(err, resp.StatusCode)
-				return
-			}
-		}
-	})
 }

@@ -26,9 +26,12 @@ const (
 )
 
 // checkObject refuses what is not one JSON object in UTF-8 of bearable depth. The functions below rely on it.
-func checkObject(raw []byte) error {
+func checkObject(raw []byte) error { return check(raw, '{', "an object") }
+
+// check refuses what is not one JSON value in UTF-8 of bearable depth that begins with a byte.
+func check(raw []byte, begin byte, wanted string) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
-		return newError(msgs.BadJSON, "it is empty; give an object")
+		return newError(msgs.BadJSON, "it is empty; give "+wanted)
 	}
 	if !json.Valid(raw) {
 		return newError(msgs.BadJSON, syntaxError(raw))
@@ -39,8 +42,8 @@ func checkObject(raw []byte) error {
 	if deeper(raw, maxDepth) {
 		return newError(msgs.TooDeep, strconv.Itoa(maxDepth))
 	}
-	if raw[skipSpace(raw, 0)] != '{' {
-		return newError(msgs.BadJSON, "it is "+show(raw)+"; give an object")
+	if raw[skipSpace(raw, 0)] != begin {
+		return newError(msgs.BadJSON, "it is "+show(raw)+"; give "+wanted)
 	}
 	return nil
 }

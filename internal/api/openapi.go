@@ -105,8 +105,10 @@ func (rt *route) documented(schemas openapi3.Schemas) *ffapi.Route {
 
 var pathAbout = map[string]string{ //nolint:gochecknoglobals // constant
 	"transactionId": "Id of the transaction: headers.id of its request.",
+	"signer":        "The signer, as in the from of its transactions.",
 	"streamId":      "Id or name of the event stream.",
 	"listenerId":    "Id of the listener.",
+	"address":       "The account, as the chain names it.",
 }
 
 // finish adds to an operation what ffapi's routes have no place for.
@@ -161,7 +163,7 @@ func errorSchema(rt *route) *openapi3.Schema {
 // documentCommand says what a generated schema cannot: what Query answers.
 func documentCommand(op *openapi3.Operation) {
 	accepted := op.Responses.Status(http.StatusAccepted).Value
-	about := "SendTransaction: the transaction, stored. Query: the result, of whatever type it is."
+	about := "SendTransaction and DeployContract: the transaction, stored. Query: the result, of whatever type it is. TransactionReceipt: the receipt."
 	accepted.Description = &about
 	transaction := accepted.Content.Get(jsonType).Schema
 	accepted.Content.Get(jsonType).Schema = &openapi3.SchemaRef{Value: &openapi3.Schema{

@@ -29,7 +29,8 @@ type request struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	values url.Values
-	status int // overrides the route's
+	wait   time.Duration // of a route that waits
+	status int           // overrides the route's
 }
 
 func (rq *request) path(name string) string { return rq.r.PathValue(name) }
@@ -50,7 +51,13 @@ func (rq *request) parseQuery() error {
 	if err != nil {
 		return newError(msgs.BadParameter, err.Error())
 	}
+	if rq.route.filters {
+		values = canonicalNames(values, rq.route.query)
+	}
 	for name := range values {
+		if rq.route.filters && strings.HasPrefix(name, labelPrefix) {
+			continue
+		}
 		if !slices.ContainsFunc(rq.route.query, func(p parameter) bool { return p.name == name }) {
 			return newError(msgs.UnknownParameter, clip(name), knownParameters(rq.route))
 		}
@@ -96,6 +103,28 @@ func (rq *request) limit(usual int) (int, error) {
 		return 0, badParameter("limit", v, fmt.Sprintf("give a number from 1 to %d", rq.api.MaxPage))
 	}
 	return n, nil
+}
+
+// answering is what is kept of a request's time for the answer, after the waiting.
+const answering = time.Second
+
+// lengthen reads the parameter wait. The request then takes that much longer, within the maximum; a caller who named a limit gets his
+// answer within that.
+func (rq *request) lengthen(limit time.Duration) (time.Duration, error) {
+	if !rq.values.Has("wait") {
+		return limit, nil
+	}
+	v := rq.values.Get("wait")
+	d, err := parseTimeout(v)
+	if err != nil || d < 0 {
+		return 0, badParameter("wait", v, "give a duration such as 30s, or seconds")
+	}
+	d = min(d, rq.api.MaxRequestTimeout)
+	if rq.r.Header.Get(timeoutHeader) == "" {
+		limit = min(limit+d, rq.api.MaxRequestTimeout)
+	}
+	rq.wait = min(d, limit-min(answering, limit/4))
+	return limit, nil
 }
 
 func badParameter(name, value, fix string) error {

@@ -22,8 +22,23 @@ const (
 
 // encoder is a JSON encoder with its buffer, kept between answers.
 type encoder struct {
-	buf bytes.Buffer
-	enc *json.Encoder
+	buf  bytes.Buffer
+	enc  *json.Encoder
+	text appender
+}
+
+// borrow takes an empty encoder out of the pool.
+func borrow() *encoder {
+	e, _ := encoders.Get().(*encoder) // it holds nothing else
+	e.buf.Reset()
+	e.text.b, e.text.err = e.text.b[:0], nil
+	return e
+}
+
+func (e *encoder) giveBack() {
+	if e.buf.Cap() <= maxPooled && cap(e.text.b) <= maxPooled {
+		encoders.Put(e)
+	}
 }
 
 var encoders = sync.Pool{New: func() any { //nolint:gochecknoglobals // a cache of buffers; it holds no state
@@ -46,13 +61,12 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, rt *route, status i
 		a.write(w, r, status, v)
 		return
 	}
-	e, _ := encoders.Get().(*encoder) // it holds nothing else
-	defer func() {
-		if e.buf.Cap() <= maxPooled {
-			encoders.Put(e)
-		}
-	}()
-	e.buf.Reset()
+	e := borrow()
+	defer e.giveBack()
+	if e.text.answer(v) {
+		a.write(w, r, status, e.text.b)
+		return
+	}
 	if err := e.enc.Encode(v); err != nil {
 		a.fail(r.Context(), w, r, rt, err)
 		return
@@ -86,6 +100,6 @@ func (a *api) writeError(w http.ResponseWriter, r *http.Request, rt *route, stat
 }
 
 // retryAfter is a header value: whole seconds, at least one.
-func retryAfter(d time.Duration) string {
-	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
-}
+func retryAfter(d time.Duration) string { return strconv.FormatInt(retrySeconds(d), 10) }
+
+func retrySeconds(d time.Duration) int64 { return max(1, int64((d+time.Second-1)/time.Second)) }

@@ -16,12 +16,15 @@ type route struct {
 	name, tag    string
 	about        string // for the documentation, in sentences
 	query        []parameter
+	filters      bool // the query parameters are filterParameters
 	input        any  // a value of the body's type; nil: no body
 	example      any  // of a body
 	optional     bool // the body may be absent
 	output       any  // a value of the answer's type; nil: no body
 	status       int  // of a success
 	deprecated   bool
+	amongIDs     bool // the path could be that of a thing with an id: other methods are left to that
+	waits        bool // the parameter wait lengthens the request
 	serve        func(*request) (any, error)
 }
 
@@ -30,7 +33,7 @@ type parameter struct{ name, kind, about string }
 
 // routes is the whole REST interface.
 func routes() []*route {
-	return slices.Concat(commandRoutes(), transactionRoutes(), streamRoutes(), listenerRoutes(), subscriptionRoutes(), statusRoutes())
+	return slices.Concat(commandRoutes(), batchRoutes(), transactionRoutes(), operationRoutes(), signerRoutes(), recordRoutes(), chainRoutes(), streamRoutes(), listenerRoutes(), subscriptionRoutes(), statusRoutes())
 }
 
 // endpoint serves the methods of one path.
@@ -66,13 +69,17 @@ func (a *api) run(rt *route, w http.ResponseWriter, r *http.Request) {
 		a.fail(r.Context(), w, r, rt, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), limit)
-	defer cancel()
-	rq := &request{ctx: ctx, api: a, route: rt, w: w, r: r}
-	if err := rq.parseQuery(); err != nil {
-		a.fail(ctx, w, r, rt, err)
+	rq := &request{api: a, route: rt, w: w, r: r}
+	if err = rq.parseQuery(); err == nil && rt.waits {
+		limit, err = rq.lengthen(limit)
+	}
+	if err != nil {
+		a.fail(r.Context(), w, r, rt, err)
 		return
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
+	defer cancel()
+	rq.ctx = ctx
 	answer, err := rt.serve(rq)
 	if err != nil {
 		a.fail(ctx, w, r, rt, err)

@@ -77,10 +77,13 @@ func cleanItems(s *openapi3.Schema) {
 // Command documents the body of POST /, which is decoded without reflection.
 type Command struct {
 	Headers struct {
-		Type string `json:"type" doc:"SendTransaction or Query."`
-		ID   string `json:"id,omitempty" doc:"SendTransaction: id and idempotency key of the transaction, 1 to 256 printable characters; made up if absent."`
-	} `json:"headers" doc:"Which command, and its id."`
-	From        string            `json:"from,omitempty" doc:"The signer. Required by SendTransaction."`
+		Type string `json:"type" doc:"SendTransaction, DeployContract, Query or TransactionReceipt."`
+		ID   string `json:"id,omitempty" doc:"SendTransaction and DeployContract: id and idempotency key of the transaction, 1 to 256 printable characters; made up if absent."`
+
+		Labels        map[string]string `json:"labels,omitempty" doc:"SendTransaction and DeployContract: up to 16 labels to find the transaction by. Names are 1 to 64 of A-Z, a-z, 0-9, _, . and -; values are 1 to 256 bytes of printable text."`
+		Confirmations int               `json:"confirmations,omitempty" doc:"SendTransaction and DeployContract: blocks that must follow its block, 0 to 10000; as confirmations.required has it if absent. Ledgers with instant finality need none, whatever this says. On a chain that can be reorganised, 0 ends a transaction as soon as a block holds it, and it stays so if that block is replaced."`
+	} `json:"headers" doc:"Which command, its id, and what else concerns the node and not the chain."`
+	From        string            `json:"from,omitempty" doc:"The signer. Required by SendTransaction and DeployContract."`
 	To          string            `json:"to,omitempty" doc:"The contract, as the chain names it."`
 	Method      json.RawMessage   `json:"method,omitempty" doc:"The method, as the chain names or describes it."`
 	Params      []json.RawMessage `json:"params,omitempty" doc:"The parameters of the method."`
@@ -89,4 +92,14 @@ type Command struct {
 	Gas         string            `json:"gas,omitempty" doc:"Number or string of digits."`
 	Value       string            `json:"value,omitempty" doc:"Number or string of digits."`
 	BlockNumber string            `json:"blockNumber,omitempty" doc:"Query: the block whose state is read; the newest if absent."`
+
+	Definition json.RawMessage `json:"definition,omitempty" doc:"DeployContract: interface of the contract, as the chain describes it."`
+	Contract   json.RawMessage `json:"contract,omitempty" doc:"DeployContract: code of the contract, as the chain encodes it."`
+
+	TransactionHash string            `json:"transactionHash,omitempty" doc:"TransactionReceipt: hash of the transaction on the chain."`
+	Ledger          string            `json:"ledger,omitempty" doc:"TransactionReceipt: ledger of the chain, where it has several."`
+	IncludeLogs     bool              `json:"includeLogs,omitempty" doc:"TransactionReceipt: with the raw logs."`
+	EventFilters    []json.RawMessage `json:"eventFilters,omitempty" doc:"TransactionReceipt: with the events that match these, decoded."`
+	Methods         []json.RawMessage `json:"methods,omitempty" doc:"TransactionReceipt: methods to decode the input with."`
+	ExtractSigner   bool              `json:"extractSigner,omitempty" doc:"TransactionReceipt: with the signer."`
 }

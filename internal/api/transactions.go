@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
@@ -17,22 +16,20 @@ func transactionRoutes() []*route {
 	return []*route{
 		{
 			method: http.MethodGet, path: "/transactions", name: "getTransactions", tag: tagTransactions,
-			about: "Lists transactions, the newest first.",
-			query: []parameter{
-				{"limit", openapi3.TypeInteger, "Transactions at most. 25 if absent; api.maxPage sets the maximum."},
-				{"after", "", "Id of the last transaction of the page before."},
-				{"direction", "", "asc or desc in order of acceptance; desc if absent."},
-				{"signer", "", "Only those of this signer."},
-				{"pending", openapi3.TypeBoolean, "true: only those that are not final."},
-				{"status", "", "Only those in these statuses: Pending, Suspended, Succeeded, Failed; several with commas, or repeated."},
-			},
+			about: "Lists transactions, the newest first. An empty page is the end. Pages by label, signer or status come from an index; other " +
+				"fields are looked at one by one, and a search that gets too long is refused and says how to go on.",
+			query: filterParameters(), filters: true,
 			output: []*apitypes.Transaction{}, status: http.StatusOK, serve: (*request).getTransactions,
 		},
 		{
 			method: http.MethodGet, path: "/transactions/{transactionId}", name: "getTransaction", tag: tagTransactions,
-			about:  "Shows a transaction with its outcome on the chain.",
-			query:  []parameter{{"history", openapi3.TypeBoolean, "true: with all that happened to it."}},
-			output: apitypes.TransactionWithStatus{}, status: http.StatusOK, serve: (*request).getTransaction,
+			about: "Shows a transaction with its outcome on the chain.",
+			query: []parameter{
+				{"history", openapi3.TypeBoolean, "true: with all that happened to it."},
+				{"wait", "", "Time to wait for it to be final: a duration such as 30s, or seconds. After that it is shown as it is. " +
+					"api.maxRequestTimeout sets the maximum."},
+			},
+			waits: true, output: apitypes.TransactionWithStatus{}, status: http.StatusOK, serve: (*request).getTransaction,
 		},
 		{
 			method: http.MethodGet, path: "/transactions/{transactionId}/receipt", name: "getTransactionReceipt", tag: tagTransactions,
@@ -47,54 +44,31 @@ func (rq *request) getTransactions() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	counted, err := rq.flag("count")
+	if err != nil {
+		return nil, err
+	}
 	list, err := rq.api.Transactions.Transactions(rq.ctx, f)
-	return array(list, err)
-}
-
-func (rq *request) transactionFilter() (f apitypes.TransactionFilter, err error) {
-	var errs [4]error
-	f.Limit, errs[0] = rq.limit(defaultPage)
-	f.Pending, errs[1] = rq.flag("pending")
-	f.Statuses, errs[2] = rq.statuses()
-	f.After, f.Signer = rq.values.Get("after"), rq.values.Get("signer")
-	switch d := rq.values.Get("direction"); strings.ToLower(d) {
-	case "", "desc", "descending":
-	case "asc", "ascending":
-		f.Ascending = true
-	default:
-		errs[3] = badParameter("direction", d, "give asc or desc")
+	if err != nil || !counted {
+		return array(list, err)
 	}
-	for _, err := range errs {
-		if err != nil {
-			return f, err
-		}
+	total, err := rq.api.Transactions.CountTransactions(rq.ctx, f)
+	if err != nil {
+		return nil, err
 	}
-	return f, nil
-}
-
-// statuses reads the statuses to show, in their canonical form.
-func (rq *request) statuses() (list []string, err error) {
-	known := []string{"Pending", "Suspended", "Succeeded", "Failed"}
-next:
-	for given := range strings.SplitSeq(strings.Join(rq.values["status"], ","), ",") {
-		if given = strings.TrimSpace(given); given == "" {
-			continue
-		}
-		for _, s := range known {
-			if strings.EqualFold(s, given) {
-				list = append(list, s)
-				continue next
-			}
-		}
-		return nil, badParameter("status", given, "give "+strings.Join(known, ", "))
+	if list == nil {
+		list = []*apitypes.Transaction{}
 	}
-	return list, nil
+	return &apitypes.TransactionPage{Count: len(list), Total: total, Items: list}, nil
 }
 
 func (rq *request) getTransaction() (any, error) {
 	history, err := rq.flag("history")
 	if err != nil {
 		return nil, err
+	}
+	if rq.wait > 0 {
+		return object(rq.api.Transactions.Await(rq.ctx, rq.path("transactionId"), history, rq.wait))
 	}
 	return object(rq.api.Transactions.Transaction(rq.ctx, rq.path("transactionId"), history))
 }

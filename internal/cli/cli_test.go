@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/builtin"
 	"github.com/pyralis-io/pyralis/pkg/client"
 )
@@ -156,6 +157,14 @@ func TestDevAndListen(t *testing.T) {
 	require.Contains(t, stderr.String(), "Listening to assets")
 	require.Equal(t, 1, strings.Count(stdout.String(), "\n"))
 	require.Contains(t, stdout.String(), `"signature":"AssetCreated"`)
+	name, kind, from := "outcomes", apitypes.ListenerTransactions, apitypes.BlockNumber(apitypes.FromBlockEarliest)
+	_, err = c.CreateStream(t.Context(), &apitypes.EventStream{Name: &name})
+	require.NoError(t, err)
+	_, err = c.CreateListener(t.Context(), name, &apitypes.Listener{Type: &kind, FromBlock: &from})
+	require.NoError(t, err)
+	stdout, _, err = execute(t.Context(), "listen", "outcomes", "--url", url, "--count", "1")
+	require.NoError(t, err)
+	require.Contains(t, stdout.String(), `{"id":"my-first","eventId":"devledger:transactions:`)
 	_, _, err = execute(t.Context(), "listen", "nothing", "--url", url)
 	require.True(t, client.IsNotFound(err), "%v", err)
 	stop()
@@ -168,7 +177,7 @@ func TestDevAndListen(t *testing.T) {
 	require.Equal(t, "Succeeded", tx.Status)
 	streams, err := again.Streams(t.Context(), 10, "")
 	require.NoError(t, err)
-	require.Len(t, streams, 1)
+	require.Len(t, streams, 2)
 	stop()
 
 	url, stop = dev(t, dir, "--fresh")

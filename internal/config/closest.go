@@ -7,12 +7,15 @@ import (
 )
 
 // closest finds the name that a writer of the unknown one most likely meant: the fewest edits, where a name with the same last
-// step (separated by sep) counts as near, since people forget or misplace sections.
+// step (separated by sep) counts as near, and nearer if it also begins with the same, since people forget or misplace sections.
 func closest(unknown string, names []string, sep string) string {
 	score := func(name string) int {
 		d := distance(strings.ToLower(unknown), strings.ToLower(name))
 		if last(unknown, sep) == last(name, sep) {
 			d /= 2
+			if first(unknown, sep) == first(name, sep) {
+				d /= 2
+			}
 		}
 		return d
 	}
@@ -22,6 +25,11 @@ func closest(unknown string, names []string, sep string) string {
 
 func last(name, sep string) string {
 	return strings.ToLower(name[strings.LastIndex(name, sep)+1:])
+}
+
+func first(name, sep string) string {
+	step, _, _ := strings.Cut(strings.ToLower(name), sep)
+	return step
 }
 
 // distance is the Levenshtein distance of two strings, in bytes.

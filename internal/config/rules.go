@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // checks are what a "check" tag can name: they look at one text and say what is allowed.
@@ -15,6 +16,16 @@ var checks = map[string]func(string) error{
 	"httpURL":     checkHTTPURL,
 	"origin":      checkOrigin,
 	"postgresURL": checkPostgresURL,
+	"amount":      checkAmount,
+}
+
+var wholeNumber = regexp.MustCompile(`^[0-9]+$`)
+
+func checkAmount(s string) error {
+	if s != "" && !wholeNumber.MatchString(s) {
+		return errors.New("must be a whole number")
+	}
+	return nil
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
@@ -85,9 +96,23 @@ var rules = []rule{
 		b := c.Policies.Simple.Backoff
 		return when(b.Initial > b.Max, "policies.simple.backoff.initial", "must not be above policies.simple.backoff.max")
 	}},
+	{[]string{"policies.simple.bump.percent", "policies.simple.bump.max"}, func(c *Config) (string, string) {
+		b := c.Policies.Simple.Bump
+		return when(b.Percent > 0 && strings.Trim(b.Max, "0") == "", "policies.simple.bump.max", "must be set, and above 0, with policies.simple.bump.percent")
+	}},
 	{[]string{"devledger.synthetic.historyBlocks", "devledger.synthetic.eventBlocks"}, func(c *Config) (string, string) {
 		s := c.DevLedger.Synthetic
 		return when(s.EventBlocks > s.HistoryBlocks, "devledger.synthetic.eventBlocks", "must not be above devledger.synthetic.historyBlocks")
+	}},
+	{[]string{"devledger.faults.reorganiseEvery", "devledger.finality"}, func(c *Config) (string, string) {
+		d := c.DevLedger
+		return when(d.Faults.ReorganiseEvery > 0 && d.Finality != "confirmations", "devledger.faults.reorganiseEvery", "needs devledger.finality: confirmations")
+	}},
+	{[]string{"devledger.gasPrice", "devledger.sequenced"}, func(c *Config) (string, string) {
+		return when(c.DevLedger.GasPrice > 0 && !c.DevLedger.Sequenced, "devledger.gasPrice", "needs devledger.sequenced: true")
+	}},
+	{[]string{"devledger.balance", "devledger.sequenced"}, func(c *Config) (string, string) {
+		return when(c.DevLedger.Balance > 0 && !c.DevLedger.Sequenced, "devledger.balance", "needs devledger.sequenced: true")
 	}},
 	{[]string{"api.cors.origins"}, func(c *Config) (string, string) {
 		o := c.API.CORS.Origins

@@ -19,10 +19,12 @@ type Config struct {
 	Store         Store         `key:"store" doc:"Where transactions, streams and checkpoints are kept."`
 	API           API           `key:"api" doc:"The REST and WebSocket server."`
 	Monitoring    Monitoring    `key:"monitoring" doc:"Prometheus metrics, on a port of their own."`
+	Tracing       Tracing       `key:"tracing" doc:"OpenTelemetry spans of each stage of a transaction, sent to a collector by OTLP over HTTP."`
 	Debug         Debug         `key:"debug" doc:"Go profiles (pprof), on a port of their own. They show memory contents: keep them away from strangers."`
 	Log           Log           `key:"log" doc:"The log, written to standard error."`
 	Confirmations Confirmations `key:"confirmations" doc:"When a transaction or an event counts as final."`
 	Transactions  Transactions  `key:"transactions" doc:"Accepting and submitting transactions."`
+	Fees          Fees          `key:"fees" doc:"What is offered for transactions, on chains that take fees."`
 	Policies      Policies      `key:"policies" doc:"Settings of the submission policies, under the name of each."`
 	EventStreams  EventStreams  `key:"eventstreams" doc:"Reading events and delivering them."`
 	DevLedger     DevLedger     `key:"devledger" doc:"The embedded development ledger. Only used with \"connector: devledger\"."`
@@ -72,6 +74,13 @@ type Monitoring struct {
 	Port    int    `key:"port" default:"6000" min:"0" max:"65535" doc:"TCP port. 0 picks a free one."`
 }
 
+// Tracing is where spans go.
+type Tracing struct {
+	Enabled  bool   `key:"enabled" default:"false" doc:"Record spans: accept, prepare, send and confirm. A request that brings a trace (header traceparent) is part of it."`
+	Endpoint string `key:"endpoint" default:"http://127.0.0.1:4318" check:"httpURL" doc:"URL of the collector. A path other than / replaces /v1/traces."`
+	Percent  int    `key:"percent" default:"100" min:"0" max:"100" doc:"How many in a hundred of the traces that begin here are recorded. Those that come with a request follow its decision."`
+}
+
 // Debug is the profile server.
 type Debug struct {
 	Enabled bool   `key:"enabled" default:"false" doc:"Serve profiles at /debug/pprof."`
@@ -88,7 +97,7 @@ type Log struct {
 
 // Confirmations says when something is final.
 type Confirmations struct {
-	Required int `key:"required" default:"0" min:"0" max:"10000" doc:"Blocks that must follow the block of a transaction or an event. Ledgers with instant finality need none, whatever this says."`
+	Required int `key:"required" default:"0" min:"0" max:"10000" doc:"Blocks that must follow the block of a transaction or an event. Ledgers with instant finality need none, whatever this says. With fewer than its reorganisations are deep, what is delivered and ended may not be on the chain in the end."`
 }
 
 // Transactions is the transaction manager.
@@ -97,7 +106,39 @@ type Transactions struct {
 	NonceStateTimeout time.Duration `key:"nonceStateTimeout" default:"1h" min:"0" doc:"Age of a signer's newest transaction above which the node is asked for the next nonce. 0 asks each time."`
 	Deadline          time.Duration `key:"deadline" default:"2m" min:"1s" doc:"Time without progress after which a transaction is reported as stuck."`
 	MaxPending        int           `key:"maxPending" default:"1000000" min:"1" doc:"Transactions that are not terminal at most; beyond it new ones are answered with 429."`
-	Workers           int           `key:"workers" default:"64" min:"1" max:"10000" doc:"Submissions under way at once at most."`
+	Retention         time.Duration `key:"retention" default:"0" min:"0" doc:"How long a transaction is kept after it ended; then it is removed with its history and labels. 0 keeps all for ever. A status change that a listener has yet to take keeps its transaction."`
+	// The key outlives its transaction, so that a request that is repeated late is still known.
+	IdempotencyRetention time.Duration `key:"idempotencyRetention" default:"720h" min:"1m" doc:"How long an id (headers.id) is known at least, from the acceptance of its request. It is known as long as its transaction is kept, however long that is; once it is forgotten, the same request would be sent again."`
+	Workers              int           `key:"workers" default:"64" min:"1" max:"10000" doc:"Submissions under way at once at most."`
+}
+
+// Fees says what is offered for transactions.
+type Fees struct {
+	Source        string        `key:"source" default:"none" enum:"none,fixed,connector,rest" doc:"Where fees come from: \"none\" offers nothing, \"fixed\" always the same, \"connector\" what the connector estimates, \"rest\" what a service on the web answers."`
+	Fixed         string        `key:"fixed" doc:"The fee as JSON in the chain's own form, e.g. '1000' or '{\"maxFeePerGas\": \"1000\"}'. Required with \"fees.source: fixed\"."`
+	Required      bool          `key:"required" default:"false" doc:"What happens to a transaction that was never sent while its fee cannot be found out. true: it waits; false: it is sent without a fee."`
+	QueryInterval time.Duration `key:"queryInterval" default:"30s" min:"1ms" doc:"How long a fee is used until the connector or the service is asked again."`
+	MaxAge        time.Duration `key:"maxAge" default:"15m" min:"0" doc:"How long a fee is used at most while the connector or the service does not answer."`
+	REST          FeeService    `key:"rest"`
+}
+
+// FeeService is a service on the web that knows fees.
+type FeeService struct {
+	URL      string        `key:"url" doc:"URL that is asked, query parameters included. Redirects are not followed. Required with \"fees.source: rest\"."`
+	Method   string        `key:"method" default:"GET" enum:"GET,POST,PUT" doc:"HTTP method."`
+	Headers  []string      `key:"headers" secret:"true" doc:"Headers of the request, each as \"Name: value\"."`
+	Body     string        `key:"body" doc:"Body of the request. It is JSON unless a header Content-Type says otherwise."`
+	Auth     FeesAuth      `key:"auth"`
+	Template string        `key:"template" doc:"Go template, with the functions of Sprig, that makes the fee out of the JSON answer, e.g. '{\"maxFeePerGas\": \"{{ .fast.maxFee }}\"}'. Numbers keep their digits. Empty: the answer is the fee."`
+	Timeout  time.Duration `key:"timeout" default:"5s" min:"1ms" max:"10s" doc:"Time for one request."`
+	Proxy    string        `key:"proxy" secret:"true" doc:"URL of an HTTP proxy, e.g. http://proxy.example.com:3128. Empty: none, whatever the environment says."`
+}
+
+// FeesAuth is who asks.
+type FeesAuth struct {
+	Username     string `key:"username" doc:"User name for basic authentication. Empty: none."`
+	Password     string `key:"password" secret:"true" doc:"Password; better given in the environment or by passwordFile."`
+	PasswordFile string `key:"passwordFile" doc:"File that holds the password, read at start-up."`
 }
 
 // Policies holds the settings of each policy.
@@ -110,6 +151,14 @@ type SimplePolicy struct {
 	ResubmitInterval time.Duration `key:"resubmitInterval" default:"10s" min:"100ms" doc:"Time in which a submitted transaction should be found in a block; after it the same bytes are sent again."`
 	MaxAttempts      int           `key:"maxAttempts" default:"0" min:"0" doc:"Sends in a row that certainly did not leave, after which a transaction fails. 0: no limit."`
 	Backoff          Backoff       `key:"backoff"`
+	Bump             Bump          `key:"bump"`
+}
+
+// Bump raises the fee of what is resubmitted.
+type Bump struct {
+	Percent int    `key:"percent" default:"0" min:"0" max:"1000" doc:"On chains with nonces: how much more is offered, in percent of the fee before, with a resubmission and when a node refuses a fee as too low. 0: the same bytes are sent again, always."`
+	Max     string `key:"max" check:"amount" doc:"Amount in base 10 that a fee, and each number in it, is never raised above. Required with policies.simple.bump.percent."`
+	After   int    `key:"after" default:"1" min:"0" max:"1000000" doc:"Resubmissions of the same bytes before each raise."`
 }
 
 // Backoff is the wait between attempts that failed.
@@ -144,8 +193,26 @@ type DevLedger struct {
 	Sequenced            bool          `key:"sequenced" default:"true" doc:"Transactions of a signer carry nonces and commit in their order."`
 	Durable              bool          `key:"durable" default:"true" doc:"Keep the ledger in the data directory. false: in memory only, for benchmarks."`
 	Finality             string        `key:"finality" default:"instant" enum:"instant,confirmations" doc:"Whether a block is final at once, or only under enough others (see confirmations.required)."`
+	OutcomesInBlocks     bool          `key:"outcomesInBlocks" default:"true" doc:"Blocks tell how their transactions ended. false: each outcome is asked for with a receipt, as on EVM chains."`
+	HashAtPrepare        bool          `key:"hashAtPrepare" default:"true" doc:"Without nonces, the hash of a transaction is known before it is sent. false: only from then on."`
+	FutureNonces         uint64        `key:"futureNonces" default:"1000" doc:"How far beyond the signer's next nonce a transaction may be, to wait for those in between. 0 refuses a gap."`
+	GasPrice             uint64        `key:"gasPrice" default:"0" doc:"What a unit of gas costs at least, on a ledger with nonces. What offers less is refused as underpriced."`
+	Balance              uint64        `key:"balance" default:"0" doc:"What each signer has at the beginning to pay for gas, on a ledger with nonces. 0: signers need none."`
 	SendDelay            time.Duration `key:"sendDelay" default:"0" min:"0" max:"1m" doc:"Time that taking a transaction lasts, to imitate a distant node."`
+	Faults               Faults        `key:"faults" doc:"What goes wrong by itself, to see what a bad node or a bad chain does. All of it is off by default."`
 	Synthetic            Synthetic     `key:"synthetic"`
+}
+
+// Faults make the development ledger go wrong by itself.
+type Faults struct {
+	Seed            uint64 `key:"seed" default:"0" doc:"Seed of the chances. 0: another one at each start."`
+	LoseAnswers     int    `key:"loseAnswers" default:"0" min:"0" max:"100" doc:"Chance in percent that a transaction is taken and the answer to that lost."`
+	Duplicate       int    `key:"duplicate" default:"0" min:"0" max:"100" doc:"Chance in percent that a transaction is in its block twice. Only the first counts."`
+	Drop            int    `key:"drop" default:"0" min:"0" max:"100" doc:"Chance in percent that a transaction is forgotten after it was taken."`
+	DropPoolEvery   uint64 `key:"dropPoolEvery" default:"0" doc:"Everything that waits for a block is forgotten every so many blocks. 0: never."`
+	ReorganiseEvery uint64 `key:"reorganiseEvery" default:"0" doc:"The newest blocks are replaced every so many blocks. 0: never. Needs \"devledger.finality: confirmations\"."`
+	ReorganiseDepth int    `key:"reorganiseDepth" default:"1" min:"1" max:"1000" doc:"Blocks that are replaced at most; how many it is each time is drawn. Above confirmations.required, what was final is taken back."`
+	ReorganiseDrop  int    `key:"reorganiseDrop" default:"0" min:"0" max:"100" doc:"Chance in percent that a transaction of a replaced block is forgotten. The others are in the new blocks."`
 }
 
 // Synthetic makes the development ledger produce events by itself.

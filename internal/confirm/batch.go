@@ -17,6 +17,7 @@ type batch struct {
 	unsaved  int    // blocks passed since the position was stored
 	final    uint64 // as last given to the store
 	hasFinal bool
+	head     uint64 // as last given to the store
 }
 
 // add passes a block.
@@ -47,11 +48,13 @@ func (b *batch) undo(fork ffcapi.BlockRef) {
 // full reports whether the batch should be written before it grows.
 func (b *batch) full() bool { return b.txs >= batchTransactions || len(b.blocks) >= batchBlocks }
 
-// advance returns the write that stores the batch, or nil when there is nothing to write. final is the newest final block. A lazy write is one
-// that may be left out if nothing of ours is in it.
-func (b *batch) advance(ledger string, final ffcapi.BlockRef, lazy bool) *store.Advance {
+// advance returns the write that stores the batch, or nil when there is nothing to write. head is the number of the newest block, final is
+// the newest final one. A lazy write is one that may be left out if nothing of ours is in it.
+func (b *batch) advance(ledger string, head uint64, final ffcapi.BlockRef, lazy bool) *store.Advance {
 	hasFinal := !final.IsZero()
-	risen := hasFinal && (!b.hasFinal || final.Number > b.final) && !b.instant // else outcomes were final when they were found
+	// With instant finality outcomes were final when they were found. Else the final block may rise, and the head, on which transactions with
+	// confirmations of their own wait; after a reorganisation it does so alone.
+	risen := !b.instant && (head > b.head || hasFinal && (!b.hasFinal || final.Number > b.final))
 	switch {
 	case !b.on:
 		return nil
@@ -59,10 +62,14 @@ func (b *batch) advance(ledger string, final ffcapi.BlockRef, lazy bool) *store.
 	case lazy && !risen, !lazy && b.reached == b.durable:
 		return nil
 	}
-	return &store.Advance{
+	a := &store.Advance{
 		Ledger: ledger, From: b.durable, To: b.reached, Rewind: b.rewind, Blocks: b.blocks,
 		Final: final.Number, HasFinal: hasFinal, Lazy: lazy && b.rewind == nil,
 	}
+	if !b.instant {
+		a.Head = &head
+	}
+	return a
 }
 
 // done notes that a was carried out.
@@ -72,4 +79,7 @@ func (b *batch) done(a *store.Advance, stored bool) {
 	}
 	b.blocks, b.txs = nil, 0
 	b.final, b.hasFinal = a.Final, a.HasFinal
+	if a.Head != nil {
+		b.head = *a.Head
+	}
 }

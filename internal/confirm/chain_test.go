@@ -22,17 +22,21 @@ type chain struct {
 	made     int
 	changed  chan struct{} // closed and replaced when anything changes
 
-	noOutcomes bool           // new blocks list hashes only; Receipt has the outcomes
-	receipts   map[string]int // number of Receipt calls that fail first, by hash
-	foreign    map[string]int // number of Receipt calls that a node on another branch answers first, by hash
-	mute       int            // so many sessions of Blocks yield nothing, as a half-open connection does
-	frozen     int            // the first so many sessions of Blocks yield nothing any more
-	headsOnly  bool           // after its first block, a session shows heads only
-	lag        int            // Blocks sees so many blocks fewer
-	first      uint64         // lower blocks are pruned
-	hold       uint64         // Blocks does not yield this block or a higher one; 0: no limit
-	broken     int            // so many sessions of Blocks end with an error after a block
-	down       error          // every call answers this
+	noOutcomes bool            // new blocks list hashes only; Receipt has the outcomes
+	receipts   map[string]int  // number of Receipt calls that fail first, by hash
+	stuck      map[string]bool // Receipt calls for these do not return
+	flying     int             // Receipt calls under way
+	most       int             // of these, the most there were
+	foreign    map[string]int  // number of Receipt calls that a node on another branch answers first, by hash
+	mute       int             // so many sessions of Blocks yield nothing, as a half-open connection does
+	frozen     int             // the first so many sessions of Blocks yield nothing any more
+	headsOnly  bool            // after its first block, a session shows heads only
+	lag        int             // Blocks sees so many blocks fewer
+	first      uint64          // lower blocks are pruned
+	hold       uint64          // Blocks does not yield this block or a higher one; 0: no limit
+	broken     int             // so many sessions of Blocks end with an error after a block
+	unread     int             // so many Block calls fail
+	down       error           // every call answers this
 	sessions   []ffcapi.BlockRef
 	reads      []uint64 // of Block
 	asked      int      // Receipt calls
@@ -138,6 +142,8 @@ func (c *chain) Block(ctx context.Context, _ string, number uint64) (*ffcapi.Blo
 	switch {
 	case c.down != nil:
 		return nil, c.down
+	case takeOne(&c.unread):
+		return nil, ffcapi.Errorf(ffcapi.Timeout, "block %d took too long", number)
 	case number < c.first:
 		return nil, c.pruned()
 	case number >= uint64(len(c.blocks)):
@@ -241,10 +247,19 @@ func (c *chain) follow(last ffcapi.BlockRef) int {
 	return min(int(last.Number), len(c.blocks)-1)
 }
 
-func (c *chain) Receipt(_ context.Context, q *ffcapi.ReceiptQuery) (*ffcapi.Receipt, error) {
+func (c *chain) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcapi.Receipt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked++
+	c.flying++
+	c.most = max(c.most, c.flying)
+	defer func() { c.flying-- }()
+	if c.stuck[q.Hash] {
+		c.mu.Unlock()
+		<-ctx.Done()
+		c.mu.Lock()
+		return nil, ctx.Err()
+	}
 	if c.receipts[q.Hash] > 0 {
 		c.receipts[q.Hash]--
 		return nil, ffcapi.Errorf(ffcapi.NotFound, "no transaction %s", q.Hash)

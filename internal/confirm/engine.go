@@ -105,6 +105,13 @@ func (e *Engine) Safe(ledger string) (head ffcapi.BlockRef, ok bool, moved <-cha
 	return e.ledger(ledger).safeHead()
 }
 
+// SafeAt is Safe for another number of confirmations than the configured one, which is meant by a negative one. With instant finality
+// there is no difference. For more confirmations than configured the first answer may take a call of the node. For fewer, a reorganisation
+// may replace what was called safe: SafeAt then falls below the fork.
+func (e *Engine) SafeAt(ledger string, required int) (head ffcapi.BlockRef, ok bool, moved <-chan struct{}) {
+	return e.ledger(ledger).safeAt(required)
+}
+
 // Head returns the newest canonical block that is known. While a run catches up that is the newest one the node called final.
 func (e *Engine) Head(ledger string) (ffcapi.BlockRef, bool) { return e.ledger(ledger).head() }
 

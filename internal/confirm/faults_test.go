@@ -1,7 +1,6 @@
 package confirm_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -369,16 +368,7 @@ func TestReceiptsWhereBlocksTellNoOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChain(ffcapi.Instant, 10)
 		c.noOutcomes = true
-		b := start(t, c, newLedgers(), func(o *confirm.Options) {
-			o.Mine = func(_ context.Context, _ string, listed []ffcapi.TxOutcome) (mine []ffcapi.TxOutcome, err error) {
-				for _, tx := range listed {
-					if tx.Hash == "a" || tx.Hash == "b" {
-						mine = append(mine, tx)
-					}
-				}
-				return mine, nil
-			}
-		})
+		b := start(t, c, newLedgers(), nil)
 		b.ready()
 		b.s.track("a")
 		b.s.track("b")

@@ -20,6 +20,7 @@ type follower struct {
 	ledger string
 	log    *logrus.Entry
 	kick   chan struct{} // has one element when somebody waits for ready
+	deeper chan struct{} // has one element when a safe head for another number of confirmations was asked for first
 	ready  chan struct{} // closed when a position is stored and belongs to this ledger
 	failed chan struct{} // closed when alarm is set
 
@@ -33,16 +34,19 @@ type follower struct {
 	mu      sync.Mutex
 	view    *chainview.View // guarded by mu, changed by the run only; nil before the first
 	safe    ffcapi.BlockRef // guarded by mu; as last shown
-	moved   chan struct{}   // guarded by mu; closed and replaced when safe changes
+	depths  depths          // guarded by mu
+	moved   chan struct{}   // guarded by mu; closed and replaced when safe or one of depths changes
 	wanted  bool            // guarded by mu; somebody waits for ready
 	alarm   error           // guarded by mu
 	trouble error           // guarded by mu; why the last run ended
+
+	reorganisations uint64 // guarded by mu; how many there were
 }
 
 func newFollower(o *Options, ledger string) *follower {
 	return &follower{
 		opts: o, ledger: ledger, log: o.Log.WithField("ledger", ledger), kick: make(chan struct{}, 1),
-		ready: make(chan struct{}), failed: make(chan struct{}), moved: make(chan struct{}),
+		deeper: make(chan struct{}, 1), depths: depths{}, ready: make(chan struct{}), failed: make(chan struct{}), moved: make(chan struct{}),
 	}
 }
 
@@ -175,13 +179,18 @@ func (f *follower) setView(v *chainview.View) chainview.Effect {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.view = v
+	f.depths.keep(v)
 	return v.Announce(f.safe)
 }
 
 func (f *follower) step(b *ffcapi.Block) chainview.Effect {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.view.Step(b)
+	e := f.view.Step(b)
+	if r, ok := e.(chainview.Reorganised); ok && f.depths.cut(f.view, r.Fork) {
+		f.wake()
+	}
+	return e
 }
 
 func (f *follower) announce(ref ffcapi.BlockRef) chainview.Effect {
@@ -194,14 +203,16 @@ func (f *follower) announce(ref ffcapi.BlockRef) chainview.Effect {
 func (f *follower) publish() (now, fell ffcapi.BlockRef) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	changed := f.depths.raise(f.view)
 	now, ok := f.view.Safe()
-	if !ok || now == f.safe {
-		return f.safe, ffcapi.BlockRef{}
+	if ok && now != f.safe {
+		if !f.safe.IsZero() && now.Number <= f.safe.Number {
+			fell = f.safe
+		}
+		f.safe, changed = now, true
 	}
-	if !f.safe.IsZero() && now.Number <= f.safe.Number {
-		fell = f.safe
+	if changed {
+		f.wake()
 	}
-	f.safe = now
-	f.wake()
-	return now, fell
+	return f.safe, fell
 }

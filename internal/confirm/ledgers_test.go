@@ -1,8 +1,10 @@
 package confirm_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -14,6 +16,7 @@ type ledgers struct {
 	mu       sync.Mutex
 	state    map[string]*store.LedgerState
 	attempts map[string]*store.Attempt // by hash
+	own      map[string]int            // confirmations that transactions asked for, by hash
 	writes   []store.Advance           // carried out
 	given    []store.Advance           // all that were not refused
 	fails    []failure                 // of the next Advances
@@ -29,7 +32,7 @@ type failure struct {
 var fence = store.Fence{Lease: "test", Generation: 1}
 
 func newLedgers() *ledgers {
-	return &ledgers{state: map[string]*store.LedgerState{}, attempts: map[string]*store.Attempt{}}
+	return &ledgers{state: map[string]*store.LedgerState{}, attempts: map[string]*store.Attempt{}, own: map[string]int{}}
 }
 
 // track puts an attempt in flight.
@@ -37,6 +40,13 @@ func (l *ledgers) track(hash string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.attempts[hash] = &store.Attempt{Tx: hash, Number: 1, State: store.AttemptSubmitting, Hash: hash}
+}
+
+// want has an attempt's transaction ask for a number of confirmations.
+func (l *ledgers) want(hash string, confirmations int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.own[hash] = confirmations
 }
 
 func (l *ledgers) fail(f ...failure) {
@@ -85,6 +95,31 @@ func (l *ledgers) Ledger(_ context.Context, name string) (*store.LedgerState, er
 		return &c, nil
 	}
 	return nil, fmt.Errorf("ledger %q: %w", name, store.ErrNotFound)
+}
+
+// OpenBlocks gives them in twos, so that asking again is tried, too.
+func (l *ledgers) OpenBlocks(_ context.Context, _ string, upTo uint64) ([]ffcapi.BlockRef, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var blocks []ffcapi.BlockRef
+	for _, at := range l.attempts {
+		if o := at.Outcome; o != nil && !o.Final && o.Block.Number <= upTo && !slices.Contains(blocks, o.Block) {
+			blocks = append(blocks, o.Block)
+		}
+	}
+	slices.SortFunc(blocks, func(a, b ffcapi.BlockRef) int { return cmp.Compare(b.Number, a.Number) })
+	return blocks[:min(2, len(blocks))], nil
+}
+
+func (l *ledgers) InFlight(_ context.Context, _ string, listed []ffcapi.TxOutcome) (mine []ffcapi.TxOutcome, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, tx := range listed {
+		if l.attempts[tx.Hash] != nil {
+			mine = append(mine, tx)
+		}
+	}
+	return mine, nil
 }
 
 func (l *ledgers) UseLedger(_ context.Context, f store.Fence, s store.LedgerState) (*store.LedgerState, error) {
@@ -148,12 +183,23 @@ func (l *ledgers) apply(a *store.Advance, rule store.OutcomeRule) (ours bool) {
 		for _, tx := range b.Outcomes {
 			if at := l.attempts[tx.Hash]; at != nil && at.Outcome == nil {
 				at.Outcome = &store.Outcome{Block: b.Block, Index: tx.Index, Success: tx.Success}
+				if n, own := l.own[tx.Hash]; own && a.Head != nil {
+					at.Outcome.Required = &n
+				}
 				touch(at)
 			}
 		}
 	}
 	for _, at := range l.attempts {
-		if o := at.Outcome; o != nil && !o.Final && a.HasFinal && o.Block.Number <= a.Final {
+		o := at.Outcome
+		if o == nil || o.Final {
+			continue
+		}
+		final := a.HasFinal && o.Block.Number <= a.Final
+		if o.Required != nil {
+			final = a.Head != nil && o.Block.Number+uint64(*o.Required) <= *a.Head
+		}
+		if final {
 			o.Final = true
 			touch(at)
 		}

@@ -1,7 +1,6 @@
 package confirm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -21,10 +20,7 @@ type Options struct {
 	Required  int               // blocks that must follow one before it is final; without effect on ledgers with instant finality
 	Rule      store.OutcomeRule // what an outcome does to a transaction
 
-	// Mine picks those of a block's transactions that may be ours, where blocks do not tell outcomes. It may return too many, never too
-	// few: an attempt in flight is stored before its first byte leaves. nil: each transaction of a block is asked for.
-	Mine func(ctx context.Context, ledger string, listed []ffcapi.TxOutcome) ([]ffcapi.TxOutcome, error)
-	// ReceiptWorkers is how many of them are asked for at once; 0: 8.
+	// ReceiptWorkers is how many receipts are asked for at once, where blocks do not tell outcomes; 0: 8.
 	ReceiptWorkers int
 
 	Lost <-chan struct{}  // closed when the store may have another owner: nothing is written any more; nil: never
@@ -46,6 +42,10 @@ const (
 	batchTransactions = 5000
 	// readAhead is how many blocks are read while others are written.
 	readAhead = 16
+
+	// The receipts of so many blocks are asked for at once, and so many blocks may wait for theirs before no more are read.
+	maxAsking  = 64
+	maxWaiting = 10_000
 
 	// maxFill is how many missing blocks are read one by one; for more, the run starts again.
 	maxFill = 64
@@ -82,11 +82,6 @@ func (o *Options) complete() error {
 		return errors.New("confirm: no rule for outcomes")
 	case o.Required < 0:
 		return fmt.Errorf("confirm: %d confirmations are less than none", o.Required)
-	}
-	if o.Mine == nil {
-		o.Mine = func(_ context.Context, _ string, listed []ffcapi.TxOutcome) ([]ffcapi.TxOutcome, error) {
-			return listed, nil
-		}
 	}
 	if o.ReceiptWorkers <= 0 {
 		o.ReceiptWorkers = defaultReceiptWorkers

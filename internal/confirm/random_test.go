@@ -38,6 +38,7 @@ type history struct {
 	required int
 	top      int      // highest head there ever was
 	began    int      // blocks after this one count
+	depths   []int    // other numbers of confirmations
 	pool     []string // tracked and not on the chain
 	tracked  []string
 }
@@ -54,6 +55,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	h.c.noOutcomes = h.rnd.IntN(3) == 0
 	h.c.receipts, h.c.foreign = map[string]int{}, map[string]int{}
 	h.change = required(h.required)
+	h.depths = []int{0, h.rnd.IntN(6), h.rnd.IntN(20)}
 	return h
 }
 
@@ -61,7 +63,7 @@ func (h *history) play() {
 	h.began, h.top = len(h.c.blocks)-1, len(h.c.blocks)-1
 	h.b = start(h.t, h.c, h.s, h.change)
 	h.b.ready()
-	steps := []func(){h.mine, h.mine, h.mine, h.replace, h.replace, h.trouble, h.trouble, h.restart, h.wait, h.wait}
+	steps := []func(){h.look, h.mine, h.mine, h.mine, h.replace, h.replace, h.trouble, h.trouble, h.restart, h.wait, h.wait}
 	for range 60 {
 		steps[h.rnd.IntN(len(steps))]()
 		h.top = max(h.top, len(h.c.blocks)-1)
@@ -76,6 +78,9 @@ func (h *history) some() []string {
 	if h.rnd.IntN(2) == 0 {
 		hash := fmt.Sprintf("t%d", len(h.tracked))
 		h.s.track(hash)
+		if n := h.rnd.IntN(12); n < 8 {
+			h.s.want(hash, n)
+		}
 		h.tracked, h.pool = append(h.tracked, hash), append(h.pool, hash)
 	}
 	var out []string
@@ -102,6 +107,13 @@ func (h *history) mine() {
 // replace reorganises above the highest block that can have been final.
 func (h *history) replace() {
 	depth := len(h.c.blocks) - 1 - max(h.top-h.required, h.began)
+	for n, b := range h.c.blocks {
+		for _, tx := range b.Transactions {
+			if own, ok := h.s.own[tx.Hash]; ok && n+own <= h.top {
+				depth = min(depth, len(h.c.blocks)-1-n) // the transaction may have ended
+			}
+		}
+	}
 	if h.c.finality == ffcapi.Instant || depth <= 0 {
 		return
 	}
@@ -147,6 +159,13 @@ func (h *history) restart() {
 	h.b.Follow("")
 }
 
+// look asks for the safe heads that differ, as streams do after each start.
+func (h *history) look() {
+	for _, n := range h.depths {
+		h.b.safeAt(n)
+	}
+}
+
 func (h *history) wait() { settle(time.Duration(h.rnd.IntN(20_000)) * time.Millisecond) }
 
 func (h *history) finish() {
@@ -155,16 +174,27 @@ func (h *history) finish() {
 		h.c.grow(1)
 		settle(time.Second)
 	}
+	h.look()
 	settle(3 * time.Minute)
 	require.NoError(h.t, h.b.Failed(""))
 	require.Equal(h.t, h.c.at(-1-h.required), h.b.safe())
+	for _, n := range h.depths {
+		if h.c.finality == ffcapi.Instant {
+			n = 0
+		}
+		require.Equal(h.t, h.c.at(max(0, len(h.c.blocks)-1-n)), h.b.safeAt(n), "with %d confirmations", n)
+	}
 
 	want := map[string]*store.Outcome{}
 	for _, b := range h.c.blocks[h.began+1:] {
 		for _, tx := range b.Transactions {
-			want[tx.Hash] = &store.Outcome{
-				Block: b.BlockRef, Index: tx.Index, Success: tx.Success, Final: int(b.Number) < len(h.c.blocks)-h.required,
+			o := &store.Outcome{Block: b.BlockRef, Index: tx.Index, Success: tx.Success}
+			needs := h.required
+			if n, own := h.s.own[tx.Hash]; own && h.c.finality == ffcapi.Confirmations {
+				o.Required, needs = &n, n
 			}
+			o.Final = int(b.Number) < len(h.c.blocks)-needs
+			want[tx.Hash] = o
 		}
 	}
 	for _, hash := range h.tracked {

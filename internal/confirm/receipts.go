@@ -3,6 +3,7 @@ package confirm
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -10,83 +11,103 @@ import (
 	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
-// outcomes returns the outcomes of a block's transactions that may be ours. Where the block does not tell them, receipts are asked
-// for until each has an answer.
-func (r *run) outcomes(ctx context.Context, b *ffcapi.Block) ([]ffcapi.TxOutcome, error) {
-	if b.Outcomes || len(b.Transactions) == 0 {
-		return b.Transactions, nil
+// receipts returns the outcomes of those transactions of a block that may be ours, where the block does not tell them. It asks until
+// each has an answer from this block, in rounds, so that one without keeps no other waiting.
+func (r *run) receipts(ctx context.Context, b ffcapi.BlockRef, mine []ffcapi.TxOutcome) ([]ffcapi.TxOutcome, error) {
+	asked := make([]asked, len(mine))
+	for round := 1; ; round++ {
+		open, err := r.round(ctx, b, mine, asked)
+		if err != nil {
+			return nil, err
+		}
+		if open == 0 {
+			break
+		}
+		if gone, err := r.replaced(ctx, b); err == nil && gone {
+			return nil, fmt.Errorf("%w: block %d", errReplaced, b.Number)
+		}
+		if err := retry.Sleep(ctx, receiptBackoff.Delay(round, nil)); err != nil {
+			return nil, err
+		}
 	}
-	call, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	mine, err := r.opts.Mine(call, r.ledger, b.Transactions)
-	if err != nil {
-		return nil, fmt.Errorf("which transactions of block %d are ours: %w", b.Number, err)
-	}
-	found := make([]bool, len(mine))
-	got := make([]ffcapi.TxOutcome, len(mine))
-	workers, ctx := errgroup.WithContext(ctx)
-	workers.SetLimit(r.opts.ReceiptWorkers)
-	for i, listed := range mine {
-		workers.Go(func() (err error) {
-			got[i], found[i], err = r.receipt(ctx, b, listed)
-			return err
-		})
-	}
-	if err := workers.Wait(); err != nil {
-		return nil, fmt.Errorf("receipts of block %d: %w", b.Number, err)
-	}
-	outcomes := got[:0]
-	for i := range got {
-		if found[i] {
-			outcomes = append(outcomes, got[i])
+	var outcomes []ffcapi.TxOutcome
+	for i := range asked {
+		if asked[i].here {
+			outcomes = append(outcomes, asked[i].outcome)
 		}
 	}
 	return outcomes, nil
 }
 
-// receipt asks for one outcome until there is an answer from this block. found is false when the transaction's outcome is in an earlier
-// one: the first occurrence counts, and was seen.
-func (r *run) receipt(ctx context.Context, b *ffcapi.Block, listed ffcapi.TxOutcome) (out ffcapi.TxOutcome, found bool, err error) {
-	err = retry.Do(ctx, receiptBackoff, func(ctx context.Context, attempt int) error {
-		rec, err := r.askReceipt(ctx, listed.Hash)
-		switch {
-		case err == nil && rec.Block == b.BlockRef:
-			out = ffcapi.TxOutcome{
-				Hash: listed.Hash, Index: rec.TxIndex, From: listed.From, Nonce: listed.Nonce,
-				Success: rec.Success, Reason: rec.Reason, Retryable: rec.Retryable, Result: rec.Result,
-			}
-			found = true
-			return nil
-		case err == nil && r.earlier(b, rec.Block):
-			return nil
-		case err == nil:
-			err = ffcapi.Errorf(ffcapi.Unavailable, "the node that answered has %s in block %d (%s)", listed.Hash, rec.Block.Number, rec.Block.Hash)
-		}
-		if gone, e := r.replaced(ctx, b); e == nil && gone {
-			return retry.Permanent(fmt.Errorf("%w: block %d", errReplaced, b.Number))
-		}
-		if attempt == 1 {
-			r.log.WithError(err).WithField("hash", listed.Hash).Warn("A receipt could not be read; it is tried again")
-		}
-		return err
-	})
-	return out, found, err
+// asked is what became of the question for a receipt. An answer that is not here is in an earlier block: the first occurrence counts, and
+// was seen.
+type asked struct {
+	answered, here, warned bool
+
+	outcome ffcapi.TxOutcome
 }
 
-func (r *run) askReceipt(ctx context.Context, hash string) (*ffcapi.Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+// round asks for every receipt that is still open, and returns how many stay so.
+func (r *run) round(ctx context.Context, b ffcapi.BlockRef, mine []ffcapi.TxOutcome, asked []asked) (open int64, err error) {
+	var left atomic.Int64
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(r.opts.ReceiptWorkers)
+	for i := range mine {
+		if asked[i].answered {
+			continue
+		}
+		workers.Go(func() error {
+			select {
+			case r.line.asking <- struct{}{}:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			err := r.receipt(ctx, b, &mine[i], &asked[i])
+			<-r.line.asking
+			if err != nil && !asked[i].warned {
+				asked[i].warned = true
+				r.log.WithError(err).WithField("hash", mine[i].Hash).Warn("A receipt could not be read; it is tried again")
+			}
+			if !asked[i].answered {
+				left.Add(1)
+			}
+			return nil
+		})
+	}
+	err = workers.Wait()
+	return left.Load(), err
+}
+
+// receipt asks for one receipt. The error says why its answer does not count.
+func (r *run) receipt(ctx context.Context, b ffcapi.BlockRef, listed *ffcapi.TxOutcome, to *asked) error {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return r.opts.Connector.Receipt(ctx, &ffcapi.ReceiptQuery{Ledger: r.ledger, Hash: hash})
+	rec, err := r.opts.Connector.Receipt(call, &ffcapi.ReceiptQuery{Ledger: r.ledger, Hash: listed.Hash})
+	switch {
+	case err != nil:
+		return err
+	case rec.Block == b:
+		to.outcome = ffcapi.TxOutcome{
+			Hash: listed.Hash, Index: rec.TxIndex, From: listed.From, Nonce: listed.Nonce,
+			Success: rec.Success, Reason: rec.Reason, Retryable: rec.Retryable, Result: rec.Result,
+		}
+		to.answered, to.here = true, true
+	case r.earlier(b, rec.Block):
+		to.answered = true
+	default:
+		return ffcapi.Errorf(ffcapi.Unavailable, "the node that answered has %s in block %d (%s)", listed.Hash, rec.Block.Number, rec.Block.Hash)
+	}
+	return nil
 }
 
 // earlier reports whether at is a canonical block before b.
-func (r *run) earlier(b *ffcapi.Block, at ffcapi.BlockRef) bool {
+func (r *run) earlier(b, at ffcapi.BlockRef) bool {
 	hash, known := r.canonical(at.Number)
 	return known && at.Number < b.Number && hash == at.Hash
 }
 
 // replaced asks whether the node has another block in the place of b.
-func (r *run) replaced(ctx context.Context, b *ffcapi.Block) (bool, error) {
+func (r *run) replaced(ctx context.Context, b ffcapi.BlockRef) (bool, error) {
 	now, err := r.block(ctx, b.Number)
 	if err != nil {
 		return false, err

@@ -23,6 +23,10 @@ type run struct {
 	progress bool // the head rose above that of all runs before
 	forget   bool // do not go on where this run stands
 
+	line    line
+	reading context.Context //nolint:containedctx // of the goroutines beside the run's own, which ends them
+	workers sync.WaitGroup
+
 	blocks  chan item
 	reports chan report
 
@@ -38,18 +42,18 @@ type item struct {
 
 // run follows the ledger until ctx is done or something is wrong. progress says that it got somewhere.
 func (f *follower) run(ctx context.Context) (progress bool, err error) {
-	r := &run{follower: f, blocks: make(chan item, readAhead), reports: make(chan report)}
+	r := &run{follower: f, line: newLine(f.opts), blocks: make(chan item, readAhead), reports: make(chan report)}
+	defer r.workers.Wait()
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r.reading = reading
 	if err := r.begin(ctx); err != nil {
 		return r.progress, err
 	}
 	defer r.remember()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
 	after := r.view.Head()
-	wg.Go(func() { r.read(reading, after) })
-	wg.Go(func() { r.watch(reading) })
+	r.workers.Go(func() { r.read(reading, after) })
+	r.workers.Go(func() { r.watch(reading) })
 	err = r.loop(ctx)
 	if ctx.Err() != nil {
 		r.saveLast(ctx)
@@ -98,13 +102,19 @@ func (r *run) loop(ctx context.Context) error {
 	}
 	for {
 		var err error
+		blocks := r.blocks
+		if r.line.full() {
+			blocks = nil
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-r.opts.Lost:
 			return fmt.Errorf("the store may have another owner: %w", store.ErrFenced)
-		case it := <-r.blocks:
+		case it := <-blocks:
 			err = r.take(ctx, it)
+		case t := <-r.line.told:
+			err = r.learn(ctx, t)
 		case rep := <-r.reports:
 			err = r.observe(rep)
 		case <-r.kick:
@@ -126,7 +136,7 @@ func (r *run) take(ctx context.Context, it item) error {
 			err = r.readError(err)
 			break
 		}
-		if err = r.pass(ctx, it.block); err != nil || n == batchBlocks || r.batch.full() {
+		if err = r.pass(ctx, it.block); err != nil || n == batchBlocks || r.batch.full() || r.line.full() {
 			break
 		}
 		more := false
@@ -249,26 +259,25 @@ func (r *run) apply(ctx context.Context, b *ffcapi.Block) error {
 	if !r.batch.on {
 		return nil
 	}
-	if at := r.batch.reached; !at.IsZero() && b.Number <= at.Number {
+	if at := r.passed(); !at.IsZero() && b.Number <= at.Number {
 		if b.Number == at.Number && b.Hash != at.Hash {
 			return fmt.Errorf("%w: block %d is %s, and was %s a moment ago", errMoved, b.Number, b.Hash, at.Hash)
 		}
 		return nil // read again to know its hash; applied before
 	}
-	outcomes, err := r.outcomes(ctx, b)
-	if err != nil {
-		return err
-	}
-	r.batch.add(b.BlockRef, outcomes)
-	return nil
+	return r.enter(ctx, b)
 }
 
 func (r *run) reorganise(ctx context.Context, b *ffcapi.Block, fork uint64) error {
 	hash, _ := r.view.Canonical(fork)
+	r.leave(fork)
 	r.batch.undo(ffcapi.BlockRef{Number: fork, Hash: hash})
 	r.log.WithField("fork", fork).WithField("head", b.Number).Info("The chain was reorganised")
+	r.mu.Lock()
+	r.reorganisations++
+	r.mu.Unlock()
 	if b.Number == fork {
-		return nil
+		return r.verify(ctx, b.BlockRef)
 	}
 	return r.apply(ctx, b)
 }
@@ -280,10 +289,20 @@ func (r *run) show() {
 	}
 }
 
-// store writes the batch. A full or absent database is tried again for as long as it takes.
+// store writes the batch, and what waits for room in it: many blocks can become known at once. A full or absent database is tried
+// again for as long as it takes.
 func (r *run) store(ctx context.Context, lazy bool) error {
+	for {
+		if err := r.storeBatch(ctx, lazy); err != nil || !r.line.ready() {
+			return err
+		}
+		r.move()
+	}
+}
+
+func (r *run) storeBatch(ctx context.Context, lazy bool) error {
 	final, _ := r.view.Final()
-	a := r.batch.advance(r.ledger, final, lazy)
+	a := r.batch.advance(r.ledger, r.view.Head().Number, final, lazy)
 	if a == nil {
 		return nil
 	}

@@ -2,25 +2,37 @@ package confirm
 
 import (
 	"context"
+	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
-	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // report is what the node said of the ledger.
 type report struct {
 	info  *ffcapi.Ledger
 	final ffcapi.BlockRef // newest final block; zero if none, or if the run is about to see it itself
+
+	depths map[uint64]ffcapi.BlockRef // safe heads for other numbers of confirmations that the run cannot see itself
 }
 
-// watch asks the node for its head from time to time, more often while the run is behind.
+// watch asks the node for its head from time to time, more often while the run is behind, and at once when a safe head is asked for
+// that the node has to tell.
 func (r *run) watch(ctx context.Context) {
-	for {
+	timer := time.NewTimer(watchInterval)
+	defer timer.Stop()
+	for first := r.hasDepths(); ; first = false {
 		interval := watchInterval
-		if r.catchingUp() {
+		switch {
+		case first:
+			interval = 0
+		case r.catchingUp():
 			interval = catchUpInterval
 		}
-		if retry.Sleep(ctx, interval) != nil {
+		timer.Reset(interval)
+		select {
+		case <-timer.C:
+		case <-r.deeper:
+		case <-ctx.Done():
 			return
 		}
 		rep, err := r.look(ctx)
@@ -45,7 +57,14 @@ func (r *run) look(ctx context.Context) (report, error) {
 	if head, ok := r.head(); r.instant() || !ok || info.Head.Number > head.Number+uint64(r.opts.Required) {
 		rep.final, err = r.finalOf(ctx, info.Head)
 	}
+	rep.depths = r.readDepths(ctx, info.Head.Number)
 	return rep, err
+}
+
+func (f *follower) hasDepths() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.depths) > 0
 }
 
 func (f *follower) catchingUp() bool {
@@ -63,6 +82,7 @@ func (r *run) observe(rep report) error {
 		if err := r.believe(rep.final); err != nil {
 			return err
 		}
+		r.believeDepths(rep.depths)
 	}
 	head, now := r.view.Head(), r.opts.Now()
 	hash, known := r.view.Canonical(rep.info.Head.Number)

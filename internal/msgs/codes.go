@@ -18,10 +18,8 @@ var (
 		"A query parameter has a value that cannot be used, or the query cannot be decoded."}
 	BadHeader = &Code{"PY10007", http.StatusBadRequest, "header %s",
 		"A request header has a value that cannot be used."}
-	UnknownCommand = &Code{"PY10008", http.StatusBadRequest, "headers.type is %s: give SendTransaction or Query",
+	UnknownCommand = &Code{"PY10008", http.StatusBadRequest, "headers.type is %s: give SendTransaction, DeployContract, Query or TransactionReceipt",
 		"POST / does not know the command."}
-	CommandNotServed = &Code{"PY10009", http.StatusNotImplemented, "headers.type is %s, which this version does not carry out: SendTransaction and Query are",
-		"The command exists in FireFly's interface, but not in this version."}
 	BodyTooLarge = &Code{"PY10010", http.StatusRequestEntityTooLarge, "the body has more than %s bytes, the limit that api.maxBodySize sets",
 		"Send less, or raise api.maxBodySize."}
 	NotJSONType = &Code{"PY10011", http.StatusUnsupportedMediaType, "%s: send the header Content-Type: application/json",
@@ -62,6 +60,14 @@ var (
 		"This process may not write any more. Use the other one."}
 	NotStorable = &Code{"PY10110", http.StatusBadRequest, "%s",
 		"A name, id or signer is too long or not plain text."}
+	SearchTooWide = &Code{"PY10120", http.StatusUnprocessableEntity, "looked at %s transactions, down to %s, without an end: go on with after=%s, or narrow the search by a label, signer or status",
+		"No index answers the filter, and what it looks for is rare. The answer is refused whole, since what is missing could not be told from what is not there."}
+	BatchTooLong = &Code{"PY10131", http.StatusBadRequest, "the batch has %s commands, more than the limit of %s",
+		"Split it. Nothing of it was carried out."}
+	NotInBatch = &Code{"PY10132", http.StatusBadRequest, "headers.type is %s: a batch takes SendTransaction and DeployContract",
+		"The command has to be sent by itself, to POST /."}
+	TooManyWaiting = &Code{"PY10130", http.StatusTooManyRequests, "%s",
+		"As many requests wait for transactions to end as the server bears. Ask without wait, or later."}
 )
 
 // The chain.
@@ -100,6 +106,24 @@ var (
 		"The chain's connector failed, or got an answer that makes no sense. The log has more."}
 )
 
+// Operations on transactions and nonces.
+var (
+	TransactionEnded = &Code{"PY10300", http.StatusConflict, "%s",
+		"The transaction is Succeeded or Failed. That is never changed again; a failed one can be retried as a new transaction."}
+	MayBeSent = &Code{"PY10301", http.StatusConflict, "%s",
+		"The transaction was sent, or may have been: it cannot be cancelled or changed any more, because it may be on the chain at any moment. Its outcome will come."}
+	BeingCancelled = &Code{"PY10302", http.StatusConflict, "%s",
+		"The transaction is being cancelled: its nonce is being used up by another one. It ends when that is final."}
+	NotFailed = &Code{"PY10303", http.StatusConflict, "%s",
+		"Only a transaction that has failed is retried as a new one, and one that was refused when it was sent is tried again."}
+	NothingToChange = &Code{"PY10304", http.StatusBadRequest, "the body names nothing to change: give one of %s",
+		"A PATCH of a transaction must hold a field."}
+	NoNonces = &Code{"PY10305", http.StatusNotImplemented, "%s",
+		"The chain does not number the transactions of a signer."}
+	NonceRefused = &Code{"PY10306", http.StatusBadRequest, "%s",
+		"The nonce that the caller gave is taken, or leaves a gap. Nothing was stored. Leave it out to have the next one assigned."}
+)
+
 // Defects.
 var (
 	Internal = &Code{"PY10900", http.StatusInternalServerError, "something went wrong in the server; its log tells what, under request %s",
@@ -108,11 +132,13 @@ var (
 
 // all is every code, in order.
 var all = []*Code{
-	BadJSON, TooDeep, BadField, UnknownField, UnknownParameter, BadParameter, BadHeader, UnknownCommand, CommandNotServed, BodyTooLarge,
+	BadJSON, TooDeep, BadField, UnknownField, UnknownParameter, BadParameter, BadHeader, UnknownCommand, BodyTooLarge,
 	NotJSONType, BodyUnreadable, NoSuchPath, NoSuchMethod, TimedOut, ClientLeft,
-	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable,
+	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable, SearchTooWide,
+	TooManyWaiting, BatchTooLong, NotInBatch,
 	ChainInvalidInput, ChainUnauthorized, ChainNotFound, ChainReverted, ChainEndorsement, ChainInsufficientFunds, ChainUnsupported,
 	ChainNonceTooLow, ChainUnderpriced, ChainKnownTransaction, ChainConflict, ChainRateLimited, ChainUnavailable, ChainTimeout, ChainPruned,
 	ChainInternal,
+	TransactionEnded, MayBeSent, BeingCancelled, NotFailed, NothingToChange, NoNonces, NonceRefused,
 	Internal,
 }

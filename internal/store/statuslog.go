@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// StatusEntry is one status change of one transaction. The log's order is the order of commit.
+// StatusEntry is one status change of one transaction after its acceptance. The log's order is the order of commit.
 type StatusEntry struct {
 	Seq    int64
 	TxID   string

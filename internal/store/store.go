@@ -34,6 +34,7 @@ type Store interface {
 	Ledgers
 	Streams
 	StatusLog
+	Retention
 
 	// Fence is what this process writes with, as the single owner of the whole store. The generation is raised by every open, so
 	// that what an earlier process claimed is told from what this one did.

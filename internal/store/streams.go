@@ -23,6 +23,7 @@ type Stream struct {
 	BatchTimeout      time.Duration
 	RetryTimeout      time.Duration
 	BlockedRetryDelay time.Duration
+	Confirmations     *int            // blocks that must follow an event's own; nil: as configured
 	Sink              json.RawMessage // configuration of the sink, as the sink's Validate returned it
 
 	Epoch int64 // of the newest run; raised by NewEpoch

@@ -61,7 +61,11 @@ type Tx struct {
 	Nonce  *uint64
 	Value  string
 	Gas    string
-	Fee    json.RawMessage
+	Fee    json.RawMessage // of the newest attempt that offered one
+
+	Labels   map[string]string // of the request; nil: none
+	Required *int              // confirmations that the request asked for; nil: as the ledger has it
+	RetryOf  string            // id of the Failed transaction that this one repeats, "" for none
 
 	Attempt     int    // number of the newest attempt, from 1
 	Hash        string // of the newest attempt, or of the one that ended the transaction; "" while unknown
@@ -71,6 +75,8 @@ type Tx struct {
 	PolicyState json.RawMessage // of the policy engine, shown to users
 	Due         time.Time       // when the policy engine is asked next; zero: when something changes
 	Outcome     *Outcome        // of the attempt that ended the transaction
+	Progressed  time.Time       // when it last got further: sending the same again is no progress. Zero: never since it was accepted
+	CancelAsked time.Time       // when a user asked to cancel it; zero: never
 }
 
 // AttemptState is how far an attempt got.
@@ -100,8 +106,11 @@ type Attempt struct {
 	Open         int // of these, sends whose answer was not "certainly nothing left" (Sent maybe or yes, or no answer yet)
 	LastSent     time.Time
 	Error        string
-	Dead         string   // why it can never be on the chain, "" otherwise
-	Outcome      *Outcome // nil until found in a block
+	Dead         string          // why it can never be on the chain, "" otherwise
+	Outcome      *Outcome        // nil until found in a block
+	Fee          json.RawMessage // what its sends offer; nil: nothing, or not sent yet
+
+	Undone *ffcapi.BlockRef // for an OutcomeRule, and not stored: the block that held it and is no longer canonical
 }
 
 // Outcome is what the chain said about an attempt.
@@ -113,6 +122,12 @@ type Outcome struct {
 	Retryable bool            `json:"retryable,omitempty"`
 	Result    json.RawMessage `json:"result,omitempty"`
 	Final     bool            `json:"final"` // the block cannot change any more
+	// Required is how many blocks must follow for that, where the transaction asked for a number of its own; filled in by the store.
+	Required *int `json:"required,omitempty"`
+
+	// By is the hash of another transaction that has used the attempt's nonce: the attempt itself is on no chain that holds the block.
+	// "" for an outcome of the attempt's own.
+	By string `json:"by,omitempty"`
 }
 
 // Payload is what is needed to send an attempt.
@@ -139,6 +154,9 @@ type NewTx struct {
 	// if the store's own newest is recent enough.
 	Sequenced bool
 	NodeNext  *uint64
+
+	// Fill: Tx.Nonce was assigned before, and nothing open has it. It does not count as assigned now. ErrConflict: it is not so.
+	Fill bool
 }
 
 // Accepted is the answer to Accept.
@@ -147,8 +165,20 @@ type Accepted struct {
 	Replay bool // the key and body were accepted before; Tx is that transaction
 }
 
+// Acceptance is the answer to one of AcceptAll: what Accept returns.
+type Acceptance struct {
+	Accepted *Accepted
+	Err      error
+}
+
+// UsedKey is what an idempotency key stands for.
+type UsedKey struct {
+	Tx       string
+	BodyHash [32]byte
+}
+
 // History is one thing that happened to a transaction. Equal consecutive ones (sub-status, action, error, info) are
-// folded into one with a count.
+// folded into one with a count. Of a very long history the oldest entries are forgotten.
 type History struct {
 	Sub    SubStatus
 	Action string // e.g. AssignNonce, SubmitTransaction, ReceiveReceipt, Confirm, Timeout
@@ -161,21 +191,27 @@ type History struct {
 
 // TxUpdate changes one transaction, if nobody else did since Tx.Version was read.
 type TxUpdate struct {
-	Tx       *Tx        // with its new values; ID and Version select the row. Seq, Created, Kind, Ledger, From and Shard are not written
+	// Tx has its new values; ID and Version select the row. Seq, Created, Kind, Ledger, From, Shard, Labels, Required and RetryOf are not
+	// written.
+	Tx       *Tx
 	Attempts []*Attempt // to insert (a new Number) or to overwrite
 	Payload  *Payload   // of the attempt Tx.Attempt, when it is new
 	History  []History
 	Announce bool // the status changed: write a row to the status log
 	Wipe     bool // the transaction ended: wipe what is sensitive
-}
 
-// TxFilter selects transactions, newest first unless Ascending.
-type TxFilter struct {
-	Limit     int
-	After     int64 // Seq of the last one of the page before, 0 for the first page
-	Ascending bool
-	Signer    string
-	Statuses  []TxStatus
+	// Progressed sets Tx.Progressed to the store's time.
+	Progressed bool
+	// Request replaces the stored request, if it is not nil.
+	Request json.RawMessage
+
+	// GiveBack takes the transaction's nonce from it and assigns it to the signer's next transaction. ErrConflict if a later one was
+	// assigned already, or if the transaction fills a gap: then another one had the nonce before, and no third one can have it.
+	GiveBack bool
+	// Renumber assigns the signer's next nonce to the transaction and to the attempt Tx.Attempt: max(highest assigned + 1, NodeNext).
+	// Update fills both in.
+	Renumber bool
+	NodeNext *uint64
 }
 
 // Transactions is the aggregate of transactions, idempotency keys, nonces, attempts and history.
@@ -183,10 +219,17 @@ type Transactions interface {
 	// Key looks an idempotency key up. ErrNotFound: never used, or expired; a key does not expire before its transaction is gone.
 	Key(ctx context.Context, key string) (tx string, bodyHash [32]byte, err error)
 
-	// Accept stores a transaction, its key, its nonce, its first attempt and a row in the status log.
+	// Accept stores a transaction, its key, its nonce and its first attempt. It writes no row to the status log: its answer says it all.
 	// A key that exists is resolved before anything is numbered: same body, the existing transaction; other body, ErrKeyReused.
 	// ErrConflict: the nonce that the caller gave is taken, or leaves a gap.
 	Accept(ctx context.Context, f Fence, n *NewTx) (*Accepted, error)
+
+	// AcceptAll is Accept of several at once, in order: of those of one signer, an earlier one gets the lower nonce. The answers are in
+	// the order of ns; one that is refused leaves the others alone.
+	AcceptAll(ctx context.Context, f Fence, ns []*NewTx) []Acceptance
+
+	// Keys is Key of several; those that were never used, or have expired, are not in the answer.
+	Keys(ctx context.Context, keys []string) (map[string]UsedKey, error)
 
 	// Transaction, Attempts, History, Request, Payload: ErrNotFound. Attempts are in order of Number, history in order of time.
 	Transaction(ctx context.Context, id string) (*Tx, error)
@@ -195,17 +238,22 @@ type Transactions interface {
 	Request(ctx context.Context, id string) (json.RawMessage, error)
 	Payload(ctx context.Context, id string, attempt int) (*Payload, error)
 
-	// List returns a page.
+	// List returns a page, and Count how many transactions match, whatever Limit, Skip and After are. *TooWide: to answer, too many would
+	// have to be looked at. What is asked for by a label, a signer or a status alone never is too wide for List.
 	List(ctx context.Context, flt TxFilter) ([]*Tx, error)
+	Count(ctx context.Context, flt TxFilter) (int, error)
 
 	// Open returns transactions that are not terminal in order of acceptance, with Seq above after.
 	Open(ctx context.Context, after int64, limit int) ([]*Tx, error)
 	CountOpen(ctx context.Context) (int, error)
 
-	// Update applies u and then sets u.Tx.Version and u.Tx.Updated to what is stored. ErrConflict: the version is another one, or the
+	// Update applies u and then sets u.Tx.Version, u.Tx.Updated and what else the store decides to what is stored. ErrConflict: the version is another one, or the
 	// transaction is terminal; nothing was changed. ErrNotFound.
 	Update(ctx context.Context, f Fence, u *TxUpdate) error
 
-	// NewestNonce returns the highest nonce assigned to a signer and when; ErrNotFound if none ever was.
+	// NewestNonce returns the highest nonce assigned to a signer and when; ErrNotFound if none ever was, or nonce 0 was given back.
 	NewestNonce(ctx context.Context, ledger, signer string) (nonce uint64, at time.Time, err error)
+
+	// OpenNonces returns the nonces that a signer's transactions hold that are not terminal, in order, from a nonce on.
+	OpenNonces(ctx context.Context, ledger, signer string, from uint64, limit int) ([]uint64, error)
 }

@@ -93,14 +93,8 @@ func (a *assembler) take() *batch {
 // event appends an event for one listener. twin says that the event appended before is the same for another listener: its
 // bytes are copied, if they are in this batch.
 func (a *assembler) event(enc *encoder, ev *ffcapi.Event, at *time.Time, through ffcapi.BlockRef, listener int, twin bool) {
-	b := a.current()
-	if len(b.recs) == 0 {
-		b.born, twin = a.now(), false
-	} else {
-		b.buf = append(b.buf, ',')
-	}
-	r := record{start: len(b.buf), listener: a.names[listener], block: ev.Cursor.Block}
-	if twin {
+	b, r := a.begin(listener, ev.Cursor.Block)
+	if twin && len(b.recs) > 0 {
 		last := &b.recs[len(b.recs)-1]
 		b.buf = append(b.buf, b.buf[last.start:last.shared]...)
 		r.idStart, r.idEnd = r.start+last.idStart-last.start, r.start+last.idEnd-last.start
@@ -109,11 +103,35 @@ func (a *assembler) event(enc *encoder, ev *ffcapi.Event, at *time.Time, through
 		b.buf, idEnd = enc.common(b.buf, ev, at)
 		r.idStart, r.idEnd = r.start+enc.idStart, r.start+idEnd
 	}
+	a.end(b, r, listener, inflight.Position{Cursor: ev.Cursor.Next(), Block: through})
+}
+
+// change appends a status change for one listener.
+func (a *assembler) change(c *change, listener int) {
+	b, r := a.begin(listener, c.block)
+	r.idStart, r.idEnd = r.start+c.idStart, r.start+c.idEnd
+	b.buf = append(b.buf, c.json...)
+	a.end(b, r, listener, inflight.Position{Cursor: positionAfter(c.seq)})
+}
+
+// begin makes room for an event of a listener.
+func (a *assembler) begin(listener int, block uint64) (*batch, record) {
+	b := a.current()
+	if len(b.recs) == 0 {
+		b.born = a.now()
+	} else {
+		b.buf = append(b.buf, ',')
+	}
+	return b, record{start: len(b.buf), listener: a.names[listener], block: block}
+}
+
+// end appends what belongs to the listener, and notes where it stands after the event.
+func (a *assembler) end(b *batch, r record, listener int, after inflight.Position) {
 	r.shared = len(b.buf)
 	b.buf = append(b.buf, a.tails[listener]...)
 	r.end = len(b.buf)
 	b.recs = append(b.recs, r)
-	a.own(b, listener, inflight.Position{Cursor: ev.Cursor.Next(), Block: through})
+	a.own(b, listener, after)
 }
 
 func (a *assembler) own(b *batch, listener int, at inflight.Position) {

@@ -50,7 +50,7 @@ type pageChain struct {
 	head   uint64
 }
 
-func (c *pageChain) Safe(string) (ffcapi.BlockRef, bool, <-chan struct{}) {
+func (c *pageChain) SafeAt(string, int) (ffcapi.BlockRef, bool, <-chan struct{}) {
 	return ffcapi.BlockRef{Number: c.head, Hash: "0xhead"}, true, nil
 }
 
@@ -149,5 +149,45 @@ func benchEngine(b *testing.B, listeners, batch int) {
 	<-f.done
 	b.StopTimer()
 	b.ReportMetric(float64(pages*perPage)/b.Elapsed().Seconds(), "events/s")
+	require.NoError(b, m.Stop(context.Background()))
+}
+
+// BenchmarkChanges reads, encodes, filters, delivers and acknowledges status changes of the past; one operation is one change, which
+// every listener but the first filters out by a label.
+func BenchmarkChanges(b *testing.B) {
+	for _, listeners := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("listeners=%d", listeners), func(b *testing.B) { benchChanges(b, listeners) })
+	}
+}
+
+func benchChanges(b *testing.B, listeners int) {
+	log := newFakeLog()
+	log.addN(1, b.N)
+	f := &nullFactory{want: b.N, done: make(chan struct{})}
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	c := &pageChain{}
+	m, err := New(Options{
+		Connector: c, ConnectorName: "devledger", Store: newFakeStore(), Chain: c, Sinks: []sink.Factory{f}, Changes: log,
+		Fence: func() store.Fence { return store.Fence{} }, Log: logrus.NewEntry(logger),
+	})
+	require.NoError(b, err)
+	require.NoError(b, m.Start(b.Context()))
+	_, err = m.CreateStream(b.Context(), &apitypes.EventStream{Name: ptr("s"), BatchSize: ptr(uint64(500)), Suspended: ptr(true)})
+	require.NoError(b, err)
+	for i := range listeners {
+		body := &apitypes.Listener{Type: ptr(apitypes.ListenerTransactions), FromBlock: ptr(apitypes.BlockNumber("earliest"))}
+		if i > 0 {
+			body.Filters = []json.RawMessage{json.RawMessage(`{"label.objectId":"` + strconv.Itoa(i) + `"}`)}
+		}
+		_, err = m.CreateListener(b.Context(), "s", body)
+		require.NoError(b, err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	require.NoError(b, m.ResumeStream(b.Context(), "s"))
+	<-f.done
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
 	require.NoError(b, m.Stop(context.Background()))
 }

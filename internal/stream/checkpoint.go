@@ -84,7 +84,7 @@ func (r *run) stable(urgent, all []inflight.Row) []inflight.Row {
 			continue
 		}
 		ledger := r.listeners[row.Listener].Resolved.Ledger
-		if r.finality[ledger] != ffcapi.Instant {
+		if !r.readsChanges(row.Listener) && r.finality[ledger] != ffcapi.Instant {
 			head, ok := r.m.opts.Chain.Head(ledger)
 			margin := uint64(r.m.opts.UnstableHead)
 			if !ok || head.Number < margin {

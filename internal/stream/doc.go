@@ -12,6 +12,10 @@
 // verifies them against the chain, and reads and delivers until it is told to stop. Start, PATCH, suspend, resume, reset, a
 // new listener and a take-over are all the same: the run is discarded and the next one starts from the durable checkpoint.
 //
+// Listeners of type transactions deliver the status changes of transactions in the same way. In the place of a ledger they read
+// the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads
+// it for all of them, whatever their streams.
+//
 // Invariants:
 //
 //   - A stored checkpoint is below every event that is not acknowledged, at every instant.
@@ -19,7 +23,8 @@
 //     changes nothing.
 //   - A batch number is epoch·10⁹+n and never names two contents. A batch that comes again keeps its number; what was in flight behind
 //     a failed batch goes again after it, under new numbers.
-//   - Events enter only up to the safe head, a block number and hash. A page read from a block that is not on the canonical chain is
+//   - Events enter only up to the safe head, a block number and hash, at the number of confirmations that the stream asks for or that is
+//     configured. A page read from a block that is not on the canonical chain is
 //     dropped and read again.
 //   - Nothing is read while the sink has no receiver. Beyond the process-wide memory budget a stream reads one page at a time,
 //     and only when it holds nothing.
@@ -29,5 +34,6 @@
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
 // stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that
 // chain is another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which
-// is logged and counted. A sink that panics fails the batch.
+// is logged and counted. A status log that was trimmed below a position ends the stream in the state failed; Consumed says how far it may be
+// trimmed without that. A sink that panics fails the batch.
 package stream

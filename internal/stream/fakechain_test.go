@@ -90,13 +90,18 @@ func (c *fakeChain) pagesRead() int {
 
 func (c *fakeChain) Follow(string) {}
 
-func (c *fakeChain) Safe(string) (ffcapi.BlockRef, bool, <-chan struct{}) {
+// SafeAt counts confirmations from the newest block; safe is what is configured.
+func (c *fakeChain) SafeAt(_ string, required int) (ffcapi.BlockRef, bool, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.safe < 0 {
+	safe := c.safe
+	if required >= 0 {
+		safe = len(c.blocks) - 1 - required
+	}
+	if safe < 0 {
 		return ffcapi.BlockRef{}, false, c.moved
 	}
-	return c.blocks[c.safe].ref, true, c.moved
+	return c.blocks[safe].ref, true, c.moved
 }
 
 func (c *fakeChain) Head(string) (ffcapi.BlockRef, bool) {

@@ -96,6 +96,13 @@ func (s *fakeSink) come() {
 	s.absent = nil
 }
 
+// leave takes the receiver away.
+func (s *fakeSink) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.absent = make(chan struct{})
+}
+
 func (s *fakeSink) Send(ctx context.Context, b *sink.Batch, done func(error)) {
 	if s.stuck != nil {
 		<-s.stuck

@@ -18,6 +18,7 @@ const near = 128
 type group struct {
 	id        uint64 // never names two sets of listeners
 	ledger    string
+	changes   bool  // reads the log of status changes, not a ledger
 	listeners []int // indexes of the run, ascending; never changed
 	query     []*ffcapi.Listener
 	at        inflight.Position
@@ -34,12 +35,12 @@ type groups struct {
 	from []ffcapi.Cursor // by listener: what is before it was delivered before this run, or by another group
 }
 
-// newGroups puts listeners that stand near one another into groups.
-func newGroups(listeners []*ffcapi.Listener, start []inflight.Position) *groups {
+// newGroups puts listeners that stand near one another into groups. Those for which changes is true read the log of status changes.
+func newGroups(listeners []*ffcapi.Listener, changes func(listener int) bool, start []inflight.Position) *groups {
 	gs := &groups{from: make([]ffcapi.Cursor, len(listeners))}
 	for i, l := range listeners {
 		gs.from[i] = start[i].Cursor
-		gs.list = append(gs.list, &group{ledger: l.Ledger, listeners: []int{i}, query: []*ffcapi.Listener{l}, at: start[i]})
+		gs.list = append(gs.list, &group{ledger: l.Ledger, changes: changes(i), listeners: []int{i}, query: []*ffcapi.Listener{l}, at: start[i]})
 	}
 	gs.merge()
 	for _, g := range gs.list {
@@ -57,6 +58,12 @@ func (gs *groups) merge() bool {
 		return false
 	}
 	slices.SortStableFunc(gs.list, func(a, b *group) int {
+		if a.changes != b.changes {
+			if a.changes {
+				return -1
+			}
+			return 1
+		}
 		return cmp.Or(cmp.Compare(a.ledger, b.ledger), a.at.Cursor.Compare(b.at.Cursor))
 	})
 	merged := gs.list[:0:0]
@@ -75,7 +82,7 @@ func (gs *groups) merge() bool {
 
 // meets says whether o, which is not before g, should be read together with g.
 func (g *group) meets(o *group) bool {
-	return g.ledger == o.ledger && o.at.Cursor.Block-g.at.Cursor.Block <= near
+	return g.ledger == o.ledger && g.changes == o.changes && o.at.Cursor.Block-g.at.Cursor.Block <= near
 }
 
 // join makes one group of many, at the position of the first. What the others are ahead is not delivered to their members again.
@@ -98,7 +105,7 @@ func (gs *groups) join(list []*group) *group {
 	}
 	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(a.index, b.index) })
 	gs.ids++
-	g := &group{id: gs.ids, ledger: list[0].ledger, at: list[0].at, live: list[0].live}
+	g := &group{id: gs.ids, ledger: list[0].ledger, changes: list[0].changes, at: list[0].at, live: list[0].live}
 	for _, m := range members {
 		g.listeners = append(g.listeners, m.index)
 		g.query = append(g.query, m.l)

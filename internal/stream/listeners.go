@@ -28,7 +28,8 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 		}
 		streamIDOrName = body.Stream.String()
 	}
-	if err := checkType(body); err != nil {
+	kind, err := m.listenerType(body)
+	if err != nil {
 		return nil, err
 	}
 	s, release, err := m.change(ctx, streamIDOrName)
@@ -36,7 +37,7 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 		return nil, err
 	}
 	defer release()
-	l := &store.Listener{ID: fftypes.NewUUID().String(), StreamID: s.id, Type: apitypes.ListenerEvents, FromBlock: apitypes.FromBlockLatest}
+	l := &store.Listener{ID: fftypes.NewUUID().String(), StreamID: s.id, Type: kind, FromBlock: apitypes.FromBlockLatest}
 	if err := applyListener(l, body); err != nil {
 		return nil, err
 	}
@@ -79,12 +80,16 @@ func (m *Manager) insertListener(ctx context.Context, l *store.Listener, madeUp 
 	}
 }
 
-// checkType refuses types of listeners that are not there.
-func checkType(body *apitypes.Listener) error {
-	if body.Type != nil && !strings.EqualFold(*body.Type, apitypes.ListenerEvents) {
-		return apitypes.Invalidf("type", `must be "events"`, "is %q, which this server does not have", *body.Type)
+// listenerType is the type that a request asks for.
+func (m *Manager) listenerType(body *apitypes.Listener) (string, error) {
+	switch {
+	case body.Type == nil || strings.EqualFold(*body.Type, apitypes.ListenerEvents):
+		return apitypes.ListenerEvents, nil
+	case strings.EqualFold(*body.Type, apitypes.ListenerTransactions) && m.opts.Changes != nil:
+		return apitypes.ListenerTransactions, nil
+	default:
+		return "", apitypes.Invalidf("type", `must be "events" or "transactions"`, "is %q, which this server does not have", *body.Type)
 	}
-	return nil
 }
 
 // applyListener overwrites what the request says.
@@ -141,8 +146,11 @@ func applyMethods(l *store.Listener, methods []json.RawMessage) error {
 	return err
 }
 
-// resolve lets the connector check a listener and say where it starts.
+// resolve lets the connector, or for status changes the log of them, check a listener and say where it starts.
 func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) error {
+	if l.Type == apitypes.ListenerTransactions {
+		return m.resolveChanges(ctx, l, from)
+	}
 	ctx, cancel := call(ctx)
 	defer cancel()
 	resolved, err := m.opts.Connector.Listener(ctx, &ffcapi.ListenerSpec{Filters: l.Filters, Options: l.Options, FromBlock: from})
@@ -169,14 +177,16 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 	if body == nil {
 		body = &apitypes.Listener{}
 	}
-	if err := checkType(body); err != nil {
-		return nil, err
-	}
 	s, old, release, err := m.holdListener(ctx, stream, listener)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if kind, err := m.listenerType(body); err != nil {
+		return nil, err
+	} else if body.Type != nil && kind != old.Type {
+		return nil, apitypes.Invalidf("type", "leave it out, or create another listener", "cannot be changed from %q", old.Type)
+	}
 	l := *old
 	if err := applyListener(&l, body); err != nil {
 		return nil, err
@@ -291,103 +301,4 @@ func (m *Manager) findListener(ctx context.Context, stream, listener string) (*s
 		}
 	}
 	return nil, fmt.Errorf("listener %q: %w", listener, store.ErrNotFound)
-}
-
-// Listener returns a listener with its stored checkpoint or, before it has one, its start. stream may be "" for any.
-func (m *Manager) Listener(ctx context.Context, stream, listener string) (*apitypes.ListenerWithStatus, error) {
-	l, err := m.findListener(ctx, stream, listener)
-	if err != nil {
-		return nil, err
-	}
-	body, err := listenerBody(l)
-	if err != nil {
-		return nil, err
-	}
-	cps, err := m.opts.Store.Checkpoints(ctx, l.StreamID)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint of listener %s: %w", l.ID, err)
-	}
-	at := store.Checkpoint{Cursor: l.Resolved.Start}
-	for _, cp := range cps {
-		if cp.Listener == l.ID {
-			at = cp
-		}
-	}
-	out := &apitypes.ListenerWithStatus{Listener: *body, Checkpoint: &apitypes.ListenerCheckpoint{
-		Block: at.Cursor.Block, TransactionIndex: at.Cursor.Tx, LogIndex: at.Cursor.Log, BlockHash: at.Block.Hash,
-	}}
-	if s, err := m.find(l.StreamID); err == nil {
-		out.Catchup = s.catchingUp(l.ID)
-	}
-	return out, nil
-}
-
-// catchingUp says whether a listener of a running stream has not been at the safe head yet.
-func (s *stream) catchingUp(listener string) bool {
-	s.mu.Lock()
-	w := s.worker
-	s.mu.Unlock()
-	if w == nil {
-		return false
-	}
-	r := w.run.Load()
-	if r == nil {
-		return false
-	}
-	i := slices.IndexFunc(r.listeners, func(l *store.Listener) bool { return l.ID == listener })
-	return i >= 0 && !r.caughtUp[i].Load()
-}
-
-// Listeners lists the listeners of a stream, or of all if stream is "", in the order of their creation; after is the id of the last
-// one of the page before.
-func (m *Manager) Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error) {
-	if limit <= 0 {
-		limit = defaultPage
-	}
-	var in string
-	if stream != "" {
-		s, err := m.find(stream)
-		if err != nil {
-			return nil, err
-		}
-		in = s.id
-	}
-	var seq int64
-	if after != "" {
-		l, err := m.findListener(ctx, stream, after)
-		if err != nil {
-			return nil, err
-		}
-		seq = l.Seq
-	}
-	page, err := m.opts.Store.Listeners(ctx, in, seq, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listeners: %w", err)
-	}
-	list := make([]*apitypes.Listener, 0, len(page))
-	for _, l := range page {
-		body, err := listenerBody(l)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, body)
-	}
-	return list, nil
-}
-
-// listenerBody is a listener as the API shows it.
-func listenerBody(l *store.Listener) (*apitypes.Listener, error) {
-	id, err := parseID(l.ID)
-	if err != nil {
-		return nil, fmt.Errorf("id of listener %q: %w", l.ID, err)
-	}
-	in, err := parseID(l.StreamID)
-	if err != nil {
-		return nil, fmt.Errorf("stream of listener %q: %w", l.ID, err)
-	}
-	name, kind, signature, from := l.Name, l.Type, l.Resolved.Signature, apitypes.BlockNumber(l.FromBlock)
-	return &apitypes.Listener{
-		ID: id, Created: fftime(l.Created), Updated: fftime(l.Updated), Name: &name, Type: &kind, Stream: in,
-		Filters: l.Filters, Options: l.Options, FromBlock: &from, Signature: &signature,
-	}, nil
 }

@@ -19,10 +19,11 @@ var errLost = errors.New("the store was lost to another process")
 
 // Manager keeps the streams of a node. It is a lifecycle.Service; all methods are safe for concurrent use.
 type Manager struct {
-	opts   Options
-	sinks  map[string]sink.Factory
-	budget *budget
-	group  lifecycle.Group
+	opts    Options
+	sinks   map[string]sink.Factory
+	budget  *budget
+	journal *journal
+	group   lifecycle.Group
 
 	mu         sync.Mutex
 	finalities map[string]ffcapi.Finality // guarded by mu; by ledger
@@ -40,6 +41,7 @@ func New(opts Options) (*Manager, error) {
 		opts: opts, sinks: make(map[string]sink.Factory), budget: newBudget(opts.MaxMemory),
 		finalities: make(map[string]ffcapi.Finality), streams: make(map[string]*stream),
 	}
+	m.journal = newJournal(opts.Changes, opts.ConnectorName, m.opts.Log)
 	for _, f := range opts.Sinks {
 		if _, twice := m.sinks[f.Type()]; twice {
 			return nil, fmt.Errorf("stream: there are two sinks of type %q", f.Type())
@@ -69,6 +71,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	})
+	m.group.Go("status changes", m.journal.tail)
 	if err := m.load(ctx); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()

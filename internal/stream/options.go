@@ -16,8 +16,9 @@ import (
 type Chain interface {
 	// Follow starts following a ledger. It is idempotent and returns at once.
 	Follow(ledger string)
-	// Safe returns the newest final block; moved is closed when it changes. ok is false while none is known.
-	Safe(ledger string) (head ffcapi.BlockRef, ok bool, moved <-chan struct{})
+	// SafeAt returns the newest block with so many confirmations, a negative number standing for the configured one; moved is
+	// closed when it changes. ok is false while none is known.
+	SafeAt(ledger string, required int) (head ffcapi.BlockRef, ok bool, moved <-chan struct{})
 	// Head returns the newest canonical block seen.
 	Head(ledger string) (ffcapi.BlockRef, bool)
 	// Canonical returns the hash of the canonical block; known is false outside the retained window.
@@ -43,6 +44,7 @@ type Options struct {
 	Fence         func() store.Fence
 	Chain         Chain
 	Sinks         []sink.Factory
+	Changes       store.StatusLog // what listeners of type transactions read; nil: there are none
 
 	Defaults           Defaults      // fields left zero: 50, 5 s, block, 30 s, 30 s
 	ReadAhead          int           // batches assembled while earlier ones wait; 0: 4

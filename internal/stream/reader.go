@@ -29,24 +29,25 @@ type reader struct {
 	groups   *groups
 	asm      *assembler
 	encoders map[string]*encoder // by ledger
+	filters  []changeFilters     // by listener; nil for those of events
 	waiter   sink.Waiter         // nil: a receiver is always there
-	wake     chan struct{}       // a safe head moved
+	release  func()              // gives up the journal; nil: it is not used
+	wake     chan struct{}       // a safe head moved, or the log of status changes
 	times    map[uint64]time.Time
 	timesOf  string // the ledger of times
 }
 
 // loop reads until ctx is done or the run cannot go on.
 func (r *reader) loop(ctx context.Context) error {
+	defer r.follow(false)
 	timer := time.NewTimer(forever)
 	defer timer.Stop()
 	for {
-		if r.waiter != nil {
-			if err := r.waiter.Wait(ctx); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fmt.Errorf("waiting for a receiver: %w", err)
+		if err := r.await(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
 			}
+			return fmt.Errorf("waiting for a receiver: %w", err)
 		}
 		worked, wait, err := r.round(ctx)
 		if ctx.Err() != nil {
@@ -69,25 +70,56 @@ func (r *reader) loop(ctx context.Context) error {
 	}
 }
 
+// await waits for a receiver. When none comes soon, the log of status changes is not read for this run any more.
+func (r *reader) await(ctx context.Context) error {
+	if r.waiter == nil || !r.run.changes {
+		r.follow(true)
+		if r.waiter == nil {
+			return nil
+		}
+		return r.waiter.Wait(ctx)
+	}
+	soon, cancel := context.WithTimeout(ctx, idleSession)
+	err := r.waiter.Wait(soon)
+	cancel()
+	if err != nil && soon.Err() != nil && ctx.Err() == nil {
+		r.follow(false)
+		err = r.waiter.Wait(ctx)
+	}
+	r.follow(err == nil)
+	return err
+}
+
+// follow says whether the run needs the journal.
+func (r *reader) follow(needed bool) {
+	switch {
+	case needed && r.run.changes && r.release == nil:
+		r.release = r.run.m.journal.use()
+	case !needed && r.release != nil:
+		r.release()
+		r.release = nil
+	}
+}
+
 // round gives each group a turn. wait is the time to the next attempt of one that failed.
 func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, err error) {
 	wait = forever
 	for _, g := range r.groups.list {
-		if err := r.run.m.opts.Chain.Failed(g.ledger); err != nil {
-			return false, 0, final(err)
+		read, err := r.ready(g)
+		if err != nil {
+			return false, 0, err
 		}
-		safe, behind := r.behind(g)
-		if !behind {
-			g.live = g.live || !safe.IsZero()
+		if read == nil {
 			continue
 		}
 		if d := time.Until(g.retryAt); d > 0 {
 			wait = min(wait, d)
 			continue
 		}
-		moved, err := r.session(ctx, g, safe)
+		moved, err := read(ctx)
+		var end *finalError
 		switch {
-		case ctx.Err() != nil || errors.Is(err, errChainChanged):
+		case ctx.Err() != nil || errors.Is(err, errChainChanged) || errors.As(err, &end):
 			return false, 0, err
 		case errors.Is(err, sink.ErrNobody):
 			return true, 0, nil // the loop waits for a receiver
@@ -109,18 +141,39 @@ func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, er
 	return r.groups.merge() || worked, wait, nil
 }
 
+// ready returns what reads on for g, nil if there is nothing to read now.
+func (r *reader) ready(g *group) (read func(ctx context.Context) (moved bool, err error), err error) {
+	if g.changes {
+		if r.behindChanges(g) {
+			return func(ctx context.Context) (bool, error) { return r.changes(ctx, g) }, nil
+		}
+		_, known, _ := r.run.m.journal.newest()
+		g.live = g.live || known
+		return nil, nil
+	}
+	if err := r.run.m.opts.Chain.Failed(g.ledger); err != nil {
+		return nil, final(err)
+	}
+	safe, behind := r.behind(g)
+	// Who reads few confirmations may have read what was replaced, and have nothing to read but that. The safe head is older than this look.
+	if hash, known := r.run.m.opts.Chain.Canonical(g.ledger, g.at.Block.Number); known && !g.at.Block.IsZero() && hash != g.at.Block.Hash {
+		return nil, fmt.Errorf("%w: block %d of ledger %q was %s and is %s", errChainChanged, g.at.Block.Number, g.ledger, g.at.Block.Hash, hash)
+	}
+	if behind {
+		return func(ctx context.Context) (bool, error) { return r.session(ctx, g, safe) }, nil
+	}
+	g.live = g.live || !safe.IsZero()
+	return nil, nil
+}
+
 // behind says whether there is something to read for g, up to the safe head.
 func (r *reader) behind(g *group) (ffcapi.BlockRef, bool) {
-	safe, ok, _ := r.run.m.opts.Chain.Safe(g.ledger)
+	safe, ok, _ := r.run.safe(g.ledger)
 	return safe, ok && g.at.Cursor.Block <= safe.Number
 }
 
 // session reads on from a group's position, up to the safe head or until its turn is over. moved says that it read at least a page.
 func (r *reader) session(ctx context.Context, g *group, upto ffcapi.BlockRef) (moved bool, err error) {
-	chain := r.run.m.opts.Chain
-	if hash, known := chain.Canonical(g.ledger, g.at.Block.Number); known && !g.at.Block.IsZero() && hash != g.at.Block.Hash {
-		return false, fmt.Errorf("%w: block %d of ledger %q was %s and is %s", errChainChanged, g.at.Block.Number, g.ledger, g.at.Block.Hash, hash)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	began := time.Now()

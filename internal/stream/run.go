@@ -14,6 +14,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -36,7 +37,8 @@ type run struct {
 	def       *store.Stream
 	epoch     int64
 	listeners []*store.Listener
-	finality  map[string]ffcapi.Finality // by ledger
+	changes   bool                       // some listeners are of type transactions
+	finality  map[string]ffcapi.Finality // by ledger of the others
 	delivery  *delivery
 	reader    *reader
 
@@ -67,8 +69,20 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 	p := policy{readAhead: m.opts.ReadAhead, batchTimeout: def.BatchTimeout, retryTimeout: def.RetryTimeout, blockedDelay: def.BlockedRetryDelay}
 	r.delivery = newDelivery(out, p, r.epoch, inflight.New(start), m.budget, &s.stats, m.opts.Now)
 	r.caughtUp = make([]atomic.Bool, len(r.listeners))
-	r.reader = r.newReader(out, start)
+	if r.reader, err = r.newReader(out, start); err != nil {
+		return nil, err
+	}
 	return r, nil
+}
+
+// safe is the block up to which the stream reads a ledger.
+func (r *run) safe(ledger string) (head ffcapi.BlockRef, ok bool, moved <-chan struct{}) {
+	return r.m.opts.Chain.SafeAt(ledger, confirmations(r.def))
+}
+
+// readsChanges says that a listener is of type transactions.
+func (r *run) readsChanges(listener int) bool {
+	return r.listeners[listener].Type == apitypes.ListenerTransactions
 }
 
 func (m *Manager) storedListeners(ctx context.Context, stream string) ([]*store.Listener, error) {
@@ -88,8 +102,12 @@ func (m *Manager) storedListeners(ctx context.Context, stream string) ([]*store.
 
 // ledgers starts following the ledgers of the listeners and learns what their blocks are worth.
 func (r *run) ledgers(ctx context.Context) error {
-	for _, l := range r.listeners {
+	for i, l := range r.listeners {
 		name := l.Resolved.Ledger
+		if r.readsChanges(i) {
+			r.changes = true
+			continue
+		}
 		if _, known := r.finality[name]; known {
 			continue
 		}
@@ -126,26 +144,34 @@ func (r *run) positions(ctx context.Context) ([]inflight.Position, error) {
 	return start, nil
 }
 
-func (r *run) newReader(out sink.Sink, start []inflight.Position) *reader {
+func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, error) {
 	a := &assembler{
 		maxEvents: r.def.BatchSize,
 		maxBytes:  int(min(maxBatchBytes, r.m.opts.MaxMemory/4)),
 		now:       r.m.opts.Now,
 		stamps:    make([]stamp, len(r.listeners)),
 	}
-	rd := &reader{run: r, asm: a, encoders: make(map[string]*encoder), wake: make(chan struct{}, 1)}
+	rd := &reader{
+		run: r, asm: a, encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),
+	}
 	rd.waiter, _ = out.(sink.Waiter)
 	query := make([]*ffcapi.Listener, len(r.listeners))
 	for i, l := range r.listeners {
 		query[i] = &l.Resolved
+		if r.readsChanges(i) {
+			var err error
+			if rd.filters[i], _, _, err = parseChangeFilters(l.Filters); err != nil {
+				return nil, final(fmt.Errorf("listener %q: %w", l.Name, err))
+			}
+		}
 		a.tails = append(a.tails, tail(r.def, l))
 		a.names = append(a.names, &sink.Listener{ID: l.ID, Name: l.Name, Stream: r.def.ID, Replay: replay(l)})
 	}
 	for ledger, f := range r.finality {
 		rd.encoders[ledger] = newEncoder(r.m.opts.ConnectorName, ledger, f)
 	}
-	rd.groups = newGroups(query, start)
-	return rd
+	rd.groups = newGroups(query, r.readsChanges, start)
+	return rd, nil
 }
 
 // replay names the time since which a listener has not been changed. A reset changes a listener; so does a PATCH, which may
@@ -184,7 +210,20 @@ func (r *run) work(ctx context.Context) error {
 		})
 	}
 	for ledger := range r.finality {
-		part(func(ctx context.Context) error { return r.watch(ctx, ledger) })
+		part(func(ctx context.Context) error {
+			return r.watch(ctx, func() <-chan struct{} {
+				_, _, moved := r.safe(ledger)
+				return moved
+			})
+		})
+	}
+	if r.changes {
+		part(func(ctx context.Context) error {
+			return r.watch(ctx, func() <-chan struct{} {
+				_, _, moved := r.m.journal.newest()
+				return moved
+			})
+		})
 	}
 	part(r.checkpoints)
 	part(r.delivery.run)
@@ -213,10 +252,10 @@ func (r *run) guard(ctx context.Context, fn func(ctx context.Context) error) (er
 	return fn(ctx)
 }
 
-// watch wakes the reader when a safe head moves.
-func (r *run) watch(ctx context.Context, ledger string) error {
+// watch wakes the reader when a head moves.
+func (r *run) watch(ctx context.Context, head func() (moved <-chan struct{})) error {
 	for {
-		_, _, moved := r.m.opts.Chain.Safe(ledger)
+		moved := head()
 		signal(r.reader.wake)
 		select {
 		case <-moved:

@@ -17,7 +17,21 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
-const maxNameLength = 256
+const (
+	maxNameLength = 256
+
+	maxConfirmations = 10000
+	// asConfigured stands for the configured number of confirmations.
+	asConfigured = -1
+)
+
+// confirmations is how many blocks must follow that of an event before a stream delivers it.
+func confirmations(def *store.Stream) int {
+	if def.Confirmations == nil {
+		return asConfigured
+	}
+	return *def.Confirmations
+}
 
 // checkName refuses names that cannot stand in a path or a message.
 func checkName(name string) error {
@@ -73,6 +87,14 @@ func (m *Manager) apply(def *store.Stream, body *apitypes.EventStream, create bo
 			return apitypes.Invalidf("batchSize", fmt.Sprintf("must be 1 to %d", maxBatchSize), "is %d", *body.BatchSize)
 		}
 		def.BatchSize = int(*body.BatchSize)
+	}
+	if n := body.Confirmations; n != nil {
+		if *n < asConfigured || *n > maxConfirmations {
+			return apitypes.Invalidf("confirmations", fmt.Sprintf("must be 0 to %d, or %d for the configured number", maxConfirmations, asConfigured), "is %d", *n)
+		}
+		if def.Confirmations = n; *n == asConfigured {
+			def.Confirmations = nil
+		}
 	}
 	return errors.Join(
 		duration(&def.BatchTimeout, "batchTimeout", body.BatchTimeout, "batchTimeoutMS", body.BatchTimeoutMS, time.Millisecond, 0),
@@ -193,6 +215,7 @@ func streamBody(def *store.Stream) (*apitypes.EventStream, error) {
 		ID: id, Created: fftime(def.Created), Updated: fftime(def.Updated),
 		Name: &name, Suspended: &suspended, Type: &kind, ErrorHandling: &handling, BatchSize: &size,
 		BatchTimeout: &batchTimeout, RetryTimeout: &retryTimeout, BlockedRetryDelay: &blocked,
+		Confirmations: def.Confirmations,
 	}
 	switch def.Type {
 	case apitypes.StreamWebSocket:

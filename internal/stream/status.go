@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"context"
+
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -20,21 +22,22 @@ const (
 	fireflyStopped = "stopped"
 )
 
-func (s *stream) withStatus() (*apitypes.EventStreamWithStatus, error) {
+func (s *stream) withStatus(ctx context.Context) (*apitypes.EventStreamWithStatus, error) {
 	body, err := streamBody(s.current())
 	if err != nil {
 		return nil, err
 	}
-	st := s.status()
+	st := s.status(ctx)
 	out := &apitypes.EventStreamWithStatus{EventStream: *body, Status: fireflyStarted, StreamState: st}
 	if st.State == stateSuspended || st.State == stateFailed {
 		out.Status = fireflyStopped
+		st.LagTransactions = s.m.lagOfStopped(ctx, s.id)
 	}
 	return out, nil
 }
 
 // status is what the stream is doing now.
-func (s *stream) status() *apitypes.StreamStatus {
+func (s *stream) status(ctx context.Context) *apitypes.StreamStatus {
 	st := &apitypes.StreamStatus{State: stateStarting, Delivered: s.stats.delivered.Load(), Redelivered: s.stats.redelivered.Load()}
 	if at, err := s.stats.lastError(); err != nil {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
@@ -56,7 +59,7 @@ func (s *stream) status() *apitypes.StreamStatus {
 		return st
 	}
 	if r := w.run.Load(); r != nil {
-		r.describe(st)
+		r.describe(ctx, st)
 	}
 	return st
 }
@@ -67,8 +70,37 @@ func (m *Manager) isLost() bool {
 	return m.lost
 }
 
+// newestChange is the newest row of the log of status changes; known is false if the store does not answer. While nobody reads the
+// log, the journal does not know it.
+func (m *Manager) newestChange(ctx context.Context) (head int64, known bool) {
+	if head, known, _ := m.journal.newest(); known {
+		return head, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	head, err := m.opts.Changes.StatusHead(ctx)
+	return head, err == nil
+}
+
+// lagOfStopped is how many status changes wait for a stream that does not run: they keep the log from being trimmed. nil: it reads none, or
+// the store does not answer.
+func (m *Manager) lagOfStopped(ctx context.Context, stream string) *uint64 {
+	ctx, cancel := call(ctx)
+	defer cancel()
+	at, some, err := m.lowestChange(ctx, stream)
+	if err != nil || !some {
+		return nil
+	}
+	head, known := m.newestChange(ctx)
+	if !known {
+		return nil
+	}
+	behind := uint64(max(head-at, 0))
+	return &behind
+}
+
 // describe fills in what only a run knows.
-func (r *run) describe(st *apitypes.StreamStatus) {
+func (r *run) describe(ctx context.Context, st *apitypes.StreamStatus) {
 	st.State = stateCatchup
 	if r.live.Load() {
 		st.State = stateLive
@@ -79,18 +111,25 @@ func (r *run) describe(st *apitypes.StreamStatus) {
 	}
 	var lag uint64
 	for ledger := range r.finality {
-		safe, ok, _ := r.m.opts.Chain.Safe(ledger)
+		safe, ok, _ := r.safe(ledger)
 		if !ok {
 			continue
 		}
 		if st.HeadBlock == nil || *st.HeadBlock < safe.Number {
 			st.HeadBlock = &safe.Number
 		}
-		if at, ok := r.delivery.lowest(func(l int) bool { return r.listeners[l].Resolved.Ledger == ledger }); ok && at.Block <= safe.Number {
+		reads := func(l int) bool { return !r.readsChanges(l) && r.listeners[l].Resolved.Ledger == ledger }
+		if at, ok := r.delivery.lowest(reads); ok && at.Block <= safe.Number {
 			lag = max(lag, safe.Number+1-at.Block)
 		}
 	}
 	if st.HeadBlock != nil {
 		st.LagBlocks = &lag
+	}
+	if at, ok := r.delivery.lowest(r.readsChanges); ok {
+		if head, known := r.m.newestChange(ctx); known {
+			behind := uint64(max(head-lastBefore(at), 0))
+			st.LagTransactions = &behind
+		}
 	}
 }

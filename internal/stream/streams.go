@@ -144,7 +144,8 @@ func (e *nameTaken) Unwrap() error { return store.ErrConflict }
 func sameStream(a, b *store.Stream) bool {
 	return bytes.Equal(a.Sink, b.Sink) && a.Name == b.Name && a.Suspended == b.Suspended && a.Type == b.Type &&
 		a.ErrorHandling == b.ErrorHandling && a.BatchSize == b.BatchSize && a.BatchTimeout == b.BatchTimeout &&
-		a.RetryTimeout == b.RetryTimeout && a.BlockedRetryDelay == b.BlockedRetryDelay
+		a.RetryTimeout == b.RetryTimeout && a.BlockedRetryDelay == b.BlockedRetryDelay &&
+		confirmations(a) == confirmations(b)
 }
 
 // replace sets what the stream is. The caller holds the token.
@@ -201,16 +202,16 @@ func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 }
 
 // Stream returns a stream with its status.
-func (m *Manager) Stream(_ context.Context, idOrName string) (*apitypes.EventStreamWithStatus, error) {
+func (m *Manager) Stream(ctx context.Context, idOrName string) (*apitypes.EventStreamWithStatus, error) {
 	s, err := m.find(idOrName)
 	if err != nil {
 		return nil, err
 	}
-	return s.withStatus()
+	return s.withStatus(ctx)
 }
 
 // Streams lists streams in the order of their creation; after is the id of the last one of the page before.
-func (m *Manager) Streams(_ context.Context, limit int, after string) ([]*apitypes.EventStreamWithStatus, error) {
+func (m *Manager) Streams(ctx context.Context, limit int, after string) ([]*apitypes.EventStreamWithStatus, error) {
 	if limit <= 0 {
 		limit = defaultPage
 	}
@@ -226,7 +227,7 @@ func (m *Manager) Streams(_ context.Context, limit int, after string) ([]*apityp
 	}
 	list := make([]*apitypes.EventStreamWithStatus, 0, min(limit, len(all)))
 	for _, s := range all[:min(limit, len(all))] {
-		body, err := s.withStatus()
+		body, err := s.withStatus(ctx)
 		if err != nil {
 			return nil, err
 		}

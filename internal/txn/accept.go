@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -19,6 +20,38 @@ import (
 // apitypes.ErrStopping; store.ErrFull, store.ErrUnavailable; ctx's. After any of them but the last two nothing was stored; after
 // those the same request can be repeated.
 func (m *Manager) Submit(ctx context.Context, sub *apitypes.Submission) (tx *apitypes.Transaction, replay bool, err error) {
+	ctx, span := m.opts.Stages.Begin(ctx, metrics.Accept, sub.ID)
+	tx, replay, err = m.take(ctx, sub)
+	m.opts.Counts.Accepted(acceptance(replay, err))
+	id := ""
+	if tx != nil {
+		id = tx.ID
+	}
+	span.End(id, err)
+	return tx, replay, err
+}
+
+// acceptance is what became of a request, for the metrics.
+func acceptance(replay bool, err error) metrics.Acceptance {
+	var invalid *apitypes.Invalid
+	var chain *ffcapi.Error
+	switch {
+	case err == nil && replay:
+		return metrics.AcceptedReplay
+	case err == nil:
+		return metrics.AcceptedNew
+	case errors.Is(err, apitypes.ErrTooManyPending):
+		return metrics.Overloaded
+	case errors.As(err, &invalid), errors.Is(err, store.ErrKeyReused), errors.Is(err, store.ErrInvalid),
+		errors.As(err, &chain) && chain.Kind.Final():
+		return metrics.Refused
+	default:
+		return metrics.Failed
+	}
+}
+
+// take is Submit, unmeasured.
+func (m *Manager) take(ctx context.Context, sub *apitypes.Submission) (tx *apitypes.Transaction, replay bool, err error) {
 	if err := m.admitting(); err != nil {
 		return nil, false, err
 	}
@@ -45,8 +78,16 @@ func (m *Manager) accept(ctx context.Context, r *request) (*store.Tx, bool, erro
 		return tx, true, err
 	}
 	tx, replay, err := m.acceptNew(ctx, r)
-	if err == nil || !r.given || errors.Is(err, store.ErrKeyReused) {
-		return tx, replay, err
+	if err != nil {
+		return m.reconsidered(ctx, r, err)
+	}
+	return tx, replay, nil
+}
+
+// reconsidered looks the key of a request up again that was refused.
+func (m *Manager) reconsidered(ctx context.Context, r *request, err error) (*store.Tx, bool, error) {
+	if !r.given || errors.Is(err, store.ErrKeyReused) {
+		return nil, false, err
 	}
 	// A client that has left still gets its answer from the next one that asks; the look-up does not hang on it.
 	again, cancel := m.calling(context.WithoutCancel(ctx), m.opts.PrepareTimeout)
@@ -73,7 +114,16 @@ func (m *Manager) replayed(ctx context.Context, r *request) (*store.Tx, error) {
 	case hash != r.hash:
 		return nil, fmt.Errorf("headers.id %s: %w", r.id, store.ErrKeyReused)
 	}
-	return m.opts.Store.Transaction(ctx, id)
+	return m.known(ctx, id)
+}
+
+// known is the transaction of a key.
+func (m *Manager) known(ctx context.Context, id string) (*store.Tx, error) {
+	tx, err := m.opts.Store.Transaction(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return m.opts.Store.Ended(ctx, id) // it was removed; its key still knows how it ended
+	}
+	return tx, err
 }
 
 // acceptNew prepares and stores.
@@ -99,14 +149,24 @@ func (m *Manager) acceptNew(ctx context.Context, r *request) (*store.Tx, bool, e
 	}
 	// From here on a client who leaves changes nothing.
 	acc, err := m.opts.Store.Accept(context.WithoutCancel(ctx), m.opts.Fence(), n)
-	if err != nil {
-		return nil, false, m.refused(lane, ticket, r, err)
+	return m.settled(ctx, lane, ticket, r, n, store.Acceptance{Accepted: acc, Err: err})
+}
+
+// settled does what follows from the store's answer.
+func (m *Manager) settled(
+	ctx context.Context, lane *lane, ticket uint64, r *request, n *store.NewTx, answer store.Acceptance,
+) (*store.Tx, bool, error) {
+	acc := answer.Accepted
+	if answer.Err != nil {
+		return nil, false, m.refused(lane, ticket, r, answer.Err)
 	}
 	if acc.Replay {
 		m.sched.abandoned(lane, ticket)
 		return acc.Tx, true, nil
 	}
-	m.sched.accepted(lane, ticket, newItem(acc.Tx, n))
+	it := newItem(acc.Tx, n)
+	it.trace = m.opts.Stages.Trace(ctx)
+	m.sched.accepted(lane, ticket, it)
 	return acc.Tx, false, nil
 }
 
@@ -118,7 +178,7 @@ func (m *Manager) refused(l *lane, ticket uint64, r *request, err error) error {
 		m.sched.abandoned(l, ticket)
 	case errors.Is(err, store.ErrConflict) && r.nonce != nil:
 		m.sched.abandoned(l, ticket)
-		return apitypes.Invalidf("nonce", "leave it out to have the next one assigned", "cannot be used: %s", err)
+		return fmt.Errorf("%w: leave it out to have the next one assigned: %w", apitypes.ErrNonceRefused, err)
 	case errors.Is(err, store.ErrFenced):
 		m.sched.abandoned(l, ticket)
 		m.halt("Another owner has taken over: nothing is accepted or sent any more")
@@ -130,7 +190,7 @@ func (m *Manager) refused(l *lane, ticket uint64, r *request, err error) error {
 }
 
 // prepare calls the connector, with a bound on how many do.
-func (m *Manager) prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prepared, error) {
+func (m *Manager) prepare(ctx context.Context, req order) (*ffcapi.Prepared, error) {
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
 	select {
@@ -139,12 +199,11 @@ func (m *Manager) prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Pre
 	case <-call.Done():
 		return nil, m.tooLate(ctx, ffcapi.Errorf(ffcapi.RateLimited, "too many transactions are being prepared"))
 	}
-	p, err := m.opts.Connector.Prepare(call, req)
-	switch {
-	case err != nil:
+	call, span := m.opts.Stages.Begin(call, metrics.Prepare, "")
+	p, err := m.prepared(call, req)
+	span.End("", err)
+	if err != nil {
 		return nil, m.tooLate(ctx, err)
-	case p == nil:
-		return nil, ffcapi.Errorf(ffcapi.Internal, "the connector prepared nothing")
 	}
 	return p, nil
 }
@@ -167,7 +226,9 @@ func (m *Manager) nodeNext(ctx context.Context, l *lane, r *request) (*uint64, e
 	}
 	age, known := m.sched.age(l)
 	if !known {
-		_, at, err := m.opts.Store.NewestNonce(ctx, l.key.ledger, l.key.signer)
+		read, cancel := m.calling(ctx, m.opts.PrepareTimeout) // it is prepared: who leaves now changes nothing
+		defer cancel()
+		_, at, err := m.opts.Store.NewestNonce(read, l.key.ledger, l.key.signer)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
@@ -179,11 +240,9 @@ func (m *Manager) nodeNext(ctx context.Context, l *lane, r *request) (*uint64, e
 	if known && age < m.opts.NonceStateTimeout {
 		return nil, nil //nolint:nilnil // what is stored is newer than anybody else's would be
 	}
-	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
-	defer cancel()
-	pending, latest, err := m.sequencer.NextNonce(call, l.key.ledger, l.key.signer)
+	pending, latest, err := m.nonces(ctx, l.key)
 	if err != nil {
-		return nil, m.tooLate(ctx, err)
+		return nil, err
 	}
 	next := max(pending, latest)
 	return &next, nil
@@ -197,8 +256,9 @@ func (m *Manager) newTx(r *request, p *ffcapi.Prepared) *store.NewTx {
 	}
 	n := &store.NewTx{
 		Tx: store.Tx{
-			ID: r.id, Kind: apitypes.SendTransaction, Sub: store.SubReceived, Ledger: p.Ledger,
+			ID: r.id, Kind: r.kind, Sub: store.SubReceived, Ledger: p.Ledger,
 			From: r.call.From, To: r.call.To, Nonce: r.nonce, Value: r.call.Value, Gas: gas, Attempt: 1, Hash: p.Hash,
+			Labels: r.labels, Required: r.required, RetryOf: r.retryOf,
 		},
 		BodyHash:   r.hash,
 		KeyExpires: m.opts.Now().Add(m.opts.IdempotencyRetention),

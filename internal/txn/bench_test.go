@@ -172,3 +172,27 @@ func fill(b *testing.B, st *sqlstore.Store, n int) {
 	close(next)
 	wg.Wait()
 }
+
+// BenchmarkSubmitBatch is BenchmarkSubmit, held, with a thousand requests at a time. One op is one request.
+func BenchmarkSubmitBatch(b *testing.B) {
+	c := &trivial{fake: newFake()}
+	release := make(chan struct{})
+	r := newRig(b, setup{stopped: true, opts: func(o *txn.Options) {
+		o.Connector, o.Store = trivialSequenced{c}, slowToOpen{o.Store, release}
+	}})
+	r.start()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; {
+		subs := make([]*apitypes.Submission, min(b.N-done, apitypes.MaxBatch))
+		for i := range subs {
+			subs[i] = body(uint64(done+i), fmt.Sprintf("signer%d", i%10))
+		}
+		for _, a := range r.SubmitBatch(b.Context(), subs) {
+			require.NoError(b, a.Err)
+		}
+		done += len(subs)
+	}
+	b.StopTimer()
+	close(release)
+}

@@ -84,6 +84,21 @@ func (f *follower) Safe(string) (ffcapi.BlockRef, bool, <-chan struct{}) {
 	return f.pos, true, f.moved
 }
 
+func (f *follower) Final(_ string, number uint64, _ int) bool {
+	safe, _, _ := f.Safe("")
+	return number <= safe.Number
+}
+
+func (f *follower) Find(context.Context, string, string, uint64) (*ffcapi.Block, int, error) {
+	return nil, 0, nil
+}
+
+func (f *follower) Confirming(string, ffcapi.BlockRef, int) []ffcapi.Block { return nil }
+
+func (f *follower) Confirmations(context.Context, string, ffcapi.BlockRef, int) ([]ffcapi.Block, error) {
+	return nil, nil
+}
+
 func (f *follower) Head(string) (ffcapi.BlockRef, bool) {
 	head, _, _ := f.Safe("")
 	return head, true

@@ -21,7 +21,13 @@
 //   - The claim of a send is durable before its first byte leaves.
 //   - Where a chain has nonces, one Submit per signer is under way at most, in the order of the nonces: what comes later waits
 //     until a node took what comes before, or until it is known that its nonce is used.
+//   - Operations of users are written beside the workers: the version of the row decides who was first, and the other one begins again.
+//     A suspended transaction keeps its place in line and holds no worker. What may have left is neither cancelled nor changed.
+//   - A nonce is given back only if no send of its transaction ever began and no later one was assigned; else it is used up on the chain.
+//     One that somebody else used is replaced by the next at the tail, once nothing of its transaction can be on the chain.
 //   - Slots for sending are not held while a transaction waits for its block.
+//   - What ended long ago is removed only when no listener waits for a row of the status log about it, and its key goes on to say how it
+//     ended: a request that comes again late is never sent again.
 //   - Payloads are not kept in memory, but for a bounded number on their way from Submit to the first send.
 //
 // Failure: what cannot be stored is not done. When a worker cannot read or write a transaction, it lets go of it and reads it

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
 // fake is a connector whose calls do what a test says.
@@ -34,6 +36,15 @@ type send struct {
 	from    string
 	nonce   uint64
 	payload string
+	fee     string
+}
+
+// hash is what the chain calls it: where there are nonces, another fee makes another transaction.
+func (s send) hash(sequenced bool) string {
+	if sequenced && s.fee != "" {
+		return hashOf(s.payload + "@" + s.fee)
+	}
+	return hashOf(s.payload)
 }
 
 func newFake() *fake {
@@ -50,8 +61,12 @@ func (s sequenced) NextNonce(_ context.Context, _, signer string) (pending, late
 	return s.nonces[signer], s.nonces[signer], nil
 }
 
-func (s sequenced) Cancel(context.Context, string, string, uint64) (*ffcapi.Prepared, error) {
-	return nil, ffcapi.Errorf(ffcapi.Unsupported, "not here")
+func (s sequenced) Cancel(_ context.Context, _, signer string, nonce uint64) (*ffcapi.Prepared, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count["Cancel"]++
+	payload := fmt.Sprintf("cancel %s %d", signer, nonce)
+	return &ffcapi.Prepared{Payload: []byte(payload), Hash: hashOf(payload)}, nil
 }
 
 func hashOf(payload string) string { return "h:" + payload }
@@ -73,7 +88,7 @@ func (f *fake) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prepar
 }
 
 func (f *fake) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi.Submitted, error) {
-	s := send{from: sub.From, payload: string(sub.Prepared.Payload)}
+	s := send{from: sub.From, payload: string(sub.Prepared.Payload), fee: string(sub.Fee)}
 	if sub.Nonce != nil {
 		s.nonce = *sub.Nonce
 	}
@@ -94,7 +109,7 @@ func (f *fake) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi.Subm
 			return nil, err
 		}
 	}
-	return &ffcapi.Submitted{Hash: hashOf(s.payload)}, nil
+	return &ffcapi.Submitted{Hash: s.hash(sub.Nonce != nil)}, nil
 }
 
 func (f *fake) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcapi.Receipt, error) {
@@ -166,4 +181,16 @@ func (f *fake) Listener(context.Context, *ffcapi.ListenerSpec) (*ffcapi.Listener
 
 func (f *fake) Events(context.Context, *ffcapi.EventQuery) iter.Seq2[*ffcapi.EventPage, error] {
 	return func(func(*ffcapi.EventPage, error) bool) {}
+}
+
+// patient sends once, and then waits until it is told that everything begins anew.
+type patient struct{}
+
+func (patient) Decide(v policy.View) policy.Decision {
+	switch {
+	case v.State == nil && v.Tx.Phase != policy.Tracking && v.LastError == nil:
+		return policy.Decision{Do: policy.Submit}
+	default:
+		return policy.Decision{Do: policy.Wait, Until: v.Now.Add(time.Hour), State: json.RawMessage(`"waiting"`)}
+	}
 }

@@ -27,8 +27,15 @@ var errPanicked = errors.New("the request with this id that came first did not c
 // do runs accept for r, or waits for the request with its key that is under way. replay says that the transaction was there
 // before this request.
 func (f *flights) do(ctx context.Context, r *request, accept func() (*store.Tx, bool, error)) (tx *store.Tx, replay bool, err error) {
-	for {
-		mine, theirs := f.board(r)
+	mine, theirs := f.board(r)
+	return f.ride(ctx, r, mine, theirs, accept)
+}
+
+// ride is do from when it is known whose flight is under way: mine or theirs.
+func (f *flights) ride(
+	ctx context.Context, r *request, mine, theirs *flight, accept func() (*store.Tx, bool, error),
+) (tx *store.Tx, replay bool, err error) {
+	for ; ; mine, theirs = f.board(r) {
 		if mine != nil {
 			return f.lead(r.id, mine, accept)
 		}
@@ -65,13 +72,16 @@ func (f *flights) board(r *request) (mine, theirs *flight) {
 }
 
 func (f *flights) lead(id string, mine *flight, accept func() (*store.Tx, bool, error)) (*store.Tx, bool, error) {
-	defer func() {
-		f.mu.Lock()
-		delete(f.flying, id)
-		f.mu.Unlock()
-		close(mine.done)
-	}()
+	defer f.land(id, mine)
 	tx, replay, err := accept()
 	mine.tx, mine.err = tx, err
 	return tx, replay, err
+}
+
+// land ends a flight, whose result is written.
+func (f *flights) land(id string, mine *flight) {
+	f.mu.Lock()
+	delete(f.flying, id)
+	f.mu.Unlock()
+	close(mine.done)
 }

@@ -41,10 +41,13 @@ type view struct {
 	hashes map[uint64]string
 	failed error
 	ready  int
+	blocks map[uint64]*ffcapi.Block
+	finds  int // Find calls
+	branch string
 }
 
 func newView(t testing.TB, s *sqlstore.Store) *view {
-	return &view{t: t, store: s, fence: s.Fence(), moved: make(chan struct{}), hashes: map[uint64]string{}}
+	return &view{t: t, store: s, fence: s.Fence(), moved: make(chan struct{}), hashes: map[uint64]string{}, blocks: map[uint64]*ffcapi.Block{}}
 }
 
 func (v *view) Follow(string) {}
@@ -83,6 +86,43 @@ func (v *view) Canonical(_ string, number uint64) (string, bool) {
 	return h, ok
 }
 
+func (v *view) Final(_ string, number uint64, required int) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if required >= 0 {
+		return number+uint64(required) <= v.pos.Number
+	}
+	return !v.safe.IsZero() && number <= v.safe.Number
+}
+
+func (v *view) Find(_ context.Context, _, hash string, above uint64) (*ffcapi.Block, int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.finds++
+	for n := above + 1; n <= v.pos.Number; n++ {
+		b := v.blocks[n]
+		for i := range b.Transactions {
+			if b.Transactions[i].Hash == hash {
+				return b, i, nil
+			}
+		}
+	}
+	return nil, 0, nil
+}
+
+func (v *view) Confirming(_ string, of ffcapi.BlockRef, n int) (blocks []ffcapi.Block) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := of.Number + 1; i <= v.pos.Number && len(blocks) < n; i++ {
+		blocks = append(blocks, ffcapi.Block{BlockRef: v.blocks[i].BlockRef, ParentHash: v.hashes[i-1]})
+	}
+	return blocks
+}
+
+func (v *view) Confirmations(_ context.Context, ledger string, of ffcapi.BlockRef, n int) ([]ffcapi.Block, error) {
+	return v.Confirming(ledger, of, n), nil
+}
+
 func (v *view) Failed(string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -100,9 +140,12 @@ func (v *view) block(depth uint64, outcomes ...ffcapi.TxOutcome) ffcapi.BlockRef
 	v.t.Helper()
 	v.mu.Lock()
 	from := v.pos
+	to := ffcapi.BlockRef{Number: from.Number + 1, Hash: fmt.Sprintf("b%d%s", from.Number+1, v.branch)}
 	v.mu.Unlock()
-	to := ffcapi.BlockRef{Number: from.Number + 1, Hash: fmt.Sprintf("b%d", from.Number+1)}
 	a := &store.Advance{From: from, To: to, Blocks: []store.BlockOutcomes{{Block: to, Outcomes: outcomes}}}
+	if depth > 0 {
+		a.Head = &to.Number
+	}
 	if to.Number >= depth {
 		a.Final, a.HasFinal = to.Number-depth, true
 	}
@@ -111,6 +154,7 @@ func (v *view) block(depth uint64, outcomes ...ffcapi.TxOutcome) ffcapi.BlockRef
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.pos, v.hashes[to.Number] = to, to.Hash
+	v.blocks[to.Number] = &ffcapi.Block{BlockRef: to, Outcomes: true, Transactions: outcomes}
 	if a.HasFinal {
 		v.safe = ffcapi.BlockRef{Number: a.Final, Hash: v.hashes[a.Final]}
 		close(v.moved)
@@ -132,6 +176,20 @@ func (v *view) undo() {
 	defer v.mu.Unlock()
 	v.pos = to
 	delete(v.hashes, from.Number)
+}
+
+// fork has the blocks from here on differ from those that were undone.
+func (v *view) fork() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.branch += "'"
+}
+
+// found is how often Find was called.
+func (v *view) found() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.finds
 }
 
 // rig is a manager with its surroundings.

@@ -80,7 +80,7 @@ func TestFinalRefusalOfWhatNeverLeft(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return len(r.statuses) == 2 && r.statuses[1].Status == store.Failed
+		return len(r.statuses) == 1 && r.statuses[0].Status == store.Failed
 	}, wait, tick)
 }
 

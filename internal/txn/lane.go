@@ -1,10 +1,12 @@
 package txn
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
@@ -31,12 +33,18 @@ type item struct {
 	ordered bool // what comes after it in its lane waits for it
 	woken   bool // something changed while a worker had it
 	gone    bool // it ended while a worker had it
+	trace   *metrics.Trace
+	held    bool // suspended: it keeps its place, and what comes after it in its lane waits
+	recall  bool // it was suspended while a worker had it
+	anew    bool // somebody changed it: what its sends answered before does not count any more
 
 	// Owned by the worker that runs it.
 	resume  bool          // read from the store, or let go of: see txstate.Resumed
 	doubt   bool          // what became of its last send is not known
 	lastErr *ffcapi.Error // see txstate.State
+	errOf   int           // number of the attempt that lastErr is about
 	fresh   *handover     // what was just accepted, so that it need not be read
+	missed  *missed       // where its block may have passed unnoticed; nil: nowhere
 }
 
 // handover is what a transaction's first send needs.
@@ -74,22 +82,34 @@ type lane struct {
 	newest time.Time // when a nonce was last assigned here, as far as this process knows
 }
 
-// insert puts an item into the line. Most come in order.
+// insert puts an item into the line, after those of the same order. Lines can be long, and most items come last.
 func (l *lane) insert(it *item) {
 	i := len(l.line)
-	for i > 0 && l.line[i-1].order > it.order {
-		i--
+	if i > 0 && l.line[i-1].order > it.order {
+		i, _ = slices.BinarySearchFunc(l.line, it.order, func(x *item, order uint64) int {
+			if x.order <= order {
+				return -1
+			}
+			return 1
+		})
 	}
 	l.line = slices.Insert(l.line, i, it)
 }
 
 // remove takes an item out of line or ready.
 func (l *lane) remove(it *item) {
-	if i := slices.Index(l.line, it); i >= 0 {
-		l.line = cut(l.line, i)
+	if it.place == again {
+		if i := slices.Index(l.ready, it); i >= 0 {
+			l.ready = cut(l.ready, i)
+		}
+		return
 	}
-	if i := slices.Index(l.ready, it); i >= 0 {
-		l.ready = cut(l.ready, i)
+	i, _ := slices.BinarySearchFunc(l.line, it.order, func(x *item, order uint64) int { return cmp.Compare(x.order, order) })
+	for i < len(l.line) && l.line[i] != it && l.line[i].order == it.order {
+		i++
+	}
+	if i < len(l.line) && l.line[i] == it {
+		l.line = cut(l.line, i)
 	}
 }
 
@@ -104,7 +124,7 @@ func cut(items []*item, i int) []*item {
 
 // sendable reports whether an item of the line may go: nothing before it can turn up any more, and its time has come.
 func (l *lane) sendable(it *item, now time.Time) bool {
-	return it.place == inLine && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
+	return it.place == inLine && !it.held && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
 }
 
 // finish notes the end of an Accept.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 )
 
 // ledgers is what the manager knows of the ledgers in use.
@@ -68,10 +69,10 @@ func (m *Manager) heard(ledger string, since time.Time) bool {
 	return last.at.After(since)
 }
 
-// standing says what a block that a node has named is worth: whether it is canonical and whether it is final.
-func (m *Manager) standing(ctx context.Context, ledger string, b ffcapi.BlockRef) (canonical, final bool) {
-	safe, ok, _ := m.opts.Chain.Safe(ledger)
-	final = ok && b.Number <= safe.Number
+// standing says what a block that a node has named is worth: whether it is canonical and whether it is final for a transaction.
+func (m *Manager) standing(ctx context.Context, tx *store.Tx, b ffcapi.BlockRef) (canonical, final bool) {
+	ledger := tx.Ledger
+	final = m.opts.Chain.Final(ledger, b.Number, confirmations(tx))
 	hash, known := m.opts.Chain.Canonical(ledger, b.Number)
 	if known {
 		return hash == b.Hash, final

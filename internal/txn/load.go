@@ -111,6 +111,7 @@ func (m *Manager) loadOpen(ctx context.Context) {
 func (m *Manager) restored(tx *store.Tx) *item {
 	it := itemOf(tx)
 	it.resume = true
+	it.held = tx.Status == store.Suspended
 	switch tx.Sub {
 	case store.SubTracking, store.SubStale:
 		it.ordered = false

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -20,16 +21,20 @@ type Manager struct {
 	opts      Options
 	log       *logrus.Entry
 	sequencer ffcapi.Sequencer // nil: the chain has no nonces
+	deployer  ffcapi.Deployer  // nil: contracts cannot be deployed
 
 	sched     *schedule
 	flights   flights
+	waiters   waiters
 	ledgers   ledgers
 	unsettled unsettled
 	prepares  chan struct{} // a slot for each Prepare under way
+	looks     chan struct{} // a slot for each look for a transaction on the chain
 	sweeping  chan struct{} // a token: the open transactions have to be read again
 	trouble   throttle
 
 	started atomic.Bool
+	tailed  atomic.Int64    // Consumed
 	life    context.Context //nolint:containedctx // of everything that is sent: ended by Stop and by halt
 	kill    context.CancelCauseFunc
 }
@@ -46,13 +51,16 @@ func New(o Options) (*Manager, error) {
 		opts:     o,
 		log:      o.Log,
 		prepares: make(chan struct{}, o.Prepares),
+		looks:    make(chan struct{}, max(1, o.Workers/2)),
 		sweeping: make(chan struct{}, 1),
 	}
 	m.life, m.kill = context.WithCancelCause(context.Background())
 	m.trouble.now = o.Now
 	m.sequencer, _ = o.Connector.(ffcapi.Sequencer)
+	m.deployer, _ = o.Connector.(ffcapi.Deployer)
 	m.sched = newSchedule(m.sequencer != nil, o.Workers, o.Now)
 	m.ledgers.init()
+	m.waiters.init(o.MaxWaiting)
 	return m, nil
 }
 
@@ -70,6 +78,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		return m.failedStart(ctx, fmt.Errorf("start transactions: %w", err))
 	}
 	m.sched.expect(open)
+	m.tailed.Store(after)
 	m.started.Store(true)
 	m.Go("load", m.load)
 	m.Go("tail", func(ctx context.Context) { m.tail(ctx, after) })
@@ -82,6 +91,9 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Load is how busy the manager is.
+func (m *Manager) Load() metrics.Load { return m.sched.busyness() }
 
 // Stop ends what is under way at the connector and waits for the goroutines. An answer that is already there is still stored.
 func (m *Manager) Stop(ctx context.Context) error {

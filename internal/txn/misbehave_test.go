@@ -13,6 +13,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
@@ -106,4 +107,29 @@ func TestEngineWithoutJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, tx.PolicyInfo)
 	require.Nil(t, tx.GasPrice)
+}
+
+// TestConnectorThatPanics costs only what it panics over, in a batch and behind the answer, too.
+func TestConnectorThatPanics(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.fake.onPrepare = func(_ context.Context, req *ffcapi.Request) (*ffcapi.Prepared, error) {
+		if string(req.Method) == `"bad"` {
+			panic("prepare")
+		}
+		return &ffcapi.Prepared{Payload: []byte(req.Method), Hash: hashOf(string(req.Method))}, nil
+	}
+	r.fake.onSubmit = func(_ context.Context, _ *ffcapi.Submission, n int) error {
+		if n == 1 {
+			panic("submit")
+		}
+		return nil
+	}
+	r.fake.onReceipt = func(context.Context, *ffcapi.ReceiptQuery) error { panic("receipt") }
+	answers := r.SubmitBatch(t.Context(), []*apitypes.Submission{submission("bad"), submission("good")})
+	require.Equal(t, ffcapi.Internal, ffcapi.KindOf(answers[0].Err))
+	require.NoError(t, answers[1].Err)
+	r.until("good", store.SubTracking)
+	require.Equal(t, 2, r.attempts("good")[0].Sends)
+	require.GreaterOrEqual(t, r.attempts("good")[0].Open, 1, "what panicked may have sent it")
 }

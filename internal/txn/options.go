@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 )
@@ -24,6 +25,15 @@ type Chain interface {
 	Head(ledger string) (ffcapi.BlockRef, bool)
 	// Canonical is the hash of a canonical block; known is false outside the retained window.
 	Canonical(ledger string, number uint64) (hash string, known bool)
+	// Final reports whether a canonical block of that number is final for one who wants so many confirmations; negative: as configured.
+	Final(ledger string, number uint64, required int) bool
+	// Find reads the newest blocks above one again for a transaction whose hash was not known when its block passed; nil: in none.
+	Find(ctx context.Context, ledger, hash string, above uint64) (block *ffcapi.Block, index int, err error)
+	// Confirming returns the canonical blocks that follow one, as far as they are retained, n at most; negative: as many as are configured.
+	// Only number, hash and parent hash are filled in.
+	Confirming(ledger string, of ffcapi.BlockRef, n int) []ffcapi.Block
+	// Confirmations is Confirming that reads from the node what is not retained.
+	Confirmations(ctx context.Context, ledger string, of ffcapi.BlockRef, n int) ([]ffcapi.Block, error)
 	// Failed is the alarm that stopped the ledger, or nil.
 	Failed(ledger string) error
 }
@@ -35,8 +45,10 @@ type Options struct {
 	Fence     func() store.Fence // asked for each write
 	Policy    policy.Engine
 	Fees      policy.FeeSource // nil: no fees
-	Chain     Chain
-	Lost      <-chan struct{} // closed when another process may own the store; nil: never
+	// FeesRequired holds back what was never sent while Fees cannot tell; else it is offered without a fee.
+	FeesRequired bool
+	Chain        Chain
+	Lost         <-chan struct{} // closed when another process may own the store; nil: never
 
 	// OnStatus gets every row of the status log that is written from Start on, in order, from one goroutine. It must not block.
 	OnStatus func([]store.StatusEntry)
@@ -48,8 +60,12 @@ type Options struct {
 	SubmitTimeout        time.Duration // of Submit and Receipt; 30 s
 	QueryTimeout         time.Duration // 30 s
 	MaxPending           int           // transactions that are not terminal; 1 000 000
+	MaxWaiting           int           // requests that wait for transactions to end; 10 000
 	Workers              int           // sends under way; 64
 	Prepares             int           // Prepares under way; 4 × Workers
+
+	Stages *metrics.Stages       // nil: not measured
+	Counts *metrics.Transactions // nil: not counted
 
 	Now func() time.Time // nil: time.Now
 	Log *logrus.Entry    // nil: the standard logger
@@ -76,6 +92,7 @@ func (o *Options) fill() error {
 	duration(&o.SubmitTimeout, 30*time.Second)
 	duration(&o.QueryTimeout, 30*time.Second)
 	count(&o.MaxPending, 1_000_000)
+	count(&o.MaxWaiting, 10_000)
 	count(&o.Workers, 64)
 	count(&o.Prepares, 4*o.Workers)
 	if o.OnStatus == nil {

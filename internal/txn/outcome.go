@@ -13,4 +13,6 @@ func OutcomeRule(tx *store.Tx, attempts []*store.Attempt, hit int) *store.TxUpda
 }
 
 // ProtocolID is the position of a transaction as FireFly writes it: block and index, zero-padded so that it sorts.
-func ProtocolID(o *store.Outcome) string { return fmt.Sprintf("%012d/%06d", o.Block.Number, o.Index) }
+func ProtocolID(o *store.Outcome) string { return protocolID(o.Block.Number, o.Index) }
+
+func protocolID(block, index uint64) string { return fmt.Sprintf("%012d/%06d", block, index) }

@@ -3,9 +3,7 @@ package txn
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -17,9 +15,6 @@ const defaultPage = 25
 
 // Query executes a read on the chain. Errors: *apitypes.Invalid, *ffcapi.Error, apitypes.ErrStopping, ctx's.
 func (m *Manager) Query(ctx context.Context, q *apitypes.ReadQuery) (json.RawMessage, error) {
-	if err := m.admitting(); err != nil {
-		return nil, err
-	}
 	gas, err := amount("gas", q.Gas)
 	if err != nil {
 		return nil, err
@@ -28,16 +23,12 @@ func (m *Manager) Query(ctx context.Context, q *apitypes.ReadQuery) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	call, cancel := context.WithTimeout(ctx, m.opts.QueryTimeout)
-	defer cancel()
-	out, err := m.opts.Connector.Query(call, &ffcapi.Request{
-		From: q.From, To: q.To, Method: q.Method, Params: q.Params, Errors: q.Errors, Value: value, Gas: gas,
-		BlockNumber: q.BlockNumber, Options: q.Options,
+	return asked(ctx, m, func(ctx context.Context) (json.RawMessage, error) {
+		return m.opts.Connector.Query(ctx, &ffcapi.Request{
+			From: q.From, To: q.To, Method: q.Method, Params: q.Params, Errors: q.Errors, Value: value, Gas: gas,
+			BlockNumber: q.BlockNumber, Options: q.Options,
+		})
 	})
-	if err != nil {
-		return nil, m.tooLate(ctx, err)
-	}
-	return out, nil
 }
 
 // Transaction returns one transaction, with what happened to it if history is set. Errors: store.ErrNotFound, and the store's.
@@ -46,18 +37,26 @@ func (m *Manager) Transaction(ctx context.Context, id string, withHistory bool) 
 	if err != nil {
 		return nil, err
 	}
+	return m.shown(ctx, tx, withHistory)
+}
+
+// shown is a row with everything that belongs to it.
+func (m *Manager) shown(ctx context.Context, tx *store.Tx, withHistory bool) (*apitypes.TransactionWithStatus, error) {
 	t := &apitypes.TransactionWithStatus{Transaction: *m.transaction(tx)}
 	o, err := m.outcome(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
 	t.Receipt = receipt(o)
+	if o != nil {
+		t.Confirmations = confirming(m.opts.Chain.Confirming(tx.Ledger, o.Block, confirmations(tx)))
+	}
 	if withHistory {
-		entries, err := m.opts.Store.History(ctx, id)
+		entries, err := m.opts.Store.History(ctx, tx.ID)
 		if err != nil {
 			return nil, err
 		}
-		t.History = history(entries)
+		t.History = m.history(entries)
 	}
 	return t, nil
 }
@@ -71,7 +70,11 @@ func (m *Manager) outcome(ctx context.Context, tx *store.Tx) (*store.Outcome, er
 	if err != nil || len(attempts) == 0 {
 		return nil, err
 	}
-	return attempts[len(attempts)-1].Outcome, nil
+	o := attempts[len(attempts)-1].Outcome
+	if o != nil && o.By != "" {
+		return nil, nil //nolint:nilnil // it is another transaction's
+	}
+	return o, nil
 }
 
 // Receipt returns the outcome of a transaction on the chain. It may not be final while the transaction is pending. Errors:
@@ -91,34 +94,12 @@ func (m *Manager) Receipt(ctx context.Context, id string) (*apitypes.Receipt, er
 	return receipt(o), nil
 }
 
-// Transactions returns a page. Errors: *apitypes.Invalid, store.ErrNotFound for an After that is no transaction, and the
+// Transactions returns a page. Errors: *apitypes.Invalid, store.ErrNotFound for an After that is no transaction, *store.TooWide, and the
 // store's.
 func (m *Manager) Transactions(ctx context.Context, f apitypes.TransactionFilter) ([]*apitypes.Transaction, error) {
-	filter := store.TxFilter{Limit: f.Limit, Ascending: f.Ascending, Signer: f.Signer}
-	switch {
-	case f.Limit < 0:
-		return nil, apitypes.Invalidf("limit", "must be 1 or more", "is %d", f.Limit)
-	case f.Limit == 0:
-		filter.Limit = defaultPage
-	}
-	if f.Pending {
-		filter.Statuses = []store.TxStatus{store.Pending, store.Suspended}
-	}
-	for _, s := range f.Statuses {
-		status, err := parseStatus(s)
-		if err != nil {
-			return nil, err
-		}
-		filter.Statuses = append(filter.Statuses, status)
-	}
-	if f.After != "" {
-		last, err := m.opts.Store.Transaction(ctx, f.After)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, fmt.Errorf("after: %w", err)
-		} else if err != nil {
-			return nil, err
-		}
-		filter.After = last.Seq
+	filter, err := m.filter(ctx, f)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := m.opts.Store.List(ctx, filter)
 	if err != nil {
@@ -131,12 +112,11 @@ func (m *Manager) Transactions(ctx context.Context, f apitypes.TransactionFilter
 	return page, nil
 }
 
-func parseStatus(s string) (store.TxStatus, error) {
-	all := []store.TxStatus{store.Pending, store.Suspended, store.Succeeded, store.Failed}
-	for _, status := range all {
-		if strings.EqualFold(s, string(status)) {
-			return status, nil
-		}
+// CountTransactions returns how many transactions a filter selects, whatever its Limit, Skip and After. Errors: as of Transactions.
+func (m *Manager) CountTransactions(ctx context.Context, f apitypes.TransactionFilter) (int, error) {
+	filter, err := m.filter(ctx, f)
+	if err != nil {
+		return 0, err
 	}
-	return "", apitypes.Invalidf("status", "must be Pending, Suspended, Succeeded or Failed", "is %q", s)
+	return m.opts.Store.Count(ctx, filter)
 }

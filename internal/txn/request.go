@@ -1,9 +1,11 @@
 package txn
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 
@@ -21,20 +23,21 @@ const maxID = 256
 type request struct {
 	id     string
 	given  bool // the id came from the client
-	call   *ffcapi.Request
+	kind   string
+	call   order
 	nonce  *uint64 // given by the client
 	hash   [32]byte
 	stored json.RawMessage // the body without headers.id
+
+	labels   map[string]string
+	required *int   // confirmations
+	retryOf  string // the failed transaction that this one repeats
 }
 
 // validate checks a submission and takes it apart.
 func (m *Manager) validate(sub *apitypes.Submission) (*request, error) {
-	switch sub.Type {
-	case apitypes.SendTransaction, "":
-	case apitypes.DeployContract:
-		return nil, ffcapi.Errorf(ffcapi.Unsupported, "contracts cannot be deployed through this chain's connector")
-	default:
-		return nil, apitypes.Invalidf("headers.type", `must be "SendTransaction"`, "is %q", sub.Type)
+	if err := m.checkKind(sub); err != nil {
+		return nil, err
 	}
 	if err := checkID(sub.ID); err != nil {
 		return nil, err
@@ -42,7 +45,13 @@ func (m *Manager) validate(sub *apitypes.Submission) (*request, error) {
 	if sub.From == "" {
 		return nil, apitypes.Invalidf("from", "give the signer of the transaction", "is missing")
 	}
-	r := &request{id: sub.ID, given: sub.ID != ""}
+	if err := checkHeaders(sub); err != nil {
+		return nil, err
+	}
+	r := &request{
+		id: sub.ID, given: sub.ID != "", kind: cmp.Or(sub.Type, apitypes.SendTransaction),
+		labels: maps.Clone(sub.Labels), required: sub.Confirmations,
+	}
 	var err error
 	if r.nonce, err = m.nonceOf(sub.Nonce); err != nil {
 		return nil, err
@@ -55,9 +64,9 @@ func (m *Manager) validate(sub *apitypes.Submission) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.call = &ffcapi.Request{
+	r.call = newOrder(r.kind, &ffcapi.Request{
 		From: sub.From, To: sub.To, Method: sub.Method, Params: sub.Params, Errors: sub.Errors, Value: value, Gas: gas, Options: sub.Options,
-	}
+	}, sub.Definition, sub.Contract)
 	raw := sub.Raw
 	if len(raw) == 0 {
 		if raw, err = bodyOf(sub); err != nil {
@@ -126,6 +135,8 @@ func amount(field string, n *fftypes.FFBigInt) (string, error) {
 
 // body is a request as it is sent to POST /.
 type body struct {
+	Headers *bodyHeaders `json:"headers,omitempty"`
+
 	From   string            `json:"from"`
 	To     string            `json:"to,omitempty"`
 	Nonce  *fftypes.FFBigInt `json:"nonce,omitempty"`
@@ -134,6 +145,15 @@ type body struct {
 	Method json.RawMessage   `json:"method,omitempty"`
 	Params []json.RawMessage `json:"params,omitempty"`
 	Errors []json.RawMessage `json:"errors,omitempty"`
+
+	Definition json.RawMessage `json:"definition,omitempty"`
+	Contract   json.RawMessage `json:"contract,omitempty"`
+}
+
+// bodyHeaders are the headers that tell one request from another.
+type bodyHeaders struct {
+	Labels        map[string]string `json:"labels,omitempty"`
+	Confirmations *int              `json:"confirmations,omitempty"`
 }
 
 // members are the names of the members of a body that are not options.
@@ -141,9 +161,14 @@ var members = [...]string{"headers", "from", "to", "nonce", "gas", "value", "met
 
 // bodyOf makes a body for a submission that came without one.
 func bodyOf(sub *apitypes.Submission) (json.RawMessage, error) {
-	known, err := json.Marshal(body{
+	b := body{
 		From: sub.From, To: sub.To, Nonce: sub.Nonce, Gas: sub.Gas, Value: sub.Value, Method: sub.Method, Params: sub.Params, Errors: sub.Errors,
-	})
+		Definition: sub.Definition, Contract: sub.Contract,
+	}
+	if len(sub.Labels) > 0 || sub.Confirmations != nil {
+		b.Headers = &bodyHeaders{Labels: sub.Labels, Confirmations: sub.Confirmations}
+	}
+	known, err := json.Marshal(b)
 	if err != nil {
 		return nil, apitypes.Invalidf("", "send JSON values", "the submission cannot be encoded: %s", err)
 	}
@@ -159,8 +184,11 @@ func bodyOf(sub *apitypes.Submission) (json.RawMessage, error) {
 	return json.Marshal(all)
 }
 
-// storedRequest reads a body that was accepted, the way it was read then.
-func storedRequest(raw json.RawMessage) (*ffcapi.Request, error) {
+// deployMembers are those that a deployment has, too. With other commands they are options.
+var deployMembers = [...]string{"definition", "contract"}
+
+// storedRequest reads the body of a command that was accepted, the way it was read then.
+func storedRequest(kind string, raw json.RawMessage) (o order, err error) {
 	var b struct {
 		From   string            `json:"from"`
 		To     string            `json:"to"`
@@ -169,31 +197,46 @@ func storedRequest(raw json.RawMessage) (*ffcapi.Request, error) {
 		Method json.RawMessage   `json:"method"`
 		Params []json.RawMessage `json:"params"`
 		Errors []json.RawMessage `json:"errors"`
+
+		Definition json.RawMessage `json:"definition"`
+		Contract   json.RawMessage `json:"contract"`
 	}
 	if err := json.Unmarshal(raw, &b); err != nil {
-		return nil, err
+		return o, err
 	}
 	rest := map[string]json.RawMessage{}
 	if err := json.Unmarshal(raw, &rest); err != nil {
-		return nil, err
+		return o, err
 	}
 	for _, name := range members {
 		delete(rest, name)
 	}
-	r := &ffcapi.Request{From: b.From, To: b.To, Method: b.Method, Params: b.Params, Errors: b.Errors}
-	var err error
+	if kind == apitypes.DeployContract {
+		for _, name := range deployMembers {
+			delete(rest, name)
+		}
+	}
+	r := &ffcapi.Request{From: b.From, To: b.To, Method: present(b.Method), Params: b.Params, Errors: b.Errors}
 	if r.Gas, err = storedAmount(b.Gas); err != nil {
-		return nil, fmt.Errorf("gas: %w", err)
+		return o, fmt.Errorf("gas: %w", err)
 	}
 	if r.Value, err = storedAmount(b.Value); err != nil {
-		return nil, fmt.Errorf("value: %w", err)
+		return o, fmt.Errorf("value: %w", err)
 	}
 	if len(rest) > 0 {
 		if r.Options, err = json.Marshal(rest); err != nil {
-			return nil, err
+			return o, err
 		}
 	}
-	return r, nil
+	return newOrder(kind, r, present(b.Definition), present(b.Contract)), nil
+}
+
+// present is raw, or nil if it is null.
+func present(raw json.RawMessage) json.RawMessage {
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
 }
 
 // storedAmount reads a whole number of any size: digits, or a string of digits that may begin with 0x. FFBigInt would take a JSON

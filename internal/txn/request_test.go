@@ -7,11 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
 func TestStoredRequestIsTheRequest(t *testing.T) {
 	t.Parallel()
-	got, err := storedRequest([]byte(`{"headers":{"type":"SendTransaction"},"from":"a","to":"c","nonce":1,"gas":"0x10","value":12345678901234567890123,
+	got, err := storedRequest(apitypes.SendTransaction, []byte(`{"headers":{"type":"SendTransaction"},"from":"a","to":"c","nonce":1,"gas":"0x10","value":12345678901234567890123,
 		"method":{"name":"m"},"params":[1,"x"],"errors":[{}],"channel":"ch","transient":{"k":"v"}}`))
 	require.NoError(t, err)
 	options := map[string]any{}
@@ -21,9 +22,10 @@ func TestStoredRequestIsTheRequest(t *testing.T) {
 	require.Equal(t, &ffcapi.Request{
 		From: "a", To: "c", Method: json.RawMessage(`{"name":"m"}`), Params: []json.RawMessage{[]byte("1"), []byte(`"x"`)},
 		Errors: []json.RawMessage{[]byte("{}")}, Value: "12345678901234567890123", Gas: "16",
-	}, got)
+	}, got.Request)
+	require.Nil(t, got.deploy)
 	for _, raw := range []string{`[]`, `{"from":1}`, ``, `{"gas":1.5}`, `{"value":"x"}`} {
-		_, err := storedRequest([]byte(raw))
+		_, err := storedRequest(apitypes.SendTransaction, []byte(raw))
 		require.Error(t, err, raw)
 	}
 }

@@ -73,7 +73,7 @@ func TestRestart(t *testing.T) {
 	for _, id := range []string{"a1", "a2", "a3"} {
 		second.until(id, store.SubTracking)
 	}
-	require.Equal(t, []send{{"alice", 1, "a1#2"}, {"alice", 2, "a2#3"}, {"alice", 3, "a3#4"}}, f.sends(), "a0 and b0 are not sent again")
+	require.Equal(t, []send{{from: "alice", nonce: 1, payload: "a1#2"}, {from: "alice", nonce: 2, payload: "a2#3"}, {from: "alice", nonce: 3, payload: "a3#4"}}, f.sends(), "a0 and b0 are not sent again")
 	require.Equal(t, 1, f.calls("Receipt"), "one is in doubt")
 	require.Zero(t, f.calls("Prepare"))
 	require.EqualValues(t, 4, second.submit(submission("a4")).Nonce.Int().Uint64())
@@ -330,7 +330,7 @@ func TestUnstoredAnswerIsFoundOut(t *testing.T) {
 	}
 	r.submit(submission("a"))
 	r.until("a", store.SubTracking)
-	require.Equal(t, []send{{"alice", 0, "a#1"}, {"alice", 0, "a#1"}}, r.fake.sends())
+	require.Equal(t, []send{{from: "alice", nonce: 0, payload: "a#1"}, {from: "alice", nonce: 0, payload: "a#1"}}, r.fake.sends())
 	require.Equal(t, 1, r.fake.calls("Receipt"))
 }
 

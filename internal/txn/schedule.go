@@ -4,13 +4,15 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/metrics"
 )
 
 const (
-	batchSize       = 32      // items of one signer that a worker takes at once, on a chain with nonces
-	handovers       = 4096    // transactions that wait for their first send with their payloads in memory
-	handoverBytes   = 8 << 20 // and what these may hold
-	limitRecovery   = 32      // sends without a "slow down" until one more may be under way
+	batchSize       = 128      // items of one signer that a worker takes at once, on a chain with nonces
+	handovers       = 16384    // transactions that wait for their first send with their payloads in memory
+	handoverBytes   = 16 << 20 // and what these may hold
+	limitRecovery   = 32       // sends without a "slow down" until one more may be under way
 	noTimer         = -1
 	idleTimerPeriod = time.Hour
 )
@@ -22,17 +24,20 @@ type schedule struct {
 	wake      chan struct{} // a token: a worker should look
 	rearm     chan struct{} // a token: the timers' first has changed
 
-	mu       sync.Mutex
-	items    map[string]*item
-	lanes    map[laneKey]*lane
-	ring     []*lane // lanes with something to do, each once
-	due      timerHeap
-	open     bool // what was accepted before is loaded
-	shut     bool // nothing is sent any more
-	unread   int  // accepted before, and not loaded yet
-	accepts  int  // under way
-	handed   int  // handovers in memory
-	handedBy int  // their size
+	mu      sync.Mutex
+	items   map[string]*item
+	lanes   map[laneKey]*lane
+	ring    []*lane // lanes with something to do, each once
+	due     timerHeap
+	open    bool // what was accepted before is loaded
+	shut    bool // nothing is sent any more
+	unread  int  // accepted before, and not loaded yet
+	accepts int  // under way
+	waiting int  // items in a line or ready
+
+	crowd    crowd
+	handed   int // handovers in memory
+	handedBy int // their size
 	workers  int
 	limit    int // batches under way at most; shrinks when the chain says "slow down"
 	busy     int
@@ -44,6 +49,7 @@ func newSchedule(sequenced bool, workers int, now func() time.Time) *schedule {
 		now: now, sequenced: sequenced, workers: workers, limit: workers,
 		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
 		items: map[string]*item{}, lanes: map[laneKey]*lane{},
+		crowd: newCrowd(),
 	}
 }
 
@@ -87,6 +93,7 @@ func (s *schedule) begin(key laneKey, most int) (*lane, uint64, bool) {
 		return nil, 0, false
 	}
 	s.accepts++
+	s.crowd.note(s.accepts, s.now())
 	l := s.lane(key)
 	l.begun++
 	return l, l.begun, true
@@ -158,11 +165,13 @@ func (s *schedule) put(it *item) {
 	switch {
 	case it.ordered:
 		it.place = inLine
+		s.waiting++
 		l.insert(it)
-	case later, it.due.IsZero() && it.place == running:
+	case later, it.held, it.due.IsZero() && it.place == running:
 		it.place = parked
 	default:
 		it.place = again
+		s.waiting++
 		l.ready = append(l.ready, it)
 	}
 	if later {
@@ -222,27 +231,8 @@ func signal(c chan struct{}) {
 	}
 }
 
-// rouse has an item looked at, because something changed.
-func (s *schedule) rouse(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	it := s.items[id]
-	switch {
-	case it == nil:
-	case it.place == running:
-		it.woken = true
-	case it.place == parked:
-		if it.slot != noTimer {
-			heap.Remove(&s.due, it.slot)
-		}
-		it.due = s.now()
-		s.put(it)
-	default: // it will be looked at anyway
-	}
-}
-
-// remove forgets a transaction that has ended.
-func (s *schedule) remove(id string) {
+// rouse has an item looked at, because something changed. anew: somebody wants it to be tried as if it had never been.
+func (s *schedule) rouse(id string, anew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.items[id]
@@ -250,10 +240,46 @@ func (s *schedule) remove(id string) {
 		return
 	}
 	if it.place == running {
-		it.gone = true
+		it.woken, it.anew = true, it.anew || anew
 		return
 	}
+	if anew {
+		it.lastErr = nil
+	}
+	it.held = false
+	s.untime(it)
+	switch it.place {
+	case parked:
+		it.due = s.now()
+		s.put(it)
+	case inLine:
+		it.due = time.Time{}
+		s.list(it.lane)
+	default: // it will be looked at anyway
+	}
+}
+
+// remove forgets a transaction that has ended, and returns its trace.
+func (s *schedule) remove(id string) *metrics.Trace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[id]
+	if it == nil {
+		return nil
+	}
+	if it.place == running {
+		it.gone = true
+		return it.trace
+	}
 	s.forget(it)
+	return it.trace
+}
+
+// busyness is how much the schedule has to do.
+func (s *schedule) busyness() metrics.Load {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return metrics.Load{Pending: s.count(), Sending: s.busy, Limit: s.limit, Signers: len(s.lanes)}
 }
 
 func (s *schedule) forget(it *item) {
@@ -266,6 +292,7 @@ func (s *schedule) forget(it *item) {
 	}
 	l := it.lane
 	if it.place == inLine || it.place == again {
+		s.waiting--
 		l.remove(it)
 	}
 	if it.fresh != nil { // its worker, if it had one, did not get as far as taking it

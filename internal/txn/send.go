@@ -3,8 +3,10 @@ package txn
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 )
@@ -13,18 +15,51 @@ import (
 func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
 	call, cancel := m.calling(ctx, m.opts.SubmitTimeout)
 	defer cancel()
-	sent, err := m.opts.Connector.Submit(call, j.state.Submission(j.payload))
+	m.unnamed(j)
+	call, span := m.opts.Stages.Begin(j.it.trace.Into(call), metrics.Send, j.it.id)
+	sent, err := m.handOver(call, j)
+	span.End("", err)
 	in := txstate.Answered{Now: m.opts.Now()}
 	switch {
 	case err != nil:
-		in.Err = ffcapi.AsError(err)
+		in.Err = refusal(err)
 	case sent == nil:
 		in.Err = ffcapi.Errorf(ffcapi.Internal, "the connector answered nothing")
 	default:
 		in.Hash = sent.Hash
 	}
+	kind := ""
+	if in.Err != nil {
+		kind = string(in.Err.Kind)
+	}
+	m.opts.Counts.Sent(kind)
 	m.sched.paced(in.Err != nil && in.Err.Kind == ffcapi.RateLimited)
 	return in
+}
+
+// handOver gives a transaction to the connector.
+func (m *Manager) handOver(ctx context.Context, j *job) (sent *ffcapi.Submitted, err error) {
+	defer m.survive(&err)
+	return m.opts.Connector.Submit(ctx, j.state.Submission(j.payload))
+}
+
+// receipt asks the connector what became of an attempt.
+func (m *Manager) receipt(ctx context.Context, attempt *store.Attempt, ledger string) (r *ffcapi.Receipt, err error) {
+	defer m.survive(&err)
+	return m.opts.Connector.Receipt(ctx, &ffcapi.ReceiptQuery{Ledger: ledger, Hash: attempt.Hash})
+}
+
+// survive makes an error of a panic of the connector, which says nothing about what has left. Ending the process would cost all transactions,
+// and again after each restart. It is called by defer only.
+func (m *Manager) survive(err *error) {
+	p := recover() //nolint:revive // see above
+	if p == nil {
+		return
+	}
+	*err = &ffcapi.Error{Kind: ffcapi.Internal, Sent: ffcapi.SentMaybe, Message: fmt.Sprintf("the connector panicked: %v", p)}
+	if m.trouble.ok() {
+		m.log.Errorf("The connector panicked: %v\n%s", p, debug.Stack())
+	}
 }
 
 // answer stores what a Submit answered and does what follows from it.
@@ -55,21 +90,31 @@ func (m *Manager) unsend(ctx context.Context, j *job) {
 	}
 }
 
-// look looks for the newest attempt on the chain.
+// look looks for the attempts on the chain.
 func (m *Manager) look(ctx context.Context, j *job) txstate.Input {
-	missing := txstate.Missing{Resend: j.effects.Resend, Now: m.opts.Now()}
 	call, cancel := m.calling(ctx, m.opts.SubmitTimeout)
 	defer cancel()
-	tx := &j.state.Tx
-	attempt := j.state.Attempts[len(j.state.Attempts)-1]
-	r, err := m.opts.Connector.Receipt(call, &ffcapi.ReceiptQuery{Ledger: tx.Ledger, Hash: attempt.Hash})
+	for _, attempt := range j.state.Sought() {
+		if in := m.lookFor(call, &j.state.Tx, &attempt); in != nil {
+			return in
+		}
+	}
+	if in := m.search(call, j); in != nil {
+		return in
+	}
+	return txstate.Missing{Resend: j.effects.Resend, Fee: j.effects.Fee, Now: m.opts.Now()}
+}
+
+// lookFor looks for one attempt; nil: it is not there, or nobody could be asked.
+func (m *Manager) lookFor(call context.Context, tx *store.Tx, attempt *store.Attempt) txstate.Input {
+	r, err := m.receipt(call, attempt, tx.Ledger)
 	if err != nil || r == nil {
 		if kind := ffcapi.KindOf(err); kind != ffcapi.NotFound && m.trouble.ok() {
 			m.log.WithField("tx", tx.ID).WithError(err).Warn("A transaction could not be looked for")
 		}
-		return missing
+		return nil
 	}
-	canonical, final := m.standing(call, tx.Ledger, r.Block)
+	canonical, final := m.standing(call, tx, r.Block)
 	switch _, known := m.opts.Chain.Canonical(tx.Ledger, r.Block.Number); {
 	case canonical && final:
 		return txstate.Found{Attempt: attempt.Number, Now: m.opts.Now(), Outcome: store.Outcome{
@@ -78,7 +123,7 @@ func (m *Manager) look(ctx context.Context, j *job) txstate.Input {
 	case canonical, !final && !known: // it may still change, or the node is ahead of what was seen
 		return txstate.Sighted{Now: m.opts.Now()}
 	default: // the node is on another branch
-		return missing
+		return nil
 	}
 }
 
@@ -88,26 +133,27 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 	if err != nil {
 		return nil, err
 	}
-	req, err := storedRequest(raw)
+	req, err := storedRequest(j.state.Tx.Kind, raw)
 	if err != nil {
 		return nil, fmt.Errorf("stored request of transaction %s: %w", j.it.id, err)
 	}
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
-	p, err := m.opts.Connector.Prepare(call, req)
+	p, err := m.prepared(call, req)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err() // cut short by the stop: it says nothing about the request
 	case err != nil:
-		return txstate.Unprepared{Err: ffcapi.AsError(err), Now: m.opts.Now()}, nil
-	case p == nil:
-		err := ffcapi.Errorf(ffcapi.Internal, "the connector prepared nothing")
-		return txstate.Unprepared{Err: err, Now: m.opts.Now()}, nil
+		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
 	case p.Ledger != j.state.Tx.Ledger:
 		err := ffcapi.Errorf(ffcapi.Internal, "prepared for ledger %q, before it was %q", p.Ledger, j.state.Tx.Ledger)
 		return txstate.Unprepared{Err: err, Now: m.opts.Now()}, nil
 	}
-	return txstate.Fresh{Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, Now: m.opts.Now()}, nil
+	next, err := m.nodeNextFor(ctx, &j.state)
+	if err != nil {
+		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
+	}
+	return txstate.Fresh{Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, NodeNext: next, Now: m.opts.Now()}, nil
 }
 
 func attemptOf(p *ffcapi.Prepared, from string) store.Attempt {

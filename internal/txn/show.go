@@ -19,7 +19,6 @@ func (m *Manager) transaction(tx *store.Tx) *apitypes.Transaction {
 		Status:          string(tx.Status),
 		SubStatus:       string(tx.Sub),
 		SequenceID:      fmt.Sprintf("%012d", tx.Seq),
-		Progress:        m.progress(tx),
 		Ledger:          tx.Ledger,
 		From:            tx.From,
 		To:              tx.To,
@@ -32,36 +31,64 @@ func (m *Manager) transaction(tx *store.Tx) *apitypes.Transaction {
 		FirstSubmit:     moment(tx.FirstSubmit),
 		LastSubmit:      moment(tx.LastSubmit),
 		ErrorMessage:    tx.Error,
+		Labels:          tx.Labels,
+		Required:        tx.Required,
+		RetryOf:         tx.RetryOf,
+		DeleteRequested: moment(tx.CancelAsked),
 	}
 	if tx.Nonce != nil {
 		t.Nonce = bigintOf(*tx.Nonce)
+		if tx.Status == store.Pending {
+			t.BlockedBy = m.sched.blocker(tx.ID)
+		}
 	}
+	t.Stuck = m.stuck(tx, t.BlockedBy)
+	t.Progress = progress(tx, t.BlockedBy, t.Stuck)
 	return t
 }
 
 // progress is a row's status in words.
-func (m *Manager) progress(tx *store.Tx) apitypes.Progress {
+func progress(tx *store.Tx, blockedBy string, stuck *apitypes.Stuck) apitypes.Progress {
 	switch tx.Status {
 	case store.Succeeded:
 		return apitypes.Progress{Status: apitypes.Completed}
 	case store.Failed:
 		return apitypes.Progress{Status: apitypes.NotDone, Message: tx.Error}
-	case store.Suspended:
-		return apitypes.Progress{Status: apitypes.InProgress, Message: "suspended"}
 	default:
 	}
-	p := apitypes.Progress{Status: apitypes.InProgress, Message: words[tx.Sub]}
-	if tx.Error != "" {
-		p.Message = tx.Error
-	}
-	since := tx.SubSince
-	if since.IsZero() {
-		since = tx.Updated
-	}
-	if m.opts.Now().Sub(since) > m.opts.Deadline {
-		p.Message = fmt.Sprintf("stuck since %s: %s", since.UTC().Format(time.RFC3339), p.Message)
+	p := apitypes.Progress{Status: apitypes.InProgress, Message: keeps(tx, blockedBy)}
+	if stuck != nil && tx.Status != store.Suspended {
+		p.Message = fmt.Sprintf("stuck since %s: %s", stuck.Since.Time().Format(time.RFC3339), p.Message)
 	}
 	return p
+}
+
+// stuck says since when a row has not got further, if that is too long. Sending the same again is no progress.
+func (m *Manager) stuck(tx *store.Tx, blockedBy string) *apitypes.Stuck {
+	since := tx.Progressed
+	if since.IsZero() {
+		since = tx.Created
+	}
+	if tx.Status.Terminal() || m.opts.Now().Sub(since) <= m.opts.Deadline {
+		return nil
+	}
+	return &apitypes.Stuck{Since: moment(since), Reason: keeps(tx, blockedBy)}
+}
+
+// keeps says what a row waits for.
+func keeps(tx *store.Tx, blockedBy string) string {
+	switch {
+	case tx.Status == store.Suspended:
+		return "suspended"
+	case blockedBy != "":
+		return fmt.Sprintf("waits for transaction %s of the same signer", blockedBy)
+	case tx.Error != "":
+		return tx.Error
+	case !tx.CancelAsked.IsZero():
+		return "its nonce is being used up"
+	default:
+		return words[tx.Sub]
+	}
 }
 
 // words say what a sub-status means.
@@ -100,21 +127,27 @@ func receipt(o *store.Outcome) *apitypes.Receipt {
 }
 
 // history groups what happened by the sub-status in which it did.
-func history(entries []store.History) []apitypes.HistoryStatus {
+func (m *Manager) history(entries []store.History) []apitypes.HistoryStatus {
 	groups := []apitypes.HistoryStatus{}
-	for i := range entries {
-		e := &entries[i]
-		if len(groups) == 0 || groups[len(groups)-1].SubStatus != string(e.Sub) {
-			groups = append(groups, apitypes.HistoryStatus{SubStatus: string(e.Sub), Time: moment(e.Time), Actions: []apitypes.HistoryAction{}})
+	for first := 0; first < len(entries); {
+		next := first
+		g := apitypes.HistoryStatus{SubStatus: string(entries[first].Sub), Time: moment(entries[first].Time)}
+		for ; next < len(entries) && entries[next].Sub == entries[first].Sub; next++ {
+			g.Actions = append(g.Actions, action(&entries[next]))
 		}
-		g := &groups[len(groups)-1]
-		a := apitypes.HistoryAction{
-			Time: moment(e.Time), Action: e.Action, LastOccurrence: moment(e.Last), Count: e.Count, LastError: e.Error, LastInfo: e.Info,
-		}
-		if e.Error != "" {
-			a.LastErrorTime = moment(e.Last)
-		}
-		g.Actions = append(g.Actions, a)
+		g.Duration = m.spent(entries, first, next)
+		groups = append(groups, g)
+		first = next
 	}
 	return groups
+}
+
+func action(e *store.History) apitypes.HistoryAction {
+	a := apitypes.HistoryAction{
+		Time: moment(e.Time), Action: e.Action, LastOccurrence: moment(e.Last), Count: e.Count, LastError: e.Error, LastInfo: e.Info,
+	}
+	if e.Error != "" {
+		a.LastErrorTime = moment(e.Last)
+	}
+	return a
 }

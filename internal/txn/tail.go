@@ -34,6 +34,7 @@ func (m *Manager) tail(ctx context.Context, after int64) {
 			after = entries[len(entries)-1].Seq
 			m.opts.OnStatus(entries)
 			m.noticed(entries)
+			m.tailed.Store(after)
 		}
 		if len(entries) == tailPage {
 			continue
@@ -47,18 +48,26 @@ func (m *Manager) tail(ctx context.Context, after int64) {
 	}
 }
 
+// Consumed is the position in the status log up to which the manager needs its rows no more.
+func (m *Manager) Consumed() int64 { return m.tailed.Load() }
+
 // noticed brings the schedule up to date with what others wrote.
 func (m *Manager) noticed(entries []store.StatusEntry) {
 	for i := range entries {
 		e := &entries[i]
 		switch {
 		case e.Status.Terminal():
-			m.sched.remove(e.TxID)
+			m.tell(e)
+			trace := m.sched.remove(e.TxID)
+			m.opts.Counts.Ended(string(e.Status))
+			if e.Tx != nil {
+				m.opts.Stages.Confirmed(trace, e.TxID, string(e.Status), e.Status == store.Succeeded, e.Tx.FirstSubmit, e.Time)
+			}
 		case e.Tx == nil:
-		case e.Sub == store.SubReceived && (e.Tx.Sub != store.SubReceived || e.Tx.FirstSubmit.IsZero()):
-			// It was accepted, and is on its way; or what this says is settled already.
+		case e.Tx.Status == store.Suspended:
+			m.sched.hold(e.TxID)
 		default:
-			m.sched.rouse(e.TxID)
+			m.sched.rouse(e.TxID, false)
 		}
 	}
 }

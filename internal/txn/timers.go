@@ -64,6 +64,7 @@ func (s *schedule) expire() time.Duration {
 		}
 		if it.place == parked {
 			it.place = again
+			s.waiting++
 			it.lane.ready = append(it.lane.ready, it)
 		}
 		lanes = append(lanes, it.lane)

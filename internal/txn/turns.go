@@ -29,7 +29,7 @@ func (s *schedule) take(ctx context.Context) []*item {
 
 // pick takes from the lanes in turn.
 func (s *schedule) pick() []*item {
-	for s.open && !s.shut && s.busy < s.limit && len(s.ring) > 0 {
+	for s.open && !s.shut && len(s.ring) > 0 && s.busy < s.slots() {
 		l := s.ring[0]
 		s.ring[0] = nil
 		s.ring = s.ring[1:]
@@ -40,8 +40,9 @@ func (s *schedule) pick() []*item {
 			s.drop(l)
 			continue
 		}
+		s.waiting -= len(batch)
 		for _, it := range batch {
-			it.place, it.woken = running, false
+			it.place, it.woken, it.recall = running, false, false
 			if it.slot != noTimer {
 				heap.Remove(&s.due, it.slot)
 			}
@@ -69,7 +70,11 @@ func (s *schedule) from(l *lane) []*item {
 		return batch
 	}
 	var batch []*item
-	for len(batch) < l.width && len(batch) < len(l.line) {
+	width := l.width
+	if s.crowded() {
+		width = min(width, crowdWidth)
+	}
+	for len(batch) < width && len(batch) < len(l.line) {
 		it := l.line[len(batch)]
 		if !l.sendable(it, now) || (it.doubt && len(batch) > 0) {
 			break
@@ -89,6 +94,9 @@ func (s *schedule) from(l *lane) []*item {
 type verdict struct {
 	gone    bool
 	ordered bool      // still not taken by a node
+	held    bool      // suspended
+	moved   bool      // it has another nonce
+	order   uint64    // that nonce
 	due     time.Time // when to look at it again; zero: when something changes
 }
 
@@ -106,13 +114,19 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 			s.forget(it)
 			continue
 		}
-		it.due, it.ordered = v.due, v.ordered && s.sequenced
+		it.due, it.ordered, it.held = v.due, v.ordered && s.sequenced, v.held
+		if v.moved {
+			it.order, it.barrier = v.order, l.begun
+		}
 		if it.ordered {
 			l.next = min(l.next, it.order)
 			l.width = 1
 		}
+		if it.anew {
+			it.lastErr, it.anew = nil, false
+		}
 		if it.woken {
-			it.due = s.now()
+			it.due, it.held = s.now(), false // it is looked at once more, whatever that shows
 		}
 		s.put(it)
 	}

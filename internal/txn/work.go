@@ -63,8 +63,8 @@ func (m *Manager) work(batch []*item) []verdict {
 		case !sending:
 		case m.life.Err() != nil:
 			m.drop(j, m.life.Err())
-		case blocked && j.it.ordered:
-			// What has to go before did not.
+		case m.withheld(j, blocked):
+			blocked = true
 			m.spread(&answers, len(jobs), func() { m.unsend(m.life, j) })
 			continue
 		default:
@@ -87,6 +87,15 @@ func (m *Manager) work(batch []*item) []verdict {
 	}
 	return verdicts
 }
+
+// withheld reports whether a send that was claimed must not begin: what has to go before did not, somebody has suspended it meanwhile, or it
+// has got another nonce, and with it another turn.
+func (m *Manager) withheld(j *job, blocked bool) bool {
+	return blocked && j.it.ordered || j.moved() || m.sched.recalled(j.it)
+}
+
+// moved reports whether the transaction has another nonce than the one in whose turn it was taken.
+func (j *job) moved() bool { return j.state.Tx.Nonce != nil && *j.state.Tx.Nonce != j.it.order }
 
 // together calls fn for all jobs at once.
 func together(jobs []*job, fn func(*job)) {
@@ -131,8 +140,11 @@ func (m *Manager) judge(j *job) verdict {
 		}
 		return verdict{ordered: it.ordered, due: j.verdict.due}
 	}
-	it.lastErr = j.state.LastError
-	v := verdict{ordered: !j.state.Taken(), due: j.state.Tx.Due}
+	it.lastErr, it.errOf = j.state.LastError, j.state.Tx.Attempt
+	v := verdict{ordered: !j.state.Taken(), due: j.state.Tx.Due, held: j.state.Tx.Status == store.Suspended}
+	if j.moved() {
+		v.moved, v.order = true, *j.state.Tx.Nonce
+	}
 	if !j.verdict.due.IsZero() {
 		v.due = j.verdict.due
 	}
@@ -173,6 +185,7 @@ func (m *Manager) begin(ctx context.Context, j *job) {
 // read fills in the job's state, from what was just accepted or from the store.
 func (m *Manager) read(ctx context.Context, j *job) error {
 	j.state = txstate.State{Generation: m.opts.Fence().Generation, LastError: j.it.lastErr}
+	j.state.Tx.Attempt = j.it.errOf
 	if h := j.it.fresh; h != nil {
 		j.it.fresh = nil
 		m.sched.took(h)
@@ -195,6 +208,9 @@ func (m *Manager) reload(ctx context.Context, j *job) error {
 	}
 	if len(attempts) == 0 {
 		return fmt.Errorf("transaction %s has no attempts: %w", j.it.id, store.ErrNotFound)
+	}
+	if tx.Attempt != j.state.Tx.Attempt {
+		j.payload = nil // it was the payload of another attempt
 	}
 	j.state = j.state.Reload(tx, attempts)
 	return nil
@@ -223,6 +239,9 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 			return nil
 		}
 		state, effects = m.ask(ctx, state, effects)
+		if err := m.repeat(ctx, j.it.id, &effects); err != nil {
+			return err
+		}
 		update := effects.Update(&state)
 		if update == nil {
 			j.state, j.effects = state, effects
@@ -230,7 +249,7 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 		}
 		err := m.write(ctx, update)
 		if err == nil {
-			state.Tx.Version, state.Tx.Updated = update.Tx.Version, update.Tx.Updated
+			settled(&state, update)
 			j.state, j.effects = state, effects
 			if effects.Payload != nil {
 				j.payload = effects.Payload
@@ -247,6 +266,15 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 	return fmt.Errorf("transaction %s: %w", j.it.id, errTooManyConflicts)
 }
 
+// settled fills in what the store has decided.
+func settled(state *txstate.State, u *store.TxUpdate) {
+	tx := u.Tx
+	state.Tx.Version, state.Tx.Updated, state.Tx.Nonce, state.Tx.Progressed = tx.Version, tx.Updated, tx.Nonce, tx.Progressed
+	if u.Renumber {
+		state.Attempts[len(state.Attempts)-1].Nonce = tx.Nonce
+	}
+}
+
 // write stores an update. It is not cut short: what is half-way through is settled faster by waiting for it than by finding out
 // later what became of it.
 func (m *Manager) write(ctx context.Context, u *store.TxUpdate) error {
@@ -257,14 +285,16 @@ func (m *Manager) write(ctx context.Context, u *store.TxUpdate) error {
 
 // ask lets the policy engine decide.
 func (m *Manager) ask(ctx context.Context, state txstate.State, effects txstate.Effects) (txstate.State, txstate.Effects) {
-	if state, effects = m.pass(ctx, state, effects); !effects.Ask || state.Tx.Status.Terminal() {
+	if state, effects = m.pass(ctx, state, effects); !effects.Ask || state.Tx.Status != store.Pending {
 		return state, effects
 	}
 	v := state.View()
 	v.Now = m.opts.Now()
 	v.Tx.Heard = m.heard(state.Tx.Ledger, state.Tx.LastSubmit)
-	v.Fee = m.fee(ctx, &state)
-	in := txstate.Decided{Decision: m.decide(v), Fee: v.Fee, Now: v.Now}
+	in := txstate.Decided{Now: v.Now}
+	in.Fee, in.FeeError = m.fee(ctx, &state)
+	v.Fee = in.Fee
+	in.Decision = m.decide(v)
 	state, next := txstate.Step(state, in)
 	return state, effects.Then(next)
 }
@@ -285,24 +315,6 @@ func (m *Manager) decide(v policy.View) (d policy.Decision) {
 	return m.opts.Policy.Decide(v)
 }
 
-// fee is what to offer now. It matters before the first send only.
-func (m *Manager) fee(ctx context.Context, s *txstate.State) []byte {
-	if m.opts.Fees == nil {
-		return nil
-	}
-	if !s.Tx.FirstSubmit.IsZero() && s.Tx.Fee != nil {
-		return s.Tx.Fee
-	}
-	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
-	defer cancel()
-	fee, err := m.opts.Fees.Fee(call, s.Tx.Ledger)
-	if err != nil {
-		m.log.WithField("tx", s.Tx.ID).WithError(err).Warn("No fee is known; the transaction is offered without")
-		return nil
-	}
-	return fee
-}
-
 // pass ends attempts that can no longer be on the chain, because it is final past the last block that could hold them.
 func (m *Manager) pass(ctx context.Context, s txstate.State, e txstate.Effects) (txstate.State, txstate.Effects) {
 	if !e.Ask || !s.Expires() {
@@ -316,7 +328,11 @@ func (m *Manager) pass(ctx context.Context, s txstate.State, e txstate.Effects) 
 	if err != nil {
 		return s, e // another time
 	}
-	next, passed := txstate.Step(s, txstate.Passed{Block: min(safe.Number, ledger.Position.Number), Now: m.opts.Now()})
+	block := min(safe.Number, ledger.Position.Number)
+	if block = m.finalFor(&s.Tx, block); block == 0 {
+		return s, e
+	}
+	next, passed := txstate.Step(s, txstate.Passed{Block: block, Now: m.opts.Now()})
 	return next, e.Then(passed).Asking()
 }
 
@@ -326,8 +342,16 @@ func (m *Manager) follow(ctx context.Context, j *job) error {
 	for prepared := false; ; {
 		var in txstate.Input
 		switch j.effects.Do {
-		case txstate.Look:
-			in = m.look(ctx, j)
+		case txstate.Look, txstate.AskNonce:
+			if !m.looking(j) {
+				return nil
+			}
+			if j.effects.Do == txstate.Look {
+				in = m.look(ctx, j)
+			} else {
+				in = m.askNonce(ctx, j)
+			}
+			<-m.looks
 		case txstate.Prepare:
 			if prepared {
 				j.effects = txstate.Effects{}

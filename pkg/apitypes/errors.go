@@ -32,6 +32,7 @@ func Invalidf(field, fix, problem string, args ...any) *Invalid {
 // The refusals that are nobody's fault.
 var (
 	ErrTooManyPending = errors.New("too many transactions are pending")
+	ErrTooManyWaiting = errors.New("too many requests wait for transactions")
 	ErrStopping       = errors.New("the server is stopping")
 )
 

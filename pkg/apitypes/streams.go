@@ -14,13 +14,14 @@ const (
 
 // The values of the stream and listener types, and of WebSocketConfig.DistributionMode.
 const (
-	StreamWebSocket   = "websocket"
-	StreamWebhook     = "webhook"
-	ListenerEvents    = "events"
-	LoadBalance       = "load_balance"
-	Broadcast         = "broadcast"
-	FromBlockLatest   = "latest"
-	FromBlockEarliest = "earliest"
+	StreamWebSocket      = "websocket"
+	StreamWebhook        = "webhook"
+	ListenerEvents       = "events"
+	ListenerTransactions = "transactions" // Pyralis: status changes of transactions
+	LoadBalance          = "load_balance"
+	Broadcast            = "broadcast"
+	FromBlockLatest      = "latest"
+	FromBlockEarliest    = "earliest"
 )
 
 // EventStream is an event stream, as request (create, PATCH: absent fields keep their value) and as answer.
@@ -36,6 +37,7 @@ type EventStream struct {
 	BatchTimeout      *fftypes.FFDuration `json:"batchTimeout,omitempty" doc:"How long a batch that is not full waits for more events."`
 	RetryTimeout      *fftypes.FFDuration `json:"retryTimeout,omitempty" doc:"How long a refused batch is retried with growing pauses, before errorHandling applies."`
 	BlockedRetryDelay *fftypes.FFDuration `json:"blockedRetryDelay,omitempty" doc:"Pause between further attempts."`
+	Confirmations     *int                `json:"confirmations,omitempty" doc:"Blocks that must follow that of an event before it is delivered, 0 to 10000. Absent, or -1 in a change: as configured (confirmations.required). On ledgers that can be reorganised, fewer means that an event may be delivered that is not there in the end. Without effect on ledgers with instant finality."`
 	Webhook           json.RawMessage     `json:"webhook,omitempty" doc:"Configuration of type webhook."`
 	WebSocket         json.RawMessage     `json:"websocket,omitempty" doc:"Configuration of type websocket, e.g. {\"distributionMode\":\"load_balance\"}."`
 
@@ -64,6 +66,7 @@ type StreamStatus struct {
 	State           string          `json:"state" doc:"starting, catchup, live, blocked, suspended or failed."`
 	HeadBlock       *uint64         `json:"headBlock,omitempty" doc:"Newest final block."`
 	LagBlocks       *uint64         `json:"lagBlocks,omitempty" doc:"Blocks between the position and the newest final block."`
+	LagTransactions *uint64         `json:"lagTransactions,omitempty" doc:"Status changes of transactions between the position and the newest one, for listeners of type transactions."`
 	InFlightBatches int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
 	Delivered       uint64          `json:"delivered" doc:"Events acknowledged since the node started."`
 	Redelivered     uint64          `json:"redelivered" doc:"Events sent again since the node started."`
@@ -77,11 +80,11 @@ type Listener struct {
 	Created   *fftypes.FFTime   `json:"created,omitempty" doc:"When it was created."`
 	Updated   *fftypes.FFTime   `json:"updated,omitempty" doc:"When it was changed last."`
 	Name      *string           `json:"name,omitempty" doc:"Unique in its event stream; the signature if absent."`
-	Type      *string           `json:"type,omitempty" doc:"events."`
+	Type      *string           `json:"type,omitempty" doc:"What it delivers: events (default) of contracts, or transactions: the status changes of transactions."`
 	Stream    *fftypes.UUID     `json:"stream,omitempty" doc:"Id of the event stream."`
-	Filters   []json.RawMessage `json:"filters,omitempty" doc:"What to deliver, in the terms of the chain; an event that matches one of them is delivered."`
+	Filters   []json.RawMessage `json:"filters,omitempty" doc:"What to deliver; an event that matches one of them is delivered. Events: in the terms of the chain. Transactions: status, subStatus, signer, ledger and label.<name>, all of which must match, e.g. {\"status\":\"Failed\",\"label.objectType\":\"invoice\"}; without filters all are delivered."`
 	Options   json.RawMessage   `json:"options,omitempty" doc:"Options of the chain's own."`
-	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, or a form of the chain's own."`
+	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, or a form of the chain's own. Type transactions: earliest is the oldest change that is retained, a number is the sequence of a change, after which it goes on."`
 	Signature *string           `json:"signature,omitempty" doc:"What it matches, in short, as the chain calls it; on output only."`
 
 	// Aliases of older FireFly clients; on input only. event and address become one filter, methods goes into options.
@@ -103,6 +106,7 @@ type ListenerCheckpoint struct {
 	TransactionIndex uint64 `json:"transactionIndex" doc:"Index of the transaction in the block."`
 	LogIndex         uint64 `json:"logIndex" doc:"Index of the event in the transaction."`
 	BlockHash        string `json:"blockHash,omitempty" doc:"Hash of the newest block that was read."`
+	Sequence         string `json:"sequence,omitempty" doc:"Type transactions, instead of the others: the newest status change that is delivered, or needs no delivery."`
 }
 
 // BlockNumber is a block as text: "earliest", "latest", a number or a form of the chain's own. A JSON number is taken, too.
@@ -167,4 +171,28 @@ type Event struct {
 	LogIndex         string          `json:"logIndex"`
 	Timestamp        string          `json:"timestamp,omitempty"`
 	Data             json.RawMessage `json:"data"`
+}
+
+// TransactionEvent is one status change of a transaction in a batch, as listeners of type transactions deliver it (Pyralis).
+type TransactionEvent struct {
+	ID               string            `json:"id"`       // of the transaction
+	EventID          string            `json:"eventId"`  // the same at each delivery
+	Sequence         string            `json:"sequence"` // orders all changes; a listener can be told to go on after it
+	Status           string            `json:"status"`
+	SubStatus        string            `json:"subStatus"`
+	Time             string            `json:"time"`
+	Removed          bool              `json:"removed,omitempty"` // retention has removed the transaction: what follows is not known any more
+	Ledger           string            `json:"ledger"`
+	From             string            `json:"from,omitempty"`
+	Labels           map[string]string `json:"labels,omitempty"`
+	TransactionHash  string            `json:"transactionHash,omitempty"` // this and what follows is left out of a change that another has followed
+	BlockNumber      string            `json:"blockNumber,omitempty"`
+	BlockHash        string            `json:"blockHash,omitempty"`
+	TransactionIndex string            `json:"transactionIndex,omitempty"`
+	Error            string            `json:"error,omitempty"`
+	ListenerID       string            `json:"listenerId"`
+	ListenerName     string            `json:"listenerName"`
+	ListenerType     string            `json:"listenerType"` // transactions
+	StreamID         string            `json:"streamId"`
+	SubID            string            `json:"subId"` // the listener's id again
 }

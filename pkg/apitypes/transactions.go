@@ -28,6 +28,12 @@ type Submission struct {
 	Errors  []json.RawMessage
 	Options json.RawMessage // JSON object of all other top-level fields, nil if there are none
 	Raw     json.RawMessage // the body as it came
+
+	Labels        map[string]string // headers.labels
+	Confirmations *int              // headers.confirmations: blocks that must follow; nil: as the node has it
+
+	Definition json.RawMessage // of the contract, with DeployContract only
+	Contract   json.RawMessage // its code, with DeployContract only
 }
 
 // ReadQuery is a Query command.
@@ -57,6 +63,12 @@ type Progress struct {
 	Message string `json:"message,omitempty" doc:"More, for people."`
 }
 
+// Stuck says that a transaction has not got further for longer than transactions.deadline (Pyralis).
+type Stuck struct {
+	Since  *fftypes.FFTime `json:"since" doc:"When it last got further."`
+	Reason string          `json:"reason" doc:"What keeps it."`
+}
+
 // Transaction is a transaction as lists show it.
 type Transaction struct {
 	ID              string            `json:"id" doc:"headers.id of the request, or made up."`
@@ -79,13 +91,19 @@ type Transaction struct {
 	FirstSubmit     *fftypes.FFTime   `json:"firstSubmit,omitempty" doc:"When it was sent first."`
 	LastSubmit      *fftypes.FFTime   `json:"lastSubmit,omitempty" doc:"When it was sent last."`
 	ErrorMessage    string            `json:"errorMessage,omitempty" doc:"Why it failed, or what keeps it."`
+	Labels          map[string]string `json:"labels,omitempty" doc:"headers.labels of the request."`
+	Required        *int              `json:"confirmationsRequired,omitempty" doc:"headers.confirmations of the request."`
+	RetryOf         string            `json:"retryOf,omitempty" doc:"The failed transaction that this one repeats."`
+	DeleteRequested *fftypes.FFTime   `json:"deleteRequested,omitempty" doc:"When it was asked to be cancelled."`
+	BlockedBy       string            `json:"blockedBy,omitempty" doc:"The transaction of the same signer that must be sent before this one, if it waits for that."`
+	Stuck           *Stuck            `json:"stuck,omitempty" doc:"Present if it has not got further for longer than transactions.deadline."`
 }
 
 // TransactionWithStatus is one transaction with everything known about it.
 type TransactionWithStatus struct {
 	Transaction
 	Receipt       *Receipt        `json:"receipt,omitempty" doc:"Its outcome on the chain."`
-	Confirmations []Confirmation  `json:"confirmations,omitempty" doc:"The blocks that confirm it."`
+	Confirmations []Confirmation  `json:"confirmations,omitempty" doc:"The blocks that confirm it, as far as they are known without asking the chain; /transactions/{transactionId}/confirmations has them all."`
 	History       []HistoryStatus `json:"history,omitempty" doc:"All that happened, in order."`
 }
 
@@ -113,6 +131,7 @@ type Confirmation struct {
 type HistoryStatus struct {
 	SubStatus string          `json:"subStatus" doc:"Where it was on its way."`
 	Time      *fftypes.FFTime `json:"time" doc:"Since when."`
+	Duration  string          `json:"duration,omitempty" doc:"For how long, as in 1.5s: until the next one, or until now. Absent for a final one."`
 	Actions   []HistoryAction `json:"actions" doc:"What happened meanwhile."`
 }
 
@@ -127,14 +146,43 @@ type HistoryAction struct {
 	LastInfo       json.RawMessage `json:"lastInfo,omitempty" doc:"More about the last time."`
 }
 
-// TransactionFilter selects a page of transactions.
+// TransactionFilter selects a page of transactions. All that it names must hold.
 type TransactionFilter struct {
 	Limit     int
+	Skip      int    // of those that match, how many to leave out first
 	After     string // id of the last transaction of the page before
 	Ascending bool
 	Signer    string
 	Pending   bool
-	Statuses  []string
+	Statuses  []string          // one of these
+	Progress  []string          // one of these: InProgress, Completed, NotDone
+	Labels    map[string]string // all of these
+	Match     [][]Condition     // of each list, one at least
+}
+
+// Condition is one comparison of a field of a transaction, see TransactionFields.
+type Condition struct {
+	Field string
+	Op    string // "=", ">", ">=", "<", "<=", "@" contains, "^" begins with, "$" ends with
+	Not   bool
+	Fold  bool   // without regard to upper and lower case
+	None  bool   // with "=": that the transaction does not have the field
+	Value string // a number in digits; a time in RFC 3339 or as a Unix time
+}
+
+// TransactionFields are the fields that conditions can be about.
+func TransactionFields() []string {
+	return []string{
+		"sequence", "id", "created", "updated", "status", "substatus", "ledger", "from", "to", "nonce", "gas", "value", "transactionhash",
+		"firstsubmit", "lastsubmit", "errormessage", "deleterequested",
+	}
+}
+
+// TransactionPage is a list of transactions with how many there are in all.
+type TransactionPage struct {
+	Count int            `json:"count" doc:"Transactions in this list."`
+	Total int            `json:"total" doc:"Transactions that match."`
+	Items []*Transaction `json:"items" doc:"The list."`
 }
 
 // The types of a reply.

@@ -62,11 +62,37 @@ func TestRequests(t *testing.T) {
 		{func(c *client.Client) error { _, err := c.Transaction(ctx, "ns:a/b", false); return err }, `{}`, "GET /transactions/ns:a%2Fb", ""},
 		{func(c *client.Client) error { _, err := c.Transaction(ctx, "a", true); return err }, `{}`, "GET /transactions/a?history=true", ""},
 		{func(c *client.Client) error { _, err := c.Receipt(ctx, "a"); return err }, `{}`, "GET /transactions/a/receipt", ""},
+		{func(c *client.Client) error { _, err := c.SuspendTransaction(ctx, "a/b"); return err }, `{}`, "POST /transactions/a%2Fb/suspend", "{}"},
+		{func(c *client.Client) error { _, err := c.ResumeTransaction(ctx, "a"); return err }, `{}`, "POST /transactions/a/resume", "{}"},
+		{func(c *client.Client) error { _, err := c.CancelTransaction(ctx, "a"); return err }, `{}`, "DELETE /transactions/a", ""},
+		{func(c *client.Client) error {
+			_, err := c.UpdateTransaction(ctx, "a", &apitypes.TransactionUpdate{To: &name})
+			return err
+		}, `{}`, "PATCH /transactions/a", `{"to":"s"}`},
+		{func(c *client.Client) error { _, _, err := c.RetryTransaction(ctx, "a", ""); return err }, `{}`, "POST /transactions/a/retry", "{}"},
+		{
+			func(c *client.Client) error { _, _, err := c.RetryTransaction(ctx, "a", "b"); return err },
+			`{}`, "POST /transactions/a/retry", `{"headers":{"id":"b"}}`,
+		},
+		{func(c *client.Client) error { _, err := c.Signer(ctx, "", "0x1"); return err }, `{}`, "GET /signers/0x1", ""},
+		{func(c *client.Client) error { _, err := c.FillNonces(ctx, "main", "0x1"); return err }, `[]`, "POST /signers/0x1/fill?ledger=main", "{}"},
 		{func(c *client.Client) error { _, err := c.Transactions(ctx, apitypes.TransactionFilter{}); return err }, `[]`, "GET /transactions", ""},
 		{func(c *client.Client) error {
 			_, err := c.Transactions(ctx, apitypes.TransactionFilter{Limit: 5, After: "a", Ascending: true, Signer: "bob", Pending: true, Statuses: []string{"Failed", "Succeeded"}})
 			return err
 		}, `[]`, "GET /transactions?after=a&direction=asc&limit=5&pending=true&signer=bob&status=Failed&status=Succeeded", ""},
+		{func(c *client.Client) error {
+			_, err := c.Transactions(ctx, apitypes.TransactionFilter{Skip: 2, Progress: []string{"Failed"}, Labels: map[string]string{"a.b": "c d"}, Match: [][]apitypes.Condition{
+				{{Field: "to", Op: "^", Value: "=x", Fold: true, Not: true}, {Field: "to", None: true}}, {{Field: "nonce", Op: ">", Value: "5"}}, {{Field: "nonce", Op: "<=", Value: "7"}},
+				{{Field: "from", Value: "=a"}},
+			}})
+			return err
+		}, `[]`, "GET /transactions?from=%3D%3Da&label.a.b=c+d&nonce=%5B%3E%3E5&nonce=%5B%3C%3D7&progress=Failed&skip=2&to=%21%3A%5E%3Dx&to=%3F", ""},
+		{func(c *client.Client) error {
+			n, err := c.CountTransactions(ctx, apitypes.TransactionFilter{After: "a", Limit: 5, Skip: 2, Signer: "bob"})
+			require.Equal(t, 7, n)
+			return err
+		}, `{"count":1,"total":7,"items":[{}]}`, "GET /transactions?count=true&limit=1&signer=bob", ""},
 		{func(c *client.Client) error { _, err := c.Streams(ctx, 3, "x"); return err }, `[]`, "GET /eventstreams?after=x&limit=3", ""},
 		{func(c *client.Client) error { _, err := c.Stream(ctx, "0/default"); return err }, `{}`, "GET /eventstreams/0%2Fdefault", ""},
 		{func(c *client.Client) error {
@@ -191,5 +217,22 @@ func TestNoNode(t *testing.T) {
 	cancel()
 	_, err := c.Stream(ctx, "s")
 	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, n.request)
+}
+
+func TestConditionsThatNoQueryCanSay(t *testing.T) {
+	t.Parallel()
+	n, c := newNode(t)
+	is := func(field string) apitypes.Condition { return apitypes.Condition{Field: field, Op: "=", Value: "x"} }
+	for _, f := range []apitypes.TransactionFilter{
+		{Match: [][]apitypes.Condition{{is("to"), is("from")}}},
+		{Match: [][]apitypes.Condition{{is("to"), is("to")}, {is("to")}}},
+		{Match: [][]apitypes.Condition{{is("status")}}, Statuses: []string{"Failed"}},
+	} {
+		_, err := c.Transactions(t.Context(), f)
+		require.ErrorContains(t, err, "conditions: ")
+		_, err = c.CountTransactions(t.Context(), f)
+		require.ErrorContains(t, err, "conditions: ")
+	}
 	require.Empty(t, n.request)
 }

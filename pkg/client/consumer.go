@@ -36,7 +36,7 @@ var errAfresh = errors.New("begin afresh")
 // Batch is a batch of events as it came.
 type Batch struct {
 	Number int64             `json:"batchNumber"`
-	Events []json.RawMessage `json:"events"` // each decodes into apitypes.Event
+	Events []json.RawMessage `json:"events"` // each decodes into apitypes.Event or, of a listener of type transactions, apitypes.TransactionEvent
 }
 
 // Consumer receives the events of one stream over a WebSocket, acknowledges them, and reconnects when the connection breaks.

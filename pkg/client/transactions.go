@@ -7,7 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
+	"time"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -20,6 +20,9 @@ type Invocation struct {
 	Method any   // as the chain names or describes it
 	Params []any // each as JSON can hold it; nil for none
 	Errors []any
+
+	Labels        map[string]string // of a transaction, to find it by
+	Confirmations *int              // blocks that must follow that of a transaction; nil: as the node has it
 
 	BlockNumber string         // of a query; "" for the newest
 	Options     map[string]any // the chain's own options
@@ -39,9 +42,15 @@ func (i *Invocation) body(kind string) (map[string]any, error) {
 		}
 		return nil
 	}
-	headers := map[string]string{"type": kind}
+	headers := map[string]any{"type": kind}
 	if i.ID != "" {
 		headers["id"] = i.ID
+	}
+	if len(i.Labels) > 0 {
+		headers["labels"] = i.Labels
+	}
+	if i.Confirmations != nil {
+		headers["confirmations"] = *i.Confirmations
 	}
 	for _, f := range []struct {
 		name  string
@@ -73,6 +82,21 @@ func (c *Client) Submit(ctx context.Context, i *Invocation) (tx *apitypes.Transa
 	return tx, resp.Header().Get("Idempotent-Replay") == "true", nil
 }
 
+// SubmitBatch hands up to apitypes.MaxBatch transactions over at once. Each has its own answer, in their order; an error says that there are
+// none.
+func (c *Client) SubmitBatch(ctx context.Context, list []*Invocation) ([]*apitypes.BatchItem, error) {
+	bodies := make([]map[string]any, len(list))
+	for n, i := range list {
+		var err error
+		if bodies[n], err = i.body(apitypes.SendTransaction); err != nil {
+			return nil, err
+		}
+	}
+	var items []*apitypes.BatchItem
+	_, err := c.call(ctx, http.MethodPost, "/transactions/batch", nil, bodies, &items)
+	return items, err
+}
+
 // Query runs a read-only call and returns its result.
 func (c *Client) Query(ctx context.Context, i *Invocation) (json.RawMessage, error) {
 	body, err := i.body(apitypes.Query)
@@ -97,22 +121,26 @@ func (c *Client) Transaction(ctx context.Context, id string, history bool) (*api
 	return tx, nil
 }
 
-// Transactions lists transactions, the newest first unless f says otherwise. A Limit of 0 leaves the length of the page to the server.
-func (c *Client) Transactions(ctx context.Context, f apitypes.TransactionFilter) ([]*apitypes.Transaction, error) {
-	q := page(f.Limit, f.After)
-	if f.Ascending {
-		q.Set("direction", "asc")
+// waitStep is how long one request waits: proxies cut off what is silent for longer.
+const waitStep = 30 * time.Second
+
+// Await is Transaction, but waits until the transaction is final, or for atMost.
+func (c *Client) Await(ctx context.Context, id string, history bool, atMost time.Duration) (*apitypes.TransactionWithStatus, error) {
+	until := time.Now().Add(atMost)
+	for {
+		left := max(0, time.Until(until))
+		q := url.Values{"wait": {min(left, waitStep).String()}}
+		if history {
+			q.Set("history", "true")
+		}
+		tx := &apitypes.TransactionWithStatus{}
+		if _, err := c.call(ctx, http.MethodGet, path("transactions", id), q, nil, tx); err != nil {
+			return nil, err
+		}
+		if left <= waitStep || tx.Progress.Status != apitypes.InProgress {
+			return tx, nil
+		}
 	}
-	if f.Signer != "" {
-		q.Set("signer", f.Signer)
-	}
-	if f.Pending {
-		q.Set("pending", strconv.FormatBool(true))
-	}
-	q["status"] = f.Statuses
-	var list []*apitypes.Transaction
-	_, err := c.call(ctx, http.MethodGet, "/transactions", q, nil, &list)
-	return list, err
 }
 
 // Receipt returns the outcome of a transaction on the chain; an error that IsNotFound while there is none.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
@@ -30,6 +31,9 @@ func (n *Node) part(name string) *logrus.Entry { return n.log.WithField("part", 
 
 // assemble makes the parts in the order in which they start.
 func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err error) {
+	if err = n.measure(ctx); err != nil {
+		return err
+	}
 	if n.store, err = openStore(ctx, n.cfg.Store, n.part("store")); err != nil {
 		return err
 	}
@@ -63,8 +67,12 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 	replies.to(sockets)
 	n.add("transactions", transactions)
 	n.add("streams", streams)
+	if err := n.addRetention(transactions, streams); err != nil {
+		return err
+	}
+	n.observe(chain, transactions)
 	n.addSideServers()
-	return n.addAPI(transactions, streams, sockets)
+	return n.addAPI(transactions, streams, sockets, transactions.EndWaits)
 }
 
 func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, replies *replies) (*txn.Manager, error) {
@@ -83,11 +91,17 @@ func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, 
 	if engine, err = p.New(env); err != nil {
 		return nil, fmt.Errorf("policy %s: %w", p.Name, err)
 	}
+	source, err := n.newFees()
+	if err != nil {
+		return nil, err
+	}
 	cfg := n.cfg.Transactions
 	return txn.New(txn.Options{
+		Fees: source, FeesRequired: n.cfg.Fees.Required,
 		Connector: n.connector, Store: n.store, Fence: n.store.Fence, Lost: n.store.Lost(), Chain: chain, Policy: engine,
 		NonceStateTimeout: cfg.NonceStateTimeout, MaxPending: cfg.MaxPending, Workers: cfg.Workers, Deadline: cfg.Deadline,
-		OnStatus: replies.changed, Log: n.part("transactions"),
+		IdempotencyRetention: cfg.IdempotencyRetention,
+		OnStatus:             replies.changed, Stages: n.stages, Counts: n.counts, Log: n.part("transactions"),
 	})
 }
 
@@ -120,7 +134,7 @@ func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.
 	cfg := n.cfg.EventStreams
 	return stream.New(stream.Options{
 		Connector: n.connector, ConnectorName: n.cfg.Connector, Store: n.store, Fence: n.store.Fence, Lost: n.store.Lost(),
-		Chain: chain, Sinks: sinks,
+		Chain: chain, Sinks: sinks, Changes: n.store,
 		Defaults: stream.Defaults{
 			BatchSize: cfg.Defaults.BatchSize, BatchTimeout: cfg.Defaults.BatchTimeout, ErrorHandling: cfg.Defaults.ErrorHandling,
 			RetryTimeout: cfg.Defaults.RetryTimeout, BlockedRetryDelay: cfg.Defaults.BlockedRetryDelay,
@@ -130,7 +144,7 @@ func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.
 	})
 }
 
-func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, sockets []plugin.HTTPSink) error {
+func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, sockets []plugin.HTTPSink, endWaits func()) error {
 	cfg := n.cfg.API
 	paths := make(map[string]http.Handler)
 	var services []lifecycle.Named
@@ -146,16 +160,20 @@ func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, socket
 	handler, err := api.New(api.Options{
 		Transactions: transactions, Streams: streams, Live: n.live, Ready: n.ready, Takeovers: paths,
 		MaxBodySize: int64(cfg.MaxBodySize), MaxPage: cfg.MaxPage, RequestTimeout: cfg.RequestTimeout, MaxRequestTimeout: cfg.MaxRequestTimeout,
-		PublicURL: cfg.PublicURL, CORSOrigins: cfg.CORS.Origins, Log: n.part("api"),
+		PublicURL: cfg.PublicURL, CORSOrigins: cfg.CORS.Origins, Observe: n.requests(), Log: n.part("api"),
 	})
 	if err != nil {
 		return err
 	}
 	n.http = api.NewServer(api.ServerOptions{
-		Section: "api", Address: cfg.Address, Port: cfg.Port, Handler: handler,
+		Section: "api", Address: cfg.Address, Port: cfg.Port, Handler: n.tracing.Handler(handler),
 		MaxRequestTime: cfg.MaxRequestTimeout, ShutdownTimeout: cfg.ShutdownTimeout, Log: n.part("api"),
 		// The server does not know the connections that sinks have taken over, and would cut them off: they say goodbye first.
-		OnStop: func(ctx context.Context) error { return lifecycle.StopAll(ctx, services...) },
+		// Who waits for a transaction gets an answer first, too.
+		OnStop: func(ctx context.Context) error {
+			endWaits()
+			return lifecycle.StopAll(ctx, services...)
+		},
 	})
 	n.add("api", n.http)
 	return nil
@@ -165,7 +183,12 @@ func (n *Node) addAPI(transactions api.Transactions, streams api.Streams, socket
 func OpenAPI(ctx context.Context) ([]byte, error) { return api.OpenAPI(ctx) }
 
 // replier is a sink over which clients hear what became of transactions.
-type replier interface{ Reply(frame []byte) }
+type replier interface {
+	// WantsReplies says whether anybody listens.
+	WantsReplies() bool
+	// Reply takes a frame for all who listen. It does not block.
+	Reply(frame []byte)
+}
 
 // replies turns ended transactions into reply frames for every replier.
 type replies struct{ repliers []replier }
@@ -178,8 +201,11 @@ func (r *replies) to(sinks []plugin.HTTPSink) {
 	}
 }
 
-// changed takes status changes in the order of commit. It does not block.
+// changed takes status changes in the order of commit. It does not block, and costs nothing while nobody listens.
 func (r *replies) changed(entries []store.StatusEntry) {
+	if !slices.ContainsFunc(r.repliers, replier.WantsReplies) {
+		return
+	}
 	for _, e := range entries {
 		if !e.Status.Terminal() || e.Tx == nil {
 			continue

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/internal/api"
+	"github.com/pyralis-io/pyralis/internal/txn"
 )
 
 // SetStopTimeout shortens what stopping takes at most.
@@ -13,6 +14,16 @@ func (n *Node) SetStopTimeout(d time.Duration) { n.stopTimeout = d }
 
 // Ready is what the API and the metrics ask.
 func (n *Node) Ready(ctx context.Context) (ready bool, details json.RawMessage) { return n.ready(ctx) }
+
+// Waiting is how many requests wait for transactions to end.
+func (n *Node) Waiting() int {
+	for _, p := range n.parts {
+		if m, ok := p.Service.(*txn.Manager); ok {
+			return m.Waiting()
+		}
+	}
+	return 0
+}
 
 // MonitoringURL is where the metrics are served.
 func (n *Node) MonitoringURL() string {

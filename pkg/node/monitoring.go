@@ -4,13 +4,21 @@ import (
 	"context"
 	"net/http"
 	"net/http/pprof"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/pyralis-io/pyralis/internal/api"
+	"github.com/pyralis-io/pyralis/internal/confirm"
+	"github.com/pyralis-io/pyralis/internal/metrics"
+	"github.com/pyralis-io/pyralis/internal/txn"
 )
+
+// sideTimeout is what requests of operators that are under way may take of a stop: the profile of a minute must not cost the transactions
+// their part of it.
+const sideTimeout = time.Second
 
 // addSideServers adds the metrics and profile servers, as configured.
 func (n *Node) addSideServers() {
@@ -26,13 +34,13 @@ func (n *Node) addSideServers() {
 func (n *Node) sideServer(section, address string, port int, h http.Handler) *api.Server {
 	return api.NewServer(api.ServerOptions{
 		Section: section, Address: address, Port: port, Handler: h,
-		MaxRequestTime: n.cfg.API.MaxRequestTimeout, ShutdownTimeout: n.cfg.API.ShutdownTimeout, Log: n.part(section),
+		MaxRequestTime: n.cfg.API.MaxRequestTimeout, ShutdownTimeout: min(n.cfg.API.ShutdownTimeout, sideTimeout), Log: n.part(section),
 	})
 }
 
 // metrics serves /metrics, and /livez and /readyz for orchestrators.
 func (n *Node) metrics() http.Handler {
-	reg := prometheus.NewRegistry()
+	reg := n.registry
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pyralis_ready", Help: "1 if the chain and the store can be used."}, func() float64 {
 			if ready, _ := n.ready(context.Background()); ready { // a gauge has no context, ready its own time limit
@@ -52,6 +60,44 @@ func (n *Node) metrics() http.Handler {
 	mux.HandleFunc("GET /livez", answer(func(context.Context) bool { return n.live() }))
 	mux.HandleFunc("GET /readyz", answer(func(ctx context.Context) bool { ready, _ := n.ready(ctx); return ready }))
 	return mux
+}
+
+// measure makes what the parts are measured with; nothing is measured that nobody sees.
+func (n *Node) measure(ctx context.Context) (err error) {
+	if !n.cfg.Monitoring.Enabled && !n.cfg.Tracing.Enabled {
+		return nil
+	}
+	n.registry = prometheus.NewRegistry()
+	if cfg := n.cfg.Tracing; cfg.Enabled {
+		log := n.part("tracing")
+		n.tracing, err = metrics.NewTracing(ctx, metrics.TracingOptions{
+			Endpoint: cfg.Endpoint, Ratio: float64(cfg.Percent) / 100,
+			Errors: func(err error) { log.WithError(err).Warn("Spans are lost") },
+		})
+		if err != nil {
+			return err
+		}
+		n.add("tracing", n.tracing)
+	}
+	n.stages, n.counts = metrics.NewStages(n.registry, n.tracing.Tracer()), metrics.NewTransactions(n.registry)
+	return nil
+}
+
+// observe registers the metrics that ask the parts.
+func (n *Node) observe(chain *confirm.Engine, transactions *txn.Manager) {
+	if n.registry == nil {
+		return
+	}
+	metrics.RegisterLedgers(n.registry, chain.States)
+	metrics.RegisterLoad(n.registry, transactions.Load)
+}
+
+// requests is what the REST API tells its answers to; nil: nobody.
+func (n *Node) requests() func(method, route string, status int, took time.Duration) {
+	if n.registry == nil {
+		return nil
+	}
+	return metrics.NewRequests(n.registry).Observe
 }
 
 func profiles() http.Handler {

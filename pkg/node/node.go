@@ -11,12 +11,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/api"
 	"github.com/pyralis-io/pyralis/internal/config"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
 	"github.com/pyralis-io/pyralis/pkg/plugin"
@@ -44,6 +46,11 @@ type Node struct {
 	store *sqlstore.Store
 
 	connector ffcapi.Connector
+
+	registry *prometheus.Registry // this and the next three: nil when nothing is measured
+	tracing  *metrics.Tracing
+	stages   *metrics.Stages
+	counts   *metrics.Transactions
 
 	parts []lifecycle.Named
 	rest  []io.Closer // closed last, in reverse
@@ -92,7 +99,8 @@ func Check(cfg *Config, plugins *plugin.Registry) error {
 	}
 	_, connector := plugins.Connector(cfg.Connector)
 	_, policy := plugins.Policy(cfg.Transactions.Policy)
-	return errors.Join(connector, policy)
+	fees := feeOptions(cfg.Fees)
+	return errors.Join(connector, policy, fees.Check())
 }
 
 // Start starts the parts in order. It returns once the API answers. After an error nothing is left running or open.

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -190,6 +191,28 @@ func TestBadOptions(t *testing.T) {
 }
 
 // A part that hangs costs its time, and neither the stop of the others nor the store.
+// What an operator looks at takes no time from the end of what matters.
+func TestStopDoesNotWaitForProfiles(t *testing.T) {
+	t.Parallel()
+	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := free.Addr().(*net.TCPAddr)
+	require.NoError(t, free.Close())
+	n := newNode(t, config(t, "PYRALIS_DEBUG_ENABLED=true", fmt.Sprint("PYRALIS_DEBUG_PORT=", address.Port)), builtin.Plugins())
+	require.NoError(t, n.Start(t.Context()))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	// The second request begins once the first one is answered, so that the profile is under way when that answer is here.
+	_, err = fmt.Fprint(conn, "GET /debug/pprof/cmdline HTTP/1.1\r\nHost: x\r\n\r\nGET /debug/pprof/heap?seconds=20 HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	_, err = conn.Read(make([]byte, 1))
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, n.Stop(context.WithoutCancel(t.Context())))
+	require.Less(t, time.Since(began), 4*time.Second)
+}
+
 func TestStopIsBounded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

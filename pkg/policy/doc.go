@@ -16,5 +16,6 @@
 // given up, a nonce is never abandoned, and at most one send of a transaction is under way. A decision that would
 // break such a rule is taken as Wait, and the engine is asked again later.
 //
-// Suite: package policytest, which every engine passes.
+// An engine of your own is registered by name in a plugin.Registry and chosen with the key transactions.policy;
+// test/examples/custom-policy is a whole program that does so. Suite: package policytest, which every engine passes.
 package policy

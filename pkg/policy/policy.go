@@ -30,7 +30,7 @@ type View struct {
 	Tx    Tx
 	State json.RawMessage // what the engine returned in its last Decision, nil at first
 
-	// Outcome is what a block says about the newest attempt; nil while it is in none.
+	// Outcome is what a block says about the newest attempt, or about one that it replaces; nil while it is in none.
 	Outcome *Outcome
 
 	// LastError is the answer to the newest Submit or Prepare, if it failed. It is nil after success, and after a restart of
@@ -53,6 +53,8 @@ type Tx struct {
 	Phase   Phase
 	Attempt int // number of the newest attempt, from 1; each has its own payload
 	Sends   int // times the newest attempt was sent
+
+	Fee json.RawMessage // what the newest attempt offers; nil: nothing, or never sent
 
 	FirstSubmit time.Time // zero: never sent
 	LastSubmit  time.Time
@@ -87,9 +89,13 @@ const (
 )
 
 // Decision is the answer of an engine.
+//
+// Fee: nil offers View.Fee with an attempt's first send, and the same again after it. Another one for an attempt that was sent makes, where
+// the transaction has a nonce, a replacement: a new attempt with the same payload and nonce. Both stay tracked, and whichever gets on the
+// chain ends the transaction. Without nonces what an attempt offers never changes.
 type Decision struct {
 	Do     Do
-	Fee    json.RawMessage // with Submit, before the first send only: the fee to offer; nil: View.Fee
+	Fee    json.RawMessage // with Submit: the fee to offer, see below
 	Until  time.Time       // with Wait and Reconcile: when to ask again; zero: when something changes
 	Reason string          // why, for people; the error message with Fail
 	State  json.RawMessage // to be handed back; nil: none

@@ -18,7 +18,7 @@ type Batch struct {
 type Event struct {
 	ID       string // the same at each delivery
 	Listener *Listener
-	Block    uint64
+	Block    uint64 // 0 for a status change that no block brought about
 	JSON     []byte // a part of Batch.Body
 }
 

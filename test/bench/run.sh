@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pyralis and FFTM in turn, in one go: `run.sh` runs every scenario, `run.sh submit events` only those. REPS (3) repetitions of each, SCALE
+# Pyralis and FFTM in turn, in one go: `run.sh` runs the main scenarios, `run.sh submit events` only those. REPS (3) repetitions of each, SCALE
 # (1) divides the amount of work. Medians at the end; the JSON lines stay in $BENCH_WORK/results/run.jsonl.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -23,8 +23,17 @@ for scenario in "$@"; do
   echo "== $scenario" >&2
   case $scenario in
     submit) both submit drv="-n $((20000 / scale)) -c 50 -signers 100" ;;
+    submit-sync) both submit sync=true drv="-n $((5000 / scale)) -c 50 -signers 100" ;; # FFTM with its disk synced, as ours always is
     submit-pg) both submit db=pg drv="-n $((20000 / scale)) -c 50 -signers 100" ;;
     confirm) both confirm flags="-block-time 100ms" cfg=tuned drv="-n $((20000 / scale)) -c 50" ;;
+    confirm-pg) both confirm db=pg flags="-block-time 100ms" cfg=tuned drv="-n $((10000 / scale)) -c 50" ;;
+    confirm-pg-default) both confirm db=pg flags="-block-time 100ms" drv="-n $((1000 / scale)) -c 50" ;;
+    sends) both confirm flags="-block-time 100ms -send-delay 10ms" cfg=tuned drv="-n $((5000 / scale)) -c 50 -signers 100" ;;
+    restart) # ready again with many transactions in flight: nothing ever gets into a block here
+      for _ in $(seq "$reps"); do
+        ./bench.sh submit srv=pyralis drv="-n $((100000 / scale)) -c 50 -signers 100" > /dev/null || exit 1
+        ./bench.sh ready srv=pyralis keep=1 >> "$out" || exit 1
+      done ;;
     events)
       n=$((1000000 / scale))
       both events flags="-history-blocks $((n / 200 + 10)) -event-blocks $((n / 200))" drv="-n $n -batch 500" ;;

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/test/fabricnet"
+	"github.com/pyralis-io/pyralis/test/internal/server"
 )
 
 // TestKillFabric is the kill test on a real Fabric network.
@@ -25,7 +26,7 @@ func TestKillFabric(t *testing.T) {
 
 	r := &killRun{
 		t: t,
-		p: newProcess(t, []string{
+		p: server.New(t, []string{
 			"PYRALIS_CONNECTOR=fabric",
 			"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
 			"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
@@ -33,7 +34,7 @@ func TestKillFabric(t *testing.T) {
 		}, "run"),
 		to: "ch1/assets", from: func(int) string { return "user1" },
 		filters: `{"channel":"ch1","chaincode":"assets","event":"AssetCreated"}`,
-		kills:   envInt(t, "E2E_KILLS", 20), clients: 10, interval: 50 * time.Millisecond,
+		kills:   server.Int(t, "E2E_KILLS", 20), clients: 10, interval: 50 * time.Millisecond,
 	}
 	r.run()
 }

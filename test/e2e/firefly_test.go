@@ -12,6 +12,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/test/internal/server"
 )
 
 // core speaks as FireFly Core's ethereum plugin does.
@@ -49,9 +51,9 @@ func (c core) raw(method, path, body string, want int) []byte {
 // TestFireFlyCore replays what FireFly Core sends to a transaction manager, and expects what Core needs in the answers.
 func TestFireFlyCore(t *testing.T) {
 	t.Parallel()
-	p := newProcess(t, []string{"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()}, "run")
-	p.start()
-	c := core{t: t, url: p.url}
+	p := server.New(t, []string{"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()}, "run")
+	p.Start()
+	c := core{t: t, url: p.URL}
 
 	// The plugin looks for its stream, creates it, and patches it with the same body at every start.
 	const streamBody = `{"name":"pyralis/ns1","errorHandling":"block","batchSize":50,"batchTimeoutMS":500,"type":"websocket",` +
@@ -72,7 +74,7 @@ func TestFireFlyCore(t *testing.T) {
 	require.Contains(t, got, "catchup")
 
 	// The WebSocket: listen on the topic, and for replies.
-	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/ws", nil)
+	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(p.URL, "http")+"/ws", nil)
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	defer conn.Close()

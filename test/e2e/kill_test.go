@@ -10,9 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,12 +21,13 @@ import (
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/client"
+	"github.com/pyralis-io/pyralis/test/internal/server"
 )
 
 // killRun is a load of clients and one consumer over a server that is killed again and again.
 type killRun struct {
 	t        *testing.T
-	p        *process
+	p        *server.Process
 	to       string // contract
 	from     func(client int) string
 	filters  string // of the listener
@@ -44,41 +43,34 @@ type killRun struct {
 	seen   map[string]int // asset id → deliveries
 	order  []string       // protocol ids in the order of their first delivery
 	byID   map[string]string
+	ended  map[string]string // transaction id → sequence of its end, as a listener of type transactions got it
+	last   string            // the newest event id of that listener
 	errors []string
-}
-
-func envInt(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	v := os.Getenv(name)
-	if v == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(v)
-	require.NoError(t, err, name)
-	return n
 }
 
 // run does it all; the server must not be started yet.
 func (r *killRun) run() {
 	t := r.t
-	seed := uint64(envInt(t, "E2E_SEED", int(time.Now().UnixNano()%1_000_000)))
+	seed := uint64(server.Int(t, "E2E_SEED", int(time.Now().UnixNano()%1_000_000)))
 	t.Logf("E2E_SEED=%d E2E_KILLS=%d", seed, r.kills)
 	r.rnd = rand.New(rand.NewPCG(seed, 1))
-	r.seen, r.byID = make(map[string]int), make(map[string]string)
+	r.seen, r.byID, r.ended = make(map[string]int), make(map[string]string), make(map[string]string)
 
-	r.p.start()
+	r.p.Start()
 	r.createStream()
+	r.createChanges()
 	consumeCtx, stopConsumer := context.WithCancel(t.Context())
 	var consumer, load sync.WaitGroup
 	consumer.Go(func() { r.consume(consumeCtx) })
+	consumer.Go(func() { r.consumeChanges(consumeCtx) })
 	stop := make(chan struct{})
 	for c := range r.clients {
 		load.Go(func() { r.submit(c, stop) })
 	}
 	for range r.kills {
-		pause(t, time.Duration(200+r.rnd.IntN(1300))*time.Millisecond)
-		r.p.kill()
-		r.p.start()
+		server.Pause(t, time.Duration(200+r.rnd.IntN(1300))*time.Millisecond)
+		r.p.Kill()
+		r.p.Start()
 	}
 	close(stop)
 	load.Wait()
@@ -88,24 +80,14 @@ func (r *killRun) run() {
 	require.Greater(t, len(ids), 10*r.kills, "too little load to mean anything")
 	r.requireTerminal(ids)
 	r.requireEvents(ids)
+	r.requireChanges(ids)
 	stopConsumer()
 	consumer.Wait()
 	require.Empty(t, r.errors)
 }
 
-// pause waits without holding the test when it is over.
-func pause(t *testing.T, d time.Duration) {
-	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-	}
-}
-
 func (r *killRun) createStream() {
-	c := client.New(r.p.url)
+	c := client.New(r.p.URL)
 	name, kind, from := "kill", apitypes.StreamWebSocket, apitypes.BlockNumber(apitypes.FromBlockEarliest)
 	s, err := c.CreateStream(r.t.Context(), &apitypes.EventStream{Name: &name, Type: &kind})
 	require.NoError(r.t, err)
@@ -129,7 +111,7 @@ func (r *killRun) submit(client int, stop <-chan struct{}) {
 		body := fmt.Sprintf(`{"headers":{"type":"SendTransaction","id":%q},"from":%q,"to":%q,"method":"create","params":[%q,{"n":%d}]}`,
 			id, r.from(client), r.to, id, i)
 		for !r.post(id, body) {
-			pause(r.t, 20*time.Millisecond)
+			server.Pause(r.t, 20*time.Millisecond)
 			if r.t.Context().Err() != nil {
 				return
 			}
@@ -142,7 +124,7 @@ func (r *killRun) post(id, body string) bool {
 	r.posted.Add(1)
 	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.p.url+"/", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.p.URL+"/", strings.NewReader(body))
 	if err != nil {
 		r.note("%s: %v", id, err)
 		return true
@@ -185,7 +167,7 @@ func (r *killRun) acceptedIDs() []string {
 }
 
 func (r *killRun) consume(ctx context.Context) {
-	c := client.Consumer{URL: r.p.url, Stream: "kill", Handle: r.handle}
+	c := client.Consumer{URL: r.p.URL, Stream: "kill", Handle: r.handle}
 	if err := c.Run(ctx); ctx.Err() == nil {
 		r.note("consumer: %v", err)
 	}
@@ -233,7 +215,7 @@ func (r *killRun) requireTerminal(ids []string) {
 }
 
 func (r *killRun) get(path string, into any) bool {
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.p.url+path, nil)
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.p.URL+path, nil)
 	require.NoError(r.t, err)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

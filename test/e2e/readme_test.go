@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/test/internal/server"
 )
 
 // readme holds the sh blocks of README.md by heading, in order.
@@ -74,7 +76,7 @@ func (s shell) run(block string) string {
 // background starts a block that goes on until the test ends it; output is what it has printed so far.
 func (s shell) background(block string) (output func() string, stop func()) {
 	s.t.Helper()
-	log := &process{t: s.t}
+	log := new(server.Output)
 	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), "bash", "-ec", block)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -88,10 +90,10 @@ func (s shell) background(block string) (output func() string, stop func()) {
 		case <-time.After(10 * time.Second):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
-			s.t.Errorf("%q does not end within 10 s of Ctrl-C:\n%s", strings.TrimSpace(block), log.logText())
+			s.t.Errorf("%q does not end within 10 s of Ctrl-C:\n%s", strings.TrimSpace(block), log.String())
 		}
 	}
-	return log.logText, stop
+	return log.String, stop
 }
 
 func TestReadme(t *testing.T) {
@@ -100,7 +102,7 @@ func TestReadme(t *testing.T) {
 	blocks := readme(t, dir)
 	try, own := blocks["Try it in five minutes"], blocks["Events of your own choice"]
 	require.Len(t, try, 4)
-	require.Len(t, own, 1)
+	require.Len(t, own, 2)
 
 	server, stopServer := sh.background(try[0])
 	defer stopServer()
@@ -125,6 +127,12 @@ func TestReadme(t *testing.T) {
 		require.Contains(t, sh.run(own[0]+"curl -s http://127.0.0.1:5008/eventstreams http://127.0.0.1:5008/eventstreams/transfers/listeners"), want)
 		own[0] = "" // created once
 	}
+	require.Contains(t, sh.run(own[1]), `{"id":"my-first","eventId":"devledger:transactions:`)
+
+	line := blocks["From the command line"]
+	require.Len(t, line, 1)
+	out := sh.run(line[0])
+	require.Regexp(t, `(?s)car-2 +Succeeded.*car-2 +Succeeded.*car-2 +Succeeded.*Confirmed +Confirm `, out)
 }
 
 // lateText prints what a function returns at the time of printing.
@@ -133,8 +141,8 @@ type lateText struct{ text func() string }
 func (l lateText) String() string { return l.text() }
 
 // interruptsCleanly is used by the tests of the commands.
-func interruptsCleanly(t *testing.T, p *process) {
+func interruptsCleanly(t *testing.T, p *server.Process) {
 	t.Helper()
-	require.Less(t, p.interrupt(), 10*time.Second)
-	require.False(t, bytes.Contains([]byte(p.logText()), []byte("panic")), p.logText())
+	require.Less(t, p.Interrupt(), 10*time.Second)
+	require.False(t, bytes.Contains([]byte(p.Log()), []byte("panic")), p.Log())
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/test/internal/server"
 )
 
 func TestStartUpErrorsNameTheCause(t *testing.T) {
@@ -43,7 +45,7 @@ func TestStartUpErrorsNameTheCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			line := failsToStart(t, c.env, c.args...)
+			line := server.FailsToStart(t, c.env, c.args...)
 			for _, want := range c.want {
 				require.Contains(t, line, want)
 			}
@@ -55,17 +57,17 @@ func TestSecondProcessOnTheSameStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string][]string{
 		"SQLite":   {"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()},
-		"Postgres": {"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + newDatabase(t), "PYRALIS_DEVLEDGER_DURABLE=false"},
+		"Postgres": {"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + server.NewDatabase(t), "PYRALIS_DEVLEDGER_DURABLE=false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newProcess(t, env, "run")
-			p.start()
-			require.Contains(t, failsToStart(t, append(env, "PYRALIS_API_PORT=0"), "run"), "in use")
+			p := server.New(t, env, "run")
+			p.Start()
+			require.Contains(t, server.FailsToStart(t, append(env, "PYRALIS_API_PORT=0"), "run"), "in use")
 			interruptsCleanly(t, p)
-			p.start() // the lock went with its holder
-			p.kill()
-			p.start() // and so it does after kill -9
+			p.Start() // the lock went with its holder
+			p.Kill()
+			p.Start() // and so it does after kill -9
 			interruptsCleanly(t, p)
 		})
 	}
@@ -74,18 +76,18 @@ func TestSecondProcessOnTheSameStoreIsRefused(t *testing.T) {
 // A process whose lock on the store is gone ends, and says so in its last line: the store may be another's now.
 func TestLostLockEndsTheProcess(t *testing.T) {
 	t.Parallel()
-	url := newDatabase(t)
-	p := newProcess(t, []string{"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + url, "PYRALIS_DEVLEDGER_DURABLE=false"}, "run")
-	p.start()
+	url := server.NewDatabase(t)
+	p := server.New(t, []string{"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + url, "PYRALIS_DEVLEDGER_DURABLE=false"}, "run")
+	p.Start()
 	conn, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
 	_, err = conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks
 		WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 	require.NoError(t, err)
 	require.NoError(t, conn.Close(t.Context()))
-	require.Equal(t, 1, p.ends(), "killed, or a success")
-	lines := strings.Split(strings.TrimSpace(p.logText()), "\n")
-	require.True(t, strings.HasPrefix(lines[len(lines)-1], "pyralis: the lock on the store was lost"), "%s", p.logText())
-	p.start() // it can be started again
+	require.Equal(t, 1, p.Ends(), "killed, or a success")
+	lines := strings.Split(strings.TrimSpace(p.Log()), "\n")
+	require.True(t, strings.HasPrefix(lines[len(lines)-1], "pyralis: the lock on the store was lost"), "%s", p.Log())
+	p.Start() // it can be started again
 	interruptsCleanly(t, p)
 }

@@ -27,7 +27,7 @@
 // and goes down block by block until a parent fits. When the fork is below the dense hashes, it asks for the sparse ones,
 // highest first, and Fork is the first that still stands: at or below the real fork, never above it. When none of them stands,
 // as after a restart with a single known hash, it assumes a fork as many blocks below the lowest known one as it retains:
-// reorganisations deeper than that are found only by what happens to lie above.
+// whether the real one is deeper the caller has to find out.
 //
 // A search needs no end: a Step of any other block than the one asked for starts afresh.
 package chainview

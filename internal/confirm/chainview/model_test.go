@@ -204,6 +204,16 @@ func (m *modelRun) check() {
 	_, known := m.view.Canonical(uint64(len(chain)))
 	require.False(m.t, known)
 
+	for n := range uint64(8) {
+		at, ok := m.view.At(n)
+		if ideal := len(chain) - 1 - int(n); ok {
+			require.Equal(m.t, chain[at.Number], at)
+			require.LessOrEqual(m.t, int(at.Number), max(ideal, m.dumb.safe()))
+			require.True(m.t, int(at.Number) >= ideal || ideal < m.low || ideal <= m.top-m.cfg.Retain, "block %d with %d confirmations", at.Number, n)
+		} else {
+			require.True(m.t, ideal < m.low || ideal <= m.top-m.cfg.Retain)
+		}
+	}
 	safe, ok := m.view.Safe()
 	want := m.dumb.safe()
 	switch {

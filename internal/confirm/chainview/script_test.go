@@ -24,6 +24,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts answer into th
 //	block B on P                              a block and its parent
 //	announce B                                a node says that the block is final
 //	canonical N                               the hash known for a number
+//	at N                                      the newest block known to have N others on it
 //
 // A block is written as its hash, which starts with its number: 12, 12', 12x.
 func TestScripts(t *testing.T) {
@@ -97,6 +98,9 @@ func (s *stage) do(w []string) string {
 	case "canonical":
 		hash, known := s.view.Canonical(s.number(w[1]))
 		return strings.TrimSpace(fmt.Sprintf("known %t %s", known, hash))
+	case "at":
+		at, ok := s.view.At(s.number(w[1]))
+		return strings.TrimSpace(fmt.Sprintf("known %t %s", ok, at.Hash))
 	default:
 		s.t.Fatalf("unknown command %q", w[0])
 	}

@@ -80,6 +80,42 @@ func (v *View) Safe() (ref ffcapi.BlockRef, ok bool) {
 // Final is the newest linked block that is final.
 func (v *View) Final() (ref ffcapi.BlockRef, ok bool) { return v.safe, !v.safe.IsZero() }
 
+// At returns the newest block known to have n others on it: the best that a node with this head can tell, or one below it.
+func (v *View) At(n uint64) (ref ffcapi.BlockRef, ok bool) {
+	if head := v.Head().Number; len(v.refs) > 0 && head >= n {
+		if i, ok := v.index(head - n); ok {
+			ref = v.refs[i]
+		} else if i := sort.Search(len(v.marks), func(i int) bool { return v.marks[i].Number > head-n }); i > 0 {
+			ref = v.marks[i-1]
+		}
+	}
+	if safe, ok := v.Safe(); ok && n <= v.cfg.Required && (ref.IsZero() || safe.Number > ref.Number) {
+		ref = safe
+	}
+	return ref, !ref.IsZero()
+}
+
+// Instant reports whether each block is final.
+func (v *View) Instant() bool { return v.cfg.Instant }
+
+// Keep has the view retain enough to tell At(n) once so many blocks were seen.
+func (v *View) Keep(n uint64) { v.cfg.Retain = max(v.cfg.Retain, int(n)+minRetain) }
+
+// Retained is how many of the newest hashes are kept at least.
+func (v *View) Retained() uint64 { return uint64(v.cfg.Retain) }
+
+// Above returns up to n blocks that follow a retained one, with their parents; retained is false when that one is not, by its hash.
+func (v *View) Above(of ffcapi.BlockRef, n int) (blocks []ffcapi.Block, retained bool) {
+	i, ok := v.index(of.Number)
+	if !ok || v.refs[i].Hash != of.Hash {
+		return nil, false
+	}
+	for j := i + 1; j < len(v.refs) && j <= i+n; j++ {
+		blocks = append(blocks, ffcapi.Block{BlockRef: v.refs[j], ParentHash: v.refs[j-1].Hash})
+	}
+	return blocks, true
+}
+
 // CatchingUp reports whether a final block above the head is known.
 func (v *View) CatchingUp() bool { return !v.ahead.IsZero() }
 

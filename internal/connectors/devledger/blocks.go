@@ -60,7 +60,7 @@ func (l *ledger) view(r blockRefs) (*ffcapi.Block, error) {
 	out := &ffcapi.Block{
 		BlockRef:     ffcapi.BlockRef{Number: r.number, Hash: r.hash.text()},
 		Timestamp:    timeOf(r.time),
-		Outcomes:     true,
+		Outcomes:     l.cfg.OutcomesInBlocks,
 		Transactions: make([]ffcapi.TxOutcome, 0, len(b.txs)),
 	}
 	if r.number > 0 {
@@ -75,10 +75,14 @@ func (l *ledger) view(r blockRefs) (*ffcapi.Block, error) {
 }
 
 func (l *ledger) outcome(t *txRecord, index uint64) ffcapi.TxOutcome {
-	o := ffcapi.TxOutcome{Hash: t.hash.text(), Index: index, From: t.from, Success: t.status == statusOK, Reason: t.reason}
+	o := ffcapi.TxOutcome{Hash: t.hash.text(), Index: index, From: t.from}
 	if l.cfg.Sequenced {
 		o.Nonce = &t.nonce
 	}
+	if !l.cfg.OutcomesInBlocks {
+		return o
+	}
+	o.Success, o.Reason = t.status == statusOK, t.reason
 	if len(t.result) > 0 {
 		o.Result = t.result
 	}
@@ -151,7 +155,7 @@ func (l *ledger) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcapi.R
 	if err := l.enter(ctx, MethodReceipt, q.Ledger); err != nil {
 		return nil, err
 	}
-	filters, err := parseFilters("eventFilters", q.EventFilters, l.chainIsSynthetic())
+	filters, err := l.parseFilters("eventFilters", q.EventFilters)
 	if err != nil {
 		return nil, err
 	}
@@ -199,13 +203,17 @@ func (l *ledger) receipt(q *ffcapi.ReceiptQuery, filters []filter, r blockRefs, 
 			out.Logs = append(out.Logs, raw)
 		}
 		for _, f := range filters {
-			if f.matchesAsset(t.event) {
+			if f.matchesAsset(ev.Address, t.event) {
 				out.Events = append(out.Events, &ev)
 				break
 			}
 		}
 	}
-	extra := map[string]any{"contract": assetsContract}
+	contract := contractOf(t.payload)
+	if t.status == statusOK && opOf(t.payload) == opDeploy {
+		out.ContractLocation = location(contract)
+	}
+	extra := map[string]any{"contract": contract}
 	if q.ExtractSigner {
 		extra["from"] = t.from
 	}
@@ -225,7 +233,7 @@ func assetEvent(r blockRefs, blockHash string, t *txRecord, index uint64) ffcapi
 		BlockHash: blockHash,
 		TxHash:    t.hash.text(),
 		Name:      eventNames[t.event],
-		Address:   assetsContract,
+		Address:   contractOf(t.payload),
 		Timestamp: &ts,
 		Data:      t.data,
 	}

@@ -37,14 +37,15 @@ func (p txPos) index() uint64                { return uint64(p) & (1<<txPosBits 
 //
 // With a synthetic load, the blocks up to base exist without entries, and those after it have an entry in live.
 type chain struct {
-	sequenced bool
-	syn       *synthetic // nil: none
-	base      uint64     // blocks that have no entry
-	entries   []entry    // block base+i; without a synthetic load
-	live      []liveEntry
-	txs       map[txKey]txPos // where a transaction is; first occurrences only
-	assets    map[string]asset
-	nonces    map[string]uint64 // next nonce of a signer; sequenced ledgers
+	rules
+	syn     *synthetic // nil: none
+	base    uint64     // blocks that have no entry
+	entries []entry    // block base+i; without a synthetic load
+	live    []liveEntry
+	txs     map[txKey]txPos // where a transaction is; first occurrences only
+	assets  map[string]asset
+	nonces  map[string]uint64 // next nonce of a signer; sequenced ledgers
+	spent   map[string]uint64 // what a signer has paid; ledgers with balances
 	// parents leads from the hash of a replaced block to the block before it.
 	parents map[digest]digestRef
 }
@@ -58,9 +59,9 @@ type digestRef struct {
 // maxParents bounds the memory of replaced blocks; what is older is as good as unknown.
 const maxParents = 10_000
 
-func newChain(sequenced bool, syn *synthetic) *chain {
+func newChain(r rules, syn *synthetic) *chain {
 	c := &chain{
-		sequenced: sequenced, syn: syn, txs: map[txKey]txPos{}, assets: map[string]asset{}, nonces: map[string]uint64{},
+		rules: r, syn: syn, txs: map[txKey]txPos{}, assets: map[string]asset{}, nonces: map[string]uint64{}, spent: map[string]uint64{},
 		parents: map[digest]digestRef{},
 	}
 	if syn != nil {
@@ -151,7 +152,8 @@ func (c *chain) cut(number uint64) {
 func (c *chain) apply(b *block, e entry) error {
 	c.add(b, e)
 	for i := range b.txs {
-		if t := &b.txs[i]; t.status == statusOK {
+		t := &b.txs[i]
+		if t.status == statusOK || t.status == statusFailed && c.balance > 0 {
 			if err := c.execute(t); err != nil {
 				return fmt.Errorf("block %d, transaction %s: %w", b.number, t.hash.text(), err)
 			}
@@ -188,11 +190,18 @@ func (c *chain) offset(number uint64) int {
 	return c.syn.count(number)
 }
 
-// execute repeats a transaction that succeeded.
+// execute repeats what a transaction did: its outcome is known.
 func (c *chain) execute(t *txRecord) error {
-	call, err := decodePayload(t.payload, c.sequenced)
+	call, terms, err := decodeSigned(t.payload, c.sequenced)
 	if err != nil {
 		return fmt.Errorf("payload: %w", err)
+	}
+	if c.balance > 0 {
+		charge, _ := settle(call, terms, c.funds(t.from))
+		c.spent[t.from] += charge
+	}
+	if t.status != statusOK {
+		return nil
 	}
 	eff, err := call.run(c)
 	if err != nil {
@@ -214,7 +223,7 @@ func (c *chain) put(id string, a *asset) {
 
 // fork returns a chain that has c's blocks below number and c's memory of replaced ones, and no effects yet.
 func (c *chain) fork(number uint64) *chain {
-	f := newChain(c.sequenced, c.syn)
+	f := newChain(c.rules, c.syn)
 	f.entries = append([]entry(nil), c.entries...)
 	f.parents = maps.Clone(c.parents)
 	f.cut(number)
@@ -226,10 +235,11 @@ type overlay struct {
 	*chain
 	changed map[string]*asset // nil: deleted
 	seen    map[txKey]bool
+	paid    map[string]uint64 // on top of what the chain says; ledgers with balances
 }
 
 func (c *chain) overlay() *overlay {
-	return &overlay{chain: c, changed: map[string]*asset{}, seen: map[txKey]bool{}}
+	return &overlay{chain: c, changed: map[string]*asset{}, seen: map[txKey]bool{}, paid: map[string]uint64{}}
 }
 
 // asset implements assetReader.
@@ -251,7 +261,11 @@ func (o *overlay) record(t *poolTx) txRecord {
 	}
 	o.seen[key] = true
 	r := txRecord{hash: t.hash, from: t.call.from, nonce: t.nonce, payload: t.payload}
-	eff, err := t.call.run(o)
+	err := o.pay(t)
+	var eff effect
+	if err == nil {
+		eff, err = t.call.run(o)
+	}
 	if err != nil {
 		r.status, r.reason = statusFailed, err.Error()
 		return r
@@ -266,8 +280,24 @@ func (o *overlay) record(t *poolTx) txRecord {
 	return r
 }
 
+// pay charges the gas of a transaction, and refuses one that has too little.
+func (o *overlay) pay(t *poolTx) error {
+	have := uint64(noBound)
+	if o.balance > 0 {
+		have = o.funds(t.call.from) - o.paid[t.call.from]
+	}
+	charge, err := settle(t.call, t.terms, have)
+	if o.balance > 0 {
+		o.paid[t.call.from] += charge
+	}
+	return err
+}
+
 // write makes the changes of the overlay the chain's own.
 func (o *overlay) write() {
+	for signer, n := range o.paid {
+		o.spent[signer] += n
+	}
 	for id, a := range o.changed {
 		if a == nil {
 			delete(o.assets, id)

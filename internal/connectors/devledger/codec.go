@@ -1,6 +1,7 @@
 package devledger
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -117,6 +118,69 @@ func decodePayload(b []byte, sequenced bool) (c call, err error) {
 		d.err = fmt.Errorf("%d bytes follow its end", len(d.b))
 	}
 	return c, d.err
+}
+
+// payloadPriced is the version of what is on a chain of a transaction whose submission adds terms to its payload.
+const payloadPriced = 3
+
+// sign is what goes on the chain: the payload, with the terms before it if there are any.
+func sign(payload []byte, t terms) []byte {
+	if t == (terms{}) {
+		return payload
+	}
+	b := make([]byte, 0, len(payload)+21)
+	b = append(b, payloadPriced)
+	b = binary.AppendUvarint(b, t.gas)
+	b = binary.AppendUvarint(b, t.price)
+	return append(b, payload...)
+}
+
+// unsign takes apart what sign put together.
+func unsign(b []byte) (payload []byte, t terms, err error) {
+	if len(b) == 0 || b[0] != payloadPriced {
+		return b, t, nil
+	}
+	d := decoder{b: b[1:]}
+	t.gas, t.price = d.uvarint(), d.uvarint()
+	return d.b, t, d.err
+}
+
+// decodeSigned reads what is on the chain of a transaction.
+func decodeSigned(b []byte, sequenced bool) (c call, t terms, err error) {
+	payload, t, err := unsign(b)
+	if err != nil {
+		return c, t, err
+	}
+	c, err = decodePayload(payload, sequenced)
+	return c, t, err
+}
+
+// opOf is the operation of a transaction on the chain.
+func opOf(signed []byte) op {
+	payload, _, err := unsign(signed)
+	if err != nil || len(payload) < 2 {
+		return opNoop
+	}
+	return op(payload[1])
+}
+
+// contractOf is the contract that a transaction on the chain calls, without all the rest that decoding costs.
+func contractOf(signed []byte) string {
+	payload, _, err := unsign(signed)
+	if err != nil {
+		return assetsContract
+	}
+	d := decoder{b: payload}
+	version := d.byte()
+	d.byte()
+	if version == payloadUnsequenced {
+		d.take(saltLen)
+	}
+	d.bytes()
+	if id := d.bytes(); bytes.IndexByte(id, contractMark) >= 0 {
+		return string(id[:bytes.IndexByte(id, contractMark)])
+	}
+	return assetsContract
 }
 
 // hashTx names a transaction. nonce is nil on an unsequenced ledger.

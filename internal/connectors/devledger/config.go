@@ -30,6 +30,19 @@ type Config struct {
 	Durable bool `mapstructure:"durable" json:"durable"`
 	// Finality is what the ledger declares: "instant", or "confirmations" where tests may reorganise it.
 	Finality ffcapi.Finality `mapstructure:"finality" json:"finality"`
+	// OutcomesInBlocks lets Blocks tell how transactions ended. Without it each outcome is asked for with a receipt, as on EVM chains.
+	OutcomesInBlocks bool `mapstructure:"outcomesInBlocks" json:"outcomesInBlocks"`
+	// HashAtPrepare lets Prepare tell the hash where it can, which is where there are no nonces. Without it Submit is the first to.
+	HashAtPrepare bool `mapstructure:"hashAtPrepare" json:"hashAtPrepare"`
+	// FutureNonces is how far beyond the signer's next nonce a transaction may be, to wait in the pool. 0 refuses a gap.
+	FutureNonces uint64 `mapstructure:"futureNonces" json:"futureNonces"`
+	// GasPrice is the least that a unit of gas costs on a sequenced ledger, and what EstimateFee says. What offers less is
+	// underpriced.
+	GasPrice uint64 `mapstructure:"gasPrice" json:"gasPrice"`
+	// Balance is what each signer has at the beginning to pay for gas. 0: signers need none.
+	Balance uint64 `mapstructure:"balance" json:"balance"`
+	// Faults is what goes wrong by itself.
+	Faults Faults `mapstructure:"faults" json:"faults"`
 	// SendDelay is how long each Submit takes, to stand in for a distant node.
 	SendDelay time.Duration `mapstructure:"sendDelay" json:"sendDelay"`
 	// Synthetic adds made-up blocks and events for load tests.
@@ -49,7 +62,10 @@ type Synthetic struct {
 
 // DefaultConfig is a durable, sequenced ledger with instant finality that makes a block at once.
 func DefaultConfig() Config {
-	return Config{MaxBlockTransactions: 5000, Sequenced: true, Durable: true, Finality: ffcapi.Instant}
+	return Config{
+		MaxBlockTransactions: 5000, Sequenced: true, Durable: true, Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true,
+		FutureNonces: 1000, Faults: Faults{ReorganiseDepth: 1},
+	}
 }
 
 // Enabled reports whether there is a synthetic load.
@@ -79,11 +95,29 @@ func (c Config) Validate() error {
 	count("synthetic.liveEventsPerBlock", c.Synthetic.LiveEventsPerBlock, 0)
 	check(c.Finality == ffcapi.Instant || c.Finality == ffcapi.Confirmations, "finality",
 		"%q is neither %q nor %q", c.Finality, ffcapi.Instant, ffcapi.Confirmations)
+	check(c.Sequenced || c.GasPrice == 0, "gasPrice", "it is for a ledger with nonces: set devledger.sequenced to true, or leave it out")
+	check(c.Sequenced || c.Balance == 0, "balance", "it is for a ledger with nonces: set devledger.sequenced to true, or leave it out")
+	c.validateFaults(check)
 	check(c.Synthetic.HistoryBlocks <= maxHistory, "synthetic.historyBlocks", "%d is above %d", c.Synthetic.HistoryBlocks, maxHistory)
 	check(c.Synthetic.EventBlocks <= c.Synthetic.HistoryBlocks, "synthetic.eventBlocks",
 		"%d is above devledger.synthetic.historyBlocks, %d: only blocks that exist can carry events",
 		c.Synthetic.EventBlocks, c.Synthetic.HistoryBlocks)
 	return errors.Join(errs...)
+}
+
+func (c Config) validateFaults(check func(ok bool, key, format string, args ...any)) {
+	f := c.Faults
+	for key, n := range map[string]int{
+		"loseAnswers": f.LoseAnswers, "duplicate": f.Duplicate, "drop": f.Drop, "reorganiseDrop": f.ReorganiseDrop,
+	} {
+		check(n >= 0 && n <= 100, "faults."+key, "%d is not between 0 and 100 percent", n)
+	}
+	if f.ReorganiseEvery == 0 {
+		return
+	}
+	check(c.Finality == ffcapi.Confirmations && !c.Synthetic.Enabled(), "faults.reorganiseEvery",
+		"only a ledger with devledger.finality %q and without a synthetic load can be reorganised", ffcapi.Confirmations)
+	check(f.ReorganiseDepth >= 1, "faults.reorganiseDepth", "%d is below 1", f.ReorganiseDepth)
 }
 
 // period is the time between two blocks, 0 for a block at once.

@@ -3,6 +3,7 @@ package devledger_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -21,6 +22,30 @@ var assets = ffcapitest.Contract{
 	Read:    func(_, id string) *ffcapi.Request { return request("", "read", quote(id)) },
 	Filter:  json.RawMessage(`{"contract":"assets","event":"AssetCreated"}`),
 	Other:   json.RawMessage(`{"event":"AssetDeleted"}`),
+	Deploy: func(signer, name string) *ffcapi.DeployRequest {
+		return &ffcapi.DeployRequest{From: signer, Contract: json.RawMessage(`"assets"`), Params: []json.RawMessage{json.RawMessage(quote(name))}}
+	},
+	CreateAt: func(location json.RawMessage, signer, id string) *ffcapi.Request {
+		var at struct{ Address string }
+		if json.Unmarshal(location, &at) != nil {
+			return nil
+		}
+		req := request(signer, "create", quote(id), `1`)
+		req.To = at.Address
+		return req
+	},
+	Raise: func(fee json.RawMessage) json.RawMessage {
+		var text string
+		if json.Unmarshal(fee, &text) != nil {
+			return nil
+		}
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return nil
+		}
+		return json.RawMessage(strconv.FormatUint(n+1, 10))
+	},
+	LittleGas: "21000",
 	ID: func(ev *ffcapi.Event) string {
 		var data struct {
 			ID string `json:"id"`
@@ -54,6 +79,24 @@ func TestConformance(t *testing.T) {
 		cfg.MaxBlockTransactions = 1
 		conform(t, cfg)
 	})
+	t.Run("no outcomes in blocks", func(t *testing.T) {
+		t.Parallel()
+		cfg := memory()
+		cfg.OutcomesInBlocks = false
+		conform(t, cfg)
+	})
+	t.Run("hash after Submit", func(t *testing.T) {
+		t.Parallel()
+		cfg := memory()
+		cfg.Sequenced, cfg.HashAtPrepare = false, false
+		conform(t, cfg)
+	})
+	t.Run("gas is paid", func(t *testing.T) {
+		t.Parallel()
+		cfg := devledger.DefaultConfig()
+		cfg.GasPrice, cfg.Balance, cfg.Finality = 3, 1_000_000, ffcapi.Confirmations
+		conform(t, cfg)
+	})
 	t.Run("synthetic", func(t *testing.T) {
 		t.Parallel()
 		cfg := devledger.DefaultConfig()
@@ -72,7 +115,7 @@ func conform(t *testing.T, cfg devledger.Config) {
 		var signers atomic.Int64
 		f := &ffcapitest.Fixture{
 			Connector: c,
-			Contract:  assets,
+			Contract:  contractOf(cfg),
 			Signer:    func() string { return fmt.Sprint("signer-", signers.Add(1)) },
 		}
 		setKnobs(f, c.Knobs(), cfg)
@@ -85,8 +128,23 @@ func conform(t *testing.T, cfg devledger.Config) {
 		}
 		return f
 	}, ffcapitest.Features{
-		Isolated: true, Sequenced: cfg.Sequenced, Finality: cfg.Finality, OutcomesInBlocks: true, HashAtPrepare: !cfg.Sequenced, Simulates: true,
+		Isolated: true, Sequenced: cfg.Sequenced, Fees: cfg.Sequenced, Balances: cfg.Sequenced, Deploys: cfg.Sequenced, Finality: cfg.Finality,
+		OutcomesInBlocks: cfg.OutcomesInBlocks, HashAtPrepare: !cfg.Sequenced && cfg.HashAtPrepare, Simulates: true,
 	})
+}
+
+// contractOf adds what is there only when gas is paid.
+func contractOf(cfg devledger.Config) ffcapitest.Contract {
+	c := assets
+	if cfg.GasPrice > 0 {
+		c.LowFee = json.RawMessage(`"1"`)
+		c.TooDear = func(signer, id string) *ffcapi.Request {
+			req := assets.Create(signer, id)
+			req.Gas = "20000000"
+			return req
+		}
+	}
+	return c
 }
 
 func setKnobs(f *ffcapitest.Fixture, k *devledger.Knobs, cfg devledger.Config) {

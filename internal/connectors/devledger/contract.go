@@ -23,6 +23,7 @@ const (
 	opTransfer
 	opDelete
 	opFail
+	opDeploy
 )
 
 // event is an event of the contract. The values are part of stored blocks.
@@ -43,8 +44,8 @@ var eventNames = [eventCount]string{"", "AssetCreated", "AssetUpdated", "AssetTr
 type call struct {
 	op   op
 	from string
-	id   string
-	arg  []byte // create, update: the value as compact JSON; transfer: the new owner; fail: the message
+	id   string // key in the state: the id, or with the contract before it (see deploy.go)
+	arg  []byte // create, update: the value as compact JSON; transfer: the new owner; fail: the message; deploy: the definition
 }
 
 // asset is an entry of the register.
@@ -74,27 +75,34 @@ func (c call) run(st assetReader) (effect, error) {
 		return effect{}, nil
 	case opFail:
 		return effect{}, fmt.Errorf("%s", c.arg)
+	case opDeploy:
+		return c.deploy(st)
 	default:
+	}
+	if contract := contractKey(c.id); contract != "" {
+		if _, ok := st.asset(contract); !ok {
+			return effect{}, fmt.Errorf("contract %s not found", contract[:len(contract)-1])
+		}
 	}
 	a, exists := st.asset(c.id)
 	if c.op == opCreate {
 		if exists {
-			return effect{}, fmt.Errorf("asset %s already exists", c.id)
+			return effect{}, fmt.Errorf("asset %s already exists", idOf(c.id))
 		}
 		return c.store(assetCreated, asset{owner: c.from, value: c.arg}), nil
 	}
 	if !exists {
-		return effect{}, fmt.Errorf("asset %s not found", c.id)
+		return effect{}, fmt.Errorf("asset %s not found", idOf(c.id))
 	}
 	switch c.op {
 	case opUpdate:
 		return c.store(assetUpdated, asset{owner: a.owner, value: c.arg}), nil
 	case opTransfer:
 		moved := asset{owner: string(c.arg), value: a.value}
-		data := appendFields(nil, "id", c.id, "from", a.owner, "to", moved.owner)
+		data := appendFields(nil, "id", idOf(c.id), "from", a.owner, "to", moved.owner)
 		return effect{put: &moved, event: assetTransferred, data: data, result: moved.json(c.id)}, nil
 	case opDelete:
-		return effect{del: true, event: assetDeleted, data: appendFields(nil, "id", c.id)}, nil
+		return effect{del: true, event: assetDeleted, data: appendFields(nil, "id", idOf(c.id))}, nil
 	default:
 		return effect{}, fmt.Errorf("unknown operation %d", c.op)
 	}
@@ -106,7 +114,8 @@ func (c call) store(e event, a asset) effect {
 }
 
 // json is the asset as read, list and the events show it.
-func (a asset) json(id string) []byte {
+func (a asset) json(key string) []byte {
+	id := idOf(key)
 	b := make([]byte, 0, len(id)+len(a.value)+len(a.owner)+32)
 	b = append(b, `{"id":`...)
 	b = appendString(b, id)
@@ -148,11 +157,13 @@ func appendString(b []byte, s string) []byte {
 	return append(b, bytes.TrimSuffix(buf.Bytes(), []byte{'\n'})...)
 }
 
-// list returns the first assets in order of their ids, as a JSON array.
-func list(assets map[string]asset) []byte {
+// list returns the first assets of a contract in order of their ids, as a JSON array.
+func list(assets map[string]asset, contract string) []byte {
 	first := make(maxHeap, 0, min(len(assets), maxList))
+	of := stateKey(contract, "")
 	for id := range assets {
 		switch {
+		case contractKey(id) != of, id == of: // of another contract, or the contract itself
 		case len(first) < maxList:
 			heap.Push(&first, id)
 		case id < first[0]:

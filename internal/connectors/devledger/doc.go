@@ -27,9 +27,27 @@
 //   - A block is on the disk before anybody sees it. The disk is not touched while a lock is held.
 //   - Memory holds 48 bytes for each block, 24 for each transaction, and the assets that exist; never a decoded history. A
 //     ledger that is not durable keeps the encoded blocks in memory, too.
-//   - The first occurrence of a transaction's hash counts. The hash is that of the payload, or, with nonces, of signer, nonce and
-//     payload. So a payload without nonces carries salt and its hash is known from Prepare on; with nonces it is from Submit on.
+//   - The first occurrence of a transaction's hash counts. The hash is that of the payload, or, with nonces, of signer, nonce, gas limit,
+//     fee and payload. So a payload without nonces carries salt and its hash is known from Prepare on, unless
+//     Config.HashAtPrepare is off; with nonces it is known from Submit on.
 //   - The genesis block holds a random identity: a ledger that was wiped is another one.
+//
+// # Nonces, gas and contracts
+//
+// A sequenced ledger is like an EVM chain. Each signer's transactions carry consecutive nonces, and use them up whether they succeed or fail.
+// What comes after a gap waits in the pool, up to Config.FutureNonces ahead. Of two transactions with one nonce the one that offers
+// more for gas stays, then the one that cancels, then the first; the other is refused as underpriced, and once the nonce is on the
+// chain as nonce_too_low. Cancel prepares a transaction that does nothing but that.
+//
+// A call uses 21000 gas, 16 for each byte of its id and argument, and 32000 to deploy. Where the limit is lower it fails
+// in its block, out of gas. Config.GasPrice is what gas costs at least; with Config.Balance each signer has so much to pay for it.
+//
+// A deployment of the code "assets" makes another contract of that kind under the name that is its parameter.
+//
+// # Faults
+//
+// [Faults] go wrong by chance or by the number of blocks, [Knobs] when a test says so: lost answers, duplicates, a node that
+// forgets, reorganisations. Both are off unless they are turned on.
 //
 // # Synthetic load
 //

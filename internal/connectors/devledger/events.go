@@ -189,7 +189,11 @@ func (p *pageBuilder) real(r *blockRefs, b *block) (full bool) {
 	for i := range b.txs {
 		t := &b.txs[i]
 		at := ffcapi.Cursor{Block: r.number, Tx: uint64(r.offset + i)}
-		if t.event == noEvent || len(p.assets[t.event]) == 0 || at.Before(p.next) {
+		if t.event == noEvent || at.Before(p.next) {
+			continue
+		}
+		matches := p.wanted(contractOf(t.payload), t.event)
+		if len(matches) == 0 {
 			continue
 		}
 		if len(p.events) >= p.max {
@@ -197,7 +201,7 @@ func (p *pageBuilder) real(r *blockRefs, b *block) (full bool) {
 			return true
 		}
 		ev := assetEvent(*r, p.through.Hash, t, at.Tx)
-		ev.Matches = p.assets[t.event]
+		ev.Matches = matches
 		p.events = append(p.events, ev)
 	}
 	return false

@@ -14,18 +14,20 @@ import (
 // Method names a call of the connector for Knobs.
 type Method string
 
-// The calls that a knob can delay or make fail. Cancel counts as Prepare.
+// The calls that a knob can delay or make fail. Cancel and PrepareDeploy count as Prepare.
 const (
-	MethodLedger    Method = "Ledger"
-	MethodBlock     Method = "Block"
-	MethodBlocks    Method = "Blocks" // at the start of the sequence and before each block
-	MethodPrepare   Method = "Prepare"
-	MethodSubmit    Method = "Submit"
-	MethodQuery     Method = "Query"
-	MethodReceipt   Method = "Receipt"
-	MethodListener  Method = "Listener"
-	MethodEvents    Method = "Events" // at the start of the session and before each page
-	MethodNextNonce Method = "NextNonce"
+	MethodLedger      Method = "Ledger"
+	MethodBlock       Method = "Block"
+	MethodBlocks      Method = "Blocks" // at the start of the sequence and before each block
+	MethodPrepare     Method = "Prepare"
+	MethodSubmit      Method = "Submit"
+	MethodQuery       Method = "Query"
+	MethodReceipt     Method = "Receipt"
+	MethodListener    Method = "Listener"
+	MethodEvents      Method = "Events" // at the start of the session and before each page
+	MethodNextNonce   Method = "NextNonce"
+	MethodEstimateFee Method = "EstimateFee"
+	MethodBalance     Method = "Balance"
 )
 
 // Knobs make the ledger behave as a bad node or a bad chain would. They are for tests, safe for concurrent use, and set at run
@@ -140,6 +142,12 @@ func (k *Knobs) enter(ctx context.Context, m Method) error {
 
 func (k *Knobs) takeDuplicate() bool  { return takeOne(&k.duplicates) }
 func (k *Knobs) takeLostAnswer() bool { return takeOne(&k.lost) }
+
+// SetFaults changes what goes wrong by itself.
+func (k *Knobs) SetFaults(f Faults) { k.l.dice.set(f) }
+
+// SetGasPrice changes what a unit of gas costs at least, for what is submitted from now on.
+func (k *Knobs) SetGasPrice(price uint64) { k.l.gasPrice.Store(price) }
 
 // takeOne counts n down, and reports whether there was something left.
 func takeOne(n *atomic.Int64) bool {

@@ -28,7 +28,7 @@ type Options struct {
 }
 
 // Connector is a dev ledger: the contract of a chain, and a service that makes blocks between Start and Stop. A sequenced one
-// implements [ffcapi.Sequencer] as well.
+// implements [ffcapi.Sequencer], [ffcapi.FeeEstimator], [ffcapi.Balancer] and [ffcapi.Deployer] as well.
 //
 // It can be read from New to Close. Submit fills the pool from New to Stop.
 type Connector interface {
@@ -59,6 +59,8 @@ func New(cfg Config, opts Options) (Connector, error) {
 	if l.now == nil {
 		l.now = time.Now
 	}
+	l.gasPrice.Store(cfg.GasPrice)
+	l.dice.set(cfg.Faults)
 	if err := l.open(opts.Dir); err != nil {
 		return nil, fmt.Errorf("dev ledger: %w", err)
 	}
@@ -68,7 +70,7 @@ func New(cfg Config, opts Options) (Connector, error) {
 	return l, nil
 }
 
-// ledger is the connector without nonces, and all of the one with them but its two methods.
+// ledger is the connector without nonces, and all of the one with them but what only that has.
 type ledger struct {
 	group lifecycle.Group
 	cfg   Config
@@ -76,6 +78,7 @@ type ledger struct {
 	now   func() time.Time
 	store blockLog
 	knobs Knobs
+	dice  dice
 
 	work     chan struct{} // has one element when the producer should look at the pool
 	commands chan command  // for the producer, from knobs
@@ -84,6 +87,7 @@ type ledger struct {
 	stopOnce sync.Once
 	closing  sync.Once
 	closeErr error
+	gasPrice atomic.Uint64         // least that is taken for a unit of gas
 	trouble  atomic.Pointer[error] // why the last block could not be stored; nil pointer: all is well
 
 	mu      sync.RWMutex
@@ -93,9 +97,13 @@ type ledger struct {
 }
 
 var (
-	_ Connector        = (*ledger)(nil)
-	_ Connector        = (*sequencedLedger)(nil)
-	_ ffcapi.Sequencer = (*sequencedLedger)(nil)
+	_ Connector = (*ledger)(nil)
+	_ Connector = (*sequencedLedger)(nil)
+
+	_ ffcapi.Sequencer    = (*sequencedLedger)(nil)
+	_ ffcapi.FeeEstimator = (*sequencedLedger)(nil)
+	_ ffcapi.Balancer     = (*sequencedLedger)(nil)
+	_ ffcapi.Deployer     = (*sequencedLedger)(nil)
 )
 
 // open reads the blocks there are, and makes the genesis block if there is none.
@@ -104,11 +112,11 @@ func (l *ledger) open(dir string) error {
 	if l.cfg.Synthetic.Enabled() {
 		var salt [8]byte
 		_, _ = rand.Read(salt[:]) // never fails: crypto/rand ends the process instead
-		l.chain = newChain(l.cfg.Sequenced, &synthetic{cfg: l.cfg.Synthetic, salt: binary.LittleEndian.Uint64(salt[:]) >> 4})
+		l.chain = newChain(l.cfg.rules(), &synthetic{cfg: l.cfg.Synthetic, salt: binary.LittleEndian.Uint64(salt[:]) >> 4})
 		l.store = &memLog{}
 		return nil
 	}
-	l.chain = newChain(l.cfg.Sequenced, nil)
+	l.chain = newChain(l.cfg.rules(), nil)
 	if !l.cfg.Durable {
 		l.store = &memLog{}
 		return l.genesis()
@@ -118,7 +126,12 @@ func (l *ledger) open(dir string) error {
 		return err
 	}
 	l.store = f
-	if err := f.recover(l.log, l.replay()); err != nil {
+	r := replay{l: l}
+	err = f.recover(l.log, r.frame)
+	if err == nil {
+		err = r.finish()
+	}
+	if err != nil {
 		return errors.Join(err, f.close())
 	}
 	if l.chain.length() > 0 {
@@ -128,52 +141,6 @@ func (l *ledger) open(dir string) error {
 		return errors.Join(err, f.close())
 	}
 	return nil
-}
-
-// replay returns the function that puts stored frames on the chain again. A frame with the number of an earlier block
-// replaces it and what follows it; what those blocks did is then undone by starting over.
-func (l *ledger) replay() func(frame []byte, pos int64) error {
-	return func(frame []byte, pos int64) error {
-		b, hash, err := decodeBlock(frame)
-		if err != nil {
-			return err
-		}
-		if b.number == 0 {
-			if err := l.checkGenesis(b); err != nil {
-				return err
-			}
-		}
-		if n := l.chain.length(); b.number > 0 && b.number < n {
-			if l.chain, err = l.rewound(b.number); err != nil {
-				return err
-			}
-		}
-		if err := l.chain.link(b); err != nil {
-			return err
-		}
-		return l.chain.apply(b, entry{pos: pos, time: b.time, size: uint32(len(frame)), events: b.events(), hash: hash})
-	}
-}
-
-// rewound returns a chain with the blocks below number and their effects.
-func (l *ledger) rewound(number uint64) (*chain, error) {
-	kept := l.chain.fork(number)
-	c := newChain(kept.sequenced, nil)
-	c.parents = kept.parents
-	for _, e := range kept.entries {
-		frame, err := l.store.read(e.pos, e.size)
-		if err != nil {
-			return nil, err
-		}
-		b, _, err := decodeBlock(frame)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.apply(b, e); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
 }
 
 // How a ledger can have been made, in the genesis block.

@@ -35,10 +35,10 @@ type resolved struct {
 	Filters []filter `json:"filters"`
 }
 
-func parseFilters(field string, raws []json.RawMessage, withSynthetic bool) ([]filter, error) {
+func (l *ledger) parseFilters(field string, raws []json.RawMessage) ([]filter, error) {
 	filters := make([]filter, 0, len(raws))
 	for i, raw := range raws {
-		f, err := parseFilter(fmt.Sprintf("%s[%d]", field, i), raw, withSynthetic)
+		f, err := l.parseFilter(fmt.Sprintf("%s[%d]", field, i), raw)
 		if err != nil {
 			return nil, err
 		}
@@ -52,16 +52,17 @@ func parseFilters(field string, raws []json.RawMessage, withSynthetic bool) ([]f
 
 // parseFilter reads a filter as a user writes it: {"contract", "event"}, or {"event":"E", "mod", "rem"}. "address" is FireFly's name
 // for the contract, and an event may be FireFly's description of it, of which the name counts.
-func parseFilter(field string, raw json.RawMessage, withSynthetic bool) (f filter, err error) {
+func (l *ledger) parseFilter(field string, raw json.RawMessage) (f filter, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return f, invalid(field, "it is not a JSON object")
 	}
+	contract := assetsContract
 	for _, name := range sortedKeys(fields) {
 		switch name {
 		case "event", "mod", "rem":
 		case "contract", "address":
-			if err := checkContract(field+"."+name, fields[name]); err != nil {
+			if contract, err = l.readContract(field+"."+name, fields[name]); err != nil {
 				return f, err
 			}
 		default:
@@ -71,7 +72,7 @@ func parseFilter(field string, raw json.RawMessage, withSynthetic bool) (f filte
 	if f.Event, err = eventName(field, fields["event"]); err != nil {
 		return f, err
 	}
-	if f.Event == syntheticEvent && withSynthetic {
+	if f.Event == syntheticEvent && l.chainIsSynthetic() {
 		return f, f.readSynthetic(field, fields)
 	}
 	for _, name := range []string{"mod", "rem"} {
@@ -79,22 +80,23 @@ func parseFilter(field string, raw json.RawMessage, withSynthetic bool) (f filte
 			return f, invalid(field+"."+name, "it is for the event %q of a synthetic load (devledger.synthetic)", syntheticEvent)
 		}
 	}
-	f.Contract = assetsContract
+	f.Contract = contract
 	if f.Event != anyEvent && !slices.Contains(eventNames[noEvent+1:], f.Event) {
 		return f, invalid(field+".event", "unknown event %q: the contract has %s", f.Event, strings.Join(eventNames[noEvent+1:], ", "))
 	}
 	return f, nil
 }
 
-func checkContract(field string, raw json.RawMessage) error {
+// readContract reads the contract of a filter; none is the first one.
+func (l *ledger) readContract(field string, raw json.RawMessage) (string, error) {
 	var name string
 	if err := json.Unmarshal(raw, &name); err != nil {
-		return invalid(field, "it is not a string")
+		return "", invalid(field, "it is not a string")
 	}
-	if name != "" && name != assetsContract {
-		return invalid(field, "unknown contract %q: the dev ledger has %q", name, assetsContract)
+	if name == "" {
+		return assetsContract, nil
 	}
-	return nil
+	return name, l.checkContract(field, name)
 }
 
 // eventName reads the event of a filter: absent or "*" is any, an object is described by its name.
@@ -148,8 +150,8 @@ func (f filter) signature() string {
 	}
 }
 
-func (f filter) matchesAsset(e event) bool {
-	return f.Contract == assetsContract && (f.Event == anyEvent || f.Event == eventNames[e])
+func (f filter) matchesAsset(contract string, e event) bool {
+	return f.Contract == contract && (f.Event == anyEvent || f.Event == eventNames[e])
 }
 
 // matchesSynthetic reports whether the filter wants made-up event i of a block.
@@ -165,7 +167,7 @@ func (l *ledger) Listener(ctx context.Context, spec *ffcapi.ListenerSpec) (*ffca
 	if len(spec.Filters) == 0 {
 		return nil, invalid("filters", `there is none: e.g. {"event":"AssetCreated"}, or {} for all events of the contract`)
 	}
-	filters, err := parseFilters("filters", spec.Filters, l.chainIsSynthetic())
+	filters, err := l.parseFilters("filters", spec.Filters)
 	if err != nil {
 		return nil, err
 	}

@@ -11,17 +11,17 @@ const maxPeriodTable = 1 << 14
 
 // matcher tells which listeners of a query an event is for. What it returns is shared between events and never changed.
 type matcher struct {
-	assets [eventCount][]int // by event
-	filter [][]filter        // by listener
-	period int               // made-up events i and i+period match the same listeners; 0: no table
-	table  [][]int           // by i%period
-	synth  bool              // some listener wants made-up events
+	assets map[string]*[eventCount][]int // by contract and event
+	filter [][]filter                    // by listener
+	period int                           // made-up events i and i+period match the same listeners; 0: no table
+	table  [][]int                       // by i%period
+	synth  bool                          // some listener wants made-up events
 	// density is the share of the made-up events that match at all, as far as it is known.
 	density float64
 }
 
 func newMatcher(listeners []*ffcapi.Listener) (*matcher, error) {
-	m := &matcher{filter: make([][]filter, len(listeners)), period: 1}
+	m := &matcher{filter: make([][]filter, len(listeners)), period: 1, assets: map[string]*[eventCount][]int{}}
 	for i, l := range listeners {
 		var r resolved
 		if err := json.Unmarshal(l.Resolved, &r); err != nil {
@@ -30,6 +30,7 @@ func newMatcher(listeners []*ffcapi.Listener) (*matcher, error) {
 		m.filter[i] = r.Filters
 		for _, f := range r.Filters {
 			if f.Contract != "" {
+				m.assets[f.Contract] = nil
 				continue
 			}
 			if f.Mod < 1 {
@@ -43,8 +44,11 @@ func newMatcher(listeners []*ffcapi.Listener) (*matcher, error) {
 			}
 		}
 	}
-	for e := noEvent + 1; e < eventCount; e++ {
-		m.assets[e] = m.match(nil, func(f filter) bool { return f.matchesAsset(e) })
+	for contract := range m.assets {
+		m.assets[contract] = &[eventCount][]int{}
+		for e := noEvent + 1; e < eventCount; e++ {
+			m.assets[contract][e] = m.match(nil, func(f filter) bool { return f.matchesAsset(contract, e) })
+		}
 	}
 	m.table = make([][]int, m.period)
 	for i := range m.table {
@@ -66,6 +70,14 @@ func (m *matcher) match(out []int, wants func(filter) bool) []int {
 		}
 	}
 	return out
+}
+
+// wanted returns the listeners of an event of a contract.
+func (m *matcher) wanted(contract string, e event) []int {
+	if by := m.assets[contract]; by != nil {
+		return by[e]
+	}
+	return nil
 }
 
 // made returns the listeners of made-up event i.

@@ -15,10 +15,19 @@ const (
 type poolTx struct {
 	hash    digest
 	nonce   uint64
-	payload []byte
+	payload []byte // with its terms
 	call    call
+	terms   terms
 	arrival uint64
 	taken   bool // in the block that is being made
+}
+
+// outbids reports whether t goes before old, which has the same nonce: it offers more, or as much and cancels what does not.
+func (t *poolTx) outbids(old *poolTx) bool {
+	if t.terms.price != old.terms.price {
+		return t.terms.price > old.terms.price
+	}
+	return t.call.op == opNoop && old.call.op != opNoop
 }
 
 // pool holds what waits. It is in memory only: like the pool of a node, it is lost at a crash. The ledger's lock guards it.

@@ -1,8 +1,10 @@
 package devledger
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,7 +95,7 @@ func TestPayloadRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		c := call{
-			op: op(rapid.IntRange(0, 5).Draw(t, "op")), from: rapid.String().Draw(t, "from"), id: rapid.String().Draw(t, "id"),
+			op: op(rapid.IntRange(0, 6).Draw(t, "op")), from: rapid.String().Draw(t, "from"), id: rapid.String().Draw(t, "id"),
 			arg: rapid.SliceOf(rapid.Byte()).Draw(t, "arg"),
 		}
 		sequenced := rapid.Bool().Draw(t, "sequenced")
@@ -109,6 +111,16 @@ func TestPayloadRoundTrip(t *testing.T) {
 		}
 		_, err = decodePayload(append(raw, 0), sequenced)
 		require.Error(t, err)
+
+		terms := terms{gas: rapid.Uint64Range(0, maxGas).Draw(t, "gas"), price: rapid.Uint64().Draw(t, "price")}
+		signed := sign(raw, terms)
+		got, terms2, err := decodeSigned(signed, sequenced)
+		require.NoError(t, err)
+		require.Equal(t, terms, terms2)
+		require.Equal(t, fmt.Sprint(c), fmt.Sprint(got))
+		require.Equal(t, c.op, opOf(signed))
+		key := contractKey(c.id)
+		require.Equal(t, cmp.Or(strings.TrimSuffix(key, "\x00"), assetsContract), cmp.Or(contractOf(signed), assetsContract))
 	})
 }
 

@@ -80,7 +80,11 @@ func (l *ledger) mineWaiting(ctx context.Context) error {
 
 // mine makes one block of what is ready, stores it and shows it, in this order. While it cannot be stored it tries again.
 func (l *ledger) mine(ctx context.Context) error {
+	number := l.chain.length()
 	l.mu.Lock()
+	if l.dice.due(number, (*Faults).dropPoolEvery) {
+		l.pool.reset()
+	}
 	taken := l.pool.take(l.cfg.MaxBlockTransactions)
 	l.mu.Unlock()
 
@@ -91,11 +95,14 @@ func (l *ledger) mine(ctx context.Context) error {
 	}
 
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.chain.add(b, e)
 	over.write()
 	l.pool.remove(taken)
 	l.announce()
+	l.mu.Unlock()
+	if l.dice.due(number, (*Faults).reorganiseEvery) {
+		return l.reorganiseByChance(ctx)
+	}
 	return nil
 }
 
@@ -106,7 +113,7 @@ func (l *ledger) build(c *chain, txs []*poolTx) (*block, *overlay) {
 	over := c.overlay()
 	for _, t := range txs {
 		b.txs = append(b.txs, over.record(t))
-		if l.knobs.takeDuplicate() {
+		if l.knobs.takeDuplicate() || l.dice.happens((*Faults).duplicate) {
 			b.txs = append(b.txs, over.record(t))
 		}
 	}

@@ -62,6 +62,26 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 	return nil
 }
 
+// reorganiseByChance is a reorganisation that nobody asked for.
+func (l *ledger) reorganiseByChance(ctx context.Context) error {
+	depth := l.dice.depth(l.chain.length() - 1)
+	replaced, err := l.txsFrom(l.chain, l.chain.length()-depth)
+	forgotten := map[string]bool{} // of those in the blocks only: what waits loses nothing
+	for _, t := range replaced {
+		if l.dice.happens((*Faults).reorganiseDrop) {
+			forgotten[t.hash.text()] = true
+		}
+	}
+	if err == nil {
+		err = l.reorganise(ctx, depth, func(hash string) bool { return forgotten[hash] })
+	}
+	if err != nil && ctx.Err() == nil {
+		l.log.WithError(err).Error("The ledger could not be reorganised")
+		return nil
+	}
+	return err
+}
+
 // txsFrom returns the transactions of the blocks from number on, ready to wait again.
 func (l *ledger) txsFrom(c *chain, number uint64) (txs []*poolTx, err error) {
 	for n := number; n < c.length(); n++ {
@@ -73,11 +93,11 @@ func (l *ledger) txsFrom(c *chain, number uint64) (txs []*poolTx, err error) {
 			if t.status == statusDuplicate {
 				continue
 			}
-			call, err := decodePayload(t.payload, l.cfg.Sequenced)
+			call, terms, err := decodeSigned(t.payload, l.cfg.Sequenced)
 			if err != nil {
 				return nil, fmt.Errorf("block %d: %w", n, err)
 			}
-			txs = append(txs, &poolTx{hash: t.hash, nonce: t.nonce, payload: t.payload, call: call})
+			txs = append(txs, &poolTx{hash: t.hash, nonce: t.nonce, payload: t.payload, call: call, terms: terms})
 		}
 	}
 	return txs, nil

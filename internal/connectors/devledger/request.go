@@ -55,9 +55,11 @@ func invalid(field, format string, args ...any) *ffcapi.Error {
 }
 
 // parseRequest reads what Prepare and Query have in common: everything but the signer.
-func parseRequest(req *ffcapi.Request) (name string, spec methodSpec, c call, err error) {
+func (l *ledger) parseRequest(req *ffcapi.Request) (name string, spec methodSpec, c call, err error) {
 	if req.To != assetsContract {
-		return "", spec, c, invalid("to", "unknown contract %q: the dev ledger has %q", req.To, assetsContract)
+		if err := l.checkContract("to", req.To); err != nil {
+			return "", spec, c, err
+		}
 	}
 	if name, err = methodName(req.Method); err != nil {
 		return "", spec, c, err
@@ -66,14 +68,31 @@ func parseRequest(req *ffcapi.Request) (name string, spec methodSpec, c call, er
 	if !ok {
 		return "", spec, c, invalid("method", "unknown method %q: the contract has %s", name, methodNames)
 	}
-	if req.Value != "" && strings.Trim(req.Value, "0") != "" {
-		return "", spec, c, invalid("value", "the dev ledger has no token to transfer: leave it out")
+	if err := noToken(req.Value); err != nil {
+		return "", spec, c, err
 	}
 	if err := noFields("options", req.Options); err != nil {
 		return "", spec, c, err
 	}
 	c.op, c.from = spec.op, req.From
-	return name, spec, c, c.readParams(name, spec, req.Params)
+	err = c.readParams(name, spec, req.Params)
+	c.id = stateKey(req.To, c.id)
+	return name, spec, c, err
+}
+
+func noToken(value string) error {
+	if strings.Trim(value, "0") != "" {
+		return invalid("value", "the dev ledger has no token to transfer: leave it out")
+	}
+	return nil
+}
+
+// checkContract refuses a contract that is not there.
+func (l *ledger) checkContract(field, name string) error {
+	if name == "" || strings.IndexByte(name, contractMark) >= 0 || !l.knows(name) {
+		return invalid(field, "unknown contract %q: the dev ledger has %q, and what was deployed", name, assetsContract)
+	}
+	return nil
 }
 
 // methodName reads a JSON string, or the name of an object: an ABI or FFI entry has more fields, which mean nothing here.

@@ -3,6 +3,7 @@ package devledger
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
@@ -24,7 +25,8 @@ func (l *sequencedLedger) NextNonce(ctx context.Context, name, signer string) (p
 	return l.pool.pending(signer, latest), latest, nil
 }
 
-// Cancel implements ffcapi.Sequencer.
+// Cancel implements ffcapi.Sequencer: a transaction of the signer that does nothing. It goes before what waits with the same nonce if
+// it offers as much or more.
 func (l *sequencedLedger) Cancel(ctx context.Context, name, signer string, nonce uint64) (*ffcapi.Prepared, error) {
 	if err := l.enter(ctx, MethodPrepare, name); err != nil {
 		return nil, err
@@ -32,10 +34,10 @@ func (l *sequencedLedger) Cancel(ctx context.Context, name, signer string, nonce
 	if err := checkSigner(signer); err != nil {
 		return nil, err
 	}
-	payload := encodePayload(call{op: opNoop, from: signer}, true)
+	c := call{op: opNoop, from: signer}
 	return &ffcapi.Prepared{
-		Payload:   payload,
-		Hash:      hashTx(payload, signer, &nonce).text(),
+		Payload:   encodePayload(c, true),
+		Gas:       strconv.FormatUint(c.gas(), 10),
 		Exclusive: fmt.Sprintf("%s/%d", signer, nonce),
 	}, nil
 }

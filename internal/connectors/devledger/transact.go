@@ -1,6 +1,7 @@
 package devledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -14,7 +15,7 @@ func (l *ledger) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prep
 	if err := l.enter(ctx, MethodPrepare, ""); err != nil {
 		return nil, at(stagePrepare, err)
 	}
-	name, spec, c, err := parseRequest(req)
+	name, spec, c, err := l.parseRequest(req)
 	if err == nil {
 		err = checkSigner(req.From)
 	}
@@ -27,6 +28,11 @@ func (l *ledger) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prep
 	if err != nil {
 		return nil, at(stagePrepare, err)
 	}
+	return l.prepare(c, req.Gas)
+}
+
+// prepare executes a call and encodes it. gas is the limit that the caller gave, if any.
+func (l *ledger) prepare(c call, gas string) (*ffcapi.Prepared, error) {
 	l.mu.RLock()
 	eff, err := c.run(l.chain)
 	l.mu.RUnlock()
@@ -34,7 +40,12 @@ func (l *ledger) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prep
 		return nil, at(stagePrepare, ffcapi.Errorf(ffcapi.Reverted, "%w", err))
 	}
 	p := &ffcapi.Prepared{Payload: encodePayload(c, l.cfg.Sequenced), Result: eff.result}
-	if !l.cfg.Sequenced {
+	switch {
+	case l.cfg.Sequenced:
+		if p.Gas, err = l.reserve(c, gas); err != nil {
+			return nil, at(stagePrepare, err)
+		}
+	case l.cfg.HashAtPrepare:
 		p.Hash = hashTx(p.Payload, c.from, nil).text()
 	}
 	return p, nil
@@ -50,7 +61,7 @@ func at(stage string, err error) error {
 // Submit implements ffcapi.Connector.
 func (l *ledger) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi.Submitted, error) {
 	hash, err := l.submit(ctx, sub)
-	if err == nil && l.knobs.takeLostAnswer() {
+	if err == nil && (l.knobs.takeLostAnswer() || l.dice.happens((*Faults).loseAnswers)) {
 		err = &ffcapi.Error{Kind: ffcapi.Timeout, Sent: ffcapi.SentMaybe, Message: "the answer was lost"}
 	}
 	if err != nil {
@@ -109,6 +120,10 @@ func (l *ledger) readSubmission(sub *ffcapi.Submission) (*poolTx, error) {
 		return nil, invalid("nonce", "it is missing: this ledger numbers the transactions of a signer")
 	}
 	t.nonce = *sub.Nonce
+	if t.terms, err = readTerms(sub); err != nil {
+		return nil, err
+	}
+	t.payload = sign(t.payload, t.terms)
 	t.hash = hashTx(t.payload, c.from, sub.Nonce)
 	return t, nil
 }
@@ -129,13 +144,15 @@ func (l *ledger) admit(t *poolTx) error {
 		return refuse(ffcapi.KnownTransaction, ffcapi.SentYes, "it waits for a block")
 	}
 	latest := l.chain.nonces[t.call.from]
-	if l.cfg.Sequenced && t.nonce < latest {
-		return refuse(ffcapi.NonceTooLow, ffcapi.SentNo, "nonce %d of %s is used: the next one is %d", t.nonce, t.call.from, latest)
+	if l.cfg.Sequenced {
+		if err := l.admissible(t, latest); err != nil {
+			return refuse(err.Kind, ffcapi.SentNo, "%w", err)
+		}
 	}
 	if old := l.pool.sameNonce(t); old != nil {
-		// There is no fee to outbid with: a transaction that cancels goes before one that does not, and else the first stays.
-		if old.taken || old.call.op == opNoop || t.call.op != opNoop {
-			return refuse(ffcapi.Underpriced, ffcapi.SentNo, "transaction %s waits with nonce %d: only a cancellation replaces it", old.hash.text(), t.nonce)
+		if old.taken || !t.outbids(old) {
+			return refuse(ffcapi.Underpriced, ffcapi.SentNo, "transaction %s waits with nonce %d and offers %d for a unit of gas: offer more",
+				old.hash.text(), t.nonce, old.terms.price)
 		}
 		l.pool.replace(old, t)
 		return nil
@@ -143,8 +160,29 @@ func (l *ledger) admit(t *poolTx) error {
 	if l.pool.full(len(t.payload)) {
 		return refuse(ffcapi.RateLimited, ffcapi.SentNo, "the pool is full: %d transactions wait", len(l.pool.byHash))
 	}
-	l.pool.add(t, latest)
+	if !l.dice.happens((*Faults).drop) {
+		l.pool.add(t, latest)
+	}
 	return nil
+}
+
+// admissible applies the rules of nonces and fees. latest is the signer's next nonce on the chain. The caller holds mu.
+func (l *ledger) admissible(t *poolTx, latest uint64) *ffcapi.Error {
+	next := l.pool.pending(t.call.from, latest)
+	price := l.gasPrice.Load()
+	most := cost(cmp.Or(t.terms.gas, t.call.gas()), t.terms.price)
+	switch have := l.chain.funds(t.call.from); {
+	case t.nonce < latest:
+		return ffcapi.Errorf(ffcapi.NonceTooLow, "nonce %d of %s is used: the next one is %d", t.nonce, t.call.from, latest)
+	case t.terms.price < price:
+		return ffcapi.Errorf(ffcapi.Underpriced, "%d is offered for a unit of gas: it costs %d", t.terms.price, price)
+	case t.nonce > next && t.nonce-next > l.cfg.FutureNonces:
+		return ffcapi.Errorf(ffcapi.Unavailable, "nonce %d of %s leaves a gap: the next one is %d", t.nonce, t.call.from, next)
+	case most > have:
+		return tooPoor(t.call.from, most, have)
+	default:
+		return nil
+	}
 }
 
 // Query implements ffcapi.Connector. A method that changes the ledger is executed without its effect.
@@ -160,7 +198,7 @@ func (l *ledger) query(ctx context.Context, req *ffcapi.Request) (json.RawMessag
 	if err := l.enter(ctx, MethodQuery, ""); err != nil {
 		return nil, err
 	}
-	name, spec, c, err := parseRequest(req)
+	name, spec, c, err := l.parseRequest(req)
 	if err != nil {
 		return nil, err
 	}
@@ -185,11 +223,11 @@ func (l *ledger) query(ctx context.Context, req *ffcapi.Request) (json.RawMessag
 		}
 		return eff.result, nil
 	case name == "list":
-		return list(l.chain.assets), nil
+		return list(l.chain.assets, req.To), nil
 	default:
 		a, ok := l.chain.asset(c.id)
 		if !ok {
-			return nil, ffcapi.Errorf(ffcapi.NotFound, "asset %s not found", c.id)
+			return nil, ffcapi.Errorf(ffcapi.NotFound, "asset %s not found", idOf(c.id))
 		}
 		return a.json(c.id), nil
 	}

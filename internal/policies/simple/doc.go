@@ -4,6 +4,9 @@
 //	           │ failed
 //	           └─▶ wait (doubling, full jitter, at least what the node asked for) ──▶ submit
 //
+// Where a chain has nonces, it can offer more (policies.simple.bump): after some resubmissions, and when a node says that a fee is
+// too low. The core then sends a replacement with the same nonce.
+//
 // It fails a transaction when the chain did, or when maxAttempts sends in a row certainly did not leave. It never prepares
 // afresh. All waits are derived from the transaction's id and the engine's own state, so that Decide is pure and a
 // thousand transactions that fail together come back spread out.

@@ -20,6 +20,7 @@ type Config struct {
 	ResubmitInterval time.Duration `json:"resubmitInterval"` // 10 s
 	MaxAttempts      int           `json:"maxAttempts"`      // sends in a row that did not leave, until it fails; 0: no limit
 	Backoff          Backoff       `json:"backoff"`
+	Bump             Bump          `json:"bump"`
 }
 
 // Backoff is the wait after a failed send: it doubles from Initial to Max.
@@ -33,9 +34,10 @@ type Engine struct {
 	resubmit    time.Duration
 	maxAttempts int
 	backoff     retry.Backoff
+	bump        bump
 }
 
-// New makes the policy.
+// New makes the policy without Config.Bump, which has to be parsed.
 func New(c Config) *Engine {
 	return &Engine{
 		resubmit:    positive(c.ResubmitInterval, 10*time.Second),
@@ -57,7 +59,13 @@ func Parse(raw json.RawMessage) (*Engine, error) {
 			return nil, fmt.Errorf("policies.simple: %w", err)
 		}
 	}
-	return New(c), nil
+	b, err := newBump(c.Bump)
+	if err != nil {
+		return nil, err
+	}
+	e := New(c)
+	e.bump = b
+	return e, nil
 }
 
 // state is what the engine remembers of a transaction.
@@ -71,6 +79,9 @@ func (e *Engine) Decide(v policy.View) policy.Decision {
 	s := parse(v.State)
 	switch v.Tx.Phase {
 	case policy.Ended:
+		if !v.Tx.Replaceable { // its nonce is not used yet
+			return policy.Decision{Do: policy.Wait, Until: v.Now.Add(e.resubmit), State: s.encode()}
+		}
 		return policy.Decision{Do: policy.Fail, Reason: endedReason(v)}
 	case policy.Tracking:
 		return e.tracking(v)
@@ -119,10 +130,10 @@ func (e *Engine) afterWait(v policy.View, s state) policy.Decision {
 	if v.LastError != nil && v.LastError.Kind == ffcapi.NonceTooLow {
 		return e.failed(v, s)
 	}
-	return policy.Decision{Do: policy.Submit, State: s.encode()}
+	return policy.Decision{Do: policy.Submit, Fee: e.bump.fee(v, false), State: s.encode()}
 }
 
-// tracking waits for the block, and sends the same bytes again when it does not come.
+// tracking waits for the block, and sends the same bytes again when it does not come, or for a higher fee.
 func (e *Engine) tracking(v policy.View) policy.Decision {
 	if v.Outcome != nil {
 		return policy.Decision{Do: policy.Wait}
@@ -132,6 +143,10 @@ func (e *Engine) tracking(v policy.View) policy.Decision {
 	if v.LastError != nil {
 		wait = max(wait, v.LastError.RetryAfter)
 	}
+	fee := e.bump.fee(v, true)
+	if underpriced(v) && fee != nil {
+		return e.outbid(v, fee)
+	}
 	due := v.Tx.LastSubmit.Add(wait)
 	if !v.Tx.Heard && !v.Now.Before(due) {
 		due = v.Tx.LastSubmit.Add(silence * wait)
@@ -139,7 +154,18 @@ func (e *Engine) tracking(v policy.View) policy.Decision {
 	if v.Now.Before(due) {
 		return policy.Decision{Do: policy.Wait, Until: due}
 	}
-	return policy.Decision{Do: policy.Submit, Reason: "not in a block after " + v.Now.Sub(v.Tx.LastSubmit).Round(time.Millisecond).String()}
+	return policy.Decision{
+		Do: policy.Submit, Fee: fee, Reason: "not in a block after " + v.Now.Sub(v.Tx.LastSubmit).Round(time.Millisecond).String(),
+	}
+}
+
+// outbid replaces what a node refused as underpriced. No block has to be waited for, but the node is given a moment.
+func (e *Engine) outbid(v policy.View, fee json.RawMessage) policy.Decision {
+	wait := max(e.backoff.Delay(1, jitter(v, v.Tx.Sends)), e.backoff.Initial/2, v.LastError.RetryAfter)
+	if due := v.Tx.LastSubmit.Add(wait); v.Now.Before(due) {
+		return policy.Decision{Do: policy.Wait, Until: due, Reason: v.LastError.Error()}
+	}
+	return policy.Decision{Do: policy.Submit, Fee: fee, Reason: v.LastError.Error()}
 }
 
 func endedReason(v policy.View) string {

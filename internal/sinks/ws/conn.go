@@ -21,6 +21,7 @@ const closeTimeout = time.Second
 type frame struct {
 	head, body []byte
 	tail       string
+	reply      bool
 }
 
 // conn is one connection. One goroutine reads and one writes.
@@ -36,8 +37,7 @@ type conn struct {
 	mu         sync.Mutex
 	out        []frame     // guarded by mu
 	errors     int         // guarded by mu; error frames among out
-	replyBytes int         // guarded by mu; of replies among out
-	replies    bool        // guarded by mu; the client asked for replies
+	replyBytes int         // guarded by mu; of replies that are not written yet
 	killed     bool        // guarded by mu
 	code       int         // guarded by mu; why it was killed
 	reason     string      // guarded by mu
@@ -63,20 +63,20 @@ func (c *conn) kill(code int, reason string) {
 }
 
 // enqueue leaves a batch to the writer. The owner's window bounds how many there are.
-func (c *conn) enqueue(f frame) { c.push(f, 0, 0) }
+func (c *conn) enqueue(f frame) { c.push(f) }
 
-// reply leaves a reply to the writer, if the client wants replies.
-func (c *conn) reply(b []byte) {
+// reply leaves a reply to the writer. A client that does not read what it asked for is cut off, and false is returned: it alone pays for that.
+func (c *conn) reply(b []byte) bool {
 	c.mu.Lock()
-	wants, over := c.replies, c.replyBytes+len(b) > maxReplyBytes
+	c.replyBytes += len(b)
+	over := c.replyBytes > maxReplyBytes
 	c.mu.Unlock()
-	switch {
-	case !wants:
-	case over:
+	if over {
 		c.kill(websocket.CloseTryAgainLater, "replies are not read fast enough")
-	default:
-		c.push(frame{body: b}, 0, len(b))
+		return false
 	}
+	c.push(frame{body: b, reply: true})
+	return true
 }
 
 // clip shortens what repeats a client's words: a message of the size of the read limit must not come back, be kept or be logged.
@@ -94,24 +94,23 @@ func (c *conn) refuse(format string, args ...any) {
 		return
 	}
 	c.mu.Lock()
-	over := c.errors >= maxErrors
+	c.errors++
+	over := c.errors > maxErrors
 	c.mu.Unlock()
 	if over {
 		c.kill(websocket.ClosePolicyViolation, "error frames are not read")
 		return
 	}
-	c.push(frame{body: b}, 1, 0)
+	c.push(frame{body: b})
 }
 
-func (c *conn) push(f frame, errs, replyBytes int) {
+func (c *conn) push(f frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.killed {
 		return
 	}
 	c.out = append(c.out, f)
-	c.errors += errs
-	c.replyBytes += replyBytes
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -139,7 +138,7 @@ func (c *conn) write(ctx context.Context) {
 		}
 		c.mu.Lock()
 		batch, c.out = c.out, batch[:0]
-		c.errors, c.replyBytes = 0, 0
+		c.errors = 0
 		c.mu.Unlock()
 		for i := range batch {
 			if c.isDead() {
@@ -149,8 +148,13 @@ func (c *conn) write(ctx context.Context) {
 				c.server.opts.Log.WithError(err).WithField("connection", c.id).Debug("Writing to a WebSocket failed")
 				return
 			}
+			if batch[i].reply {
+				c.mu.Lock()
+				c.replyBytes -= len(batch[i].body)
+				c.mu.Unlock()
+			}
+			batch[i] = frame{} // what was written need not be kept until the rest is
 		}
-		clear(batch)
 	}
 }
 
@@ -234,9 +238,7 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 	kind := strings.ToLower(m.Type)
 	switch kind {
 	case "listenreplies":
-		c.mu.Lock()
-		c.replies = true
-		c.mu.Unlock()
+		c.server.listenReplies(c)
 		return
 	case "listen", "unlisten", "ack", "nack", "error":
 		if name == "" {

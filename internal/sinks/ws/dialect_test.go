@@ -2,6 +2,7 @@ package ws_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -169,31 +170,87 @@ func TestRepliesGoToThoseWhoAsked(t *testing.T) {
 	other.refused(`"y"`)
 }
 
-func TestAReaderOfRepliesThatSleepsIsCutOff(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, ws.Options{})
-	c := r.dial()
+// wantReplies asks for replies and waits until that is known.
+func (c *client) wantReplies() {
+	c.t.Helper()
 	c.say(`{"type":"listenreplies"}`)
 	c.say(`{"type":"x"}`)
 	c.refused("not understood")
+}
+
+func TestAReaderOfRepliesThatSleepsIsCutOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	require.False(t, r.server.WantsReplies())
+	c, other, s := r.dial(), r.dial(), r.open("s")
+	c.wantReplies()
+	require.True(t, r.server.WantsReplies())
+	other.listen("s", 1)
+	r.wait(s)
 	reply := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
 	began := time.Now()
 	for range 64 { // far beyond what may wait and what the sockets take
 		r.server.Reply(reply)
 	}
 	require.Less(t, time.Since(began), patience, "Reply never blocks")
+	done := r.send(t.Context(), s, 1, 1)
+	require.Equal(t, int64(1), other.next().BatchNumber, "others notice nothing")
+	other.ack(1)
+	require.NoError(t, result(t, done))
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 	for {
 		if _, _, err := c.ReadMessage(); err != nil {
-			require.False(t, isTimeout(err), "the connection is closed")
-			return
+			require.True(t, websocket.IsCloseError(err, websocket.CloseTryAgainLater), "%v", err)
+			break
 		}
 	}
+	require.Eventually(t, func() bool { return !r.server.WantsReplies() }, patience, tick)
 }
 
-func isTimeout(err error) bool {
-	t, ok := err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
+// What is on its way to the client counts as waiting, too: else twice the limit would be kept.
+func TestRepliesThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.open("s")
+	c := r.dial()
+	require.NoError(t, c.NetConn().(*net.TCPConn).SetReadBuffer(64<<10))
+	c.wantReplies()
+	c.listen("s", 1)
+	r.wait(s)
+	// A batch that the sockets cannot take in holds up the writer, so that it finds the replies all at once.
+	done := make(chan error, 1)
+	s.Send(t.Context(), &sink.Batch{Number: 1, Attempt: 1, Body: []byte(`"` + strings.Repeat("x", 32<<20) + `"`)}, func(err error) { done <- err })
+	reply := []byte(`"` + strings.Repeat("x", 1<<20-2) + `"`)
+	sent := 0
+	for ; sent < 16; sent++ {
+		r.server.Reply(reply)
+	}
+	require.Equal(t, int64(1), c.next().BatchNumber)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(6*patience))) // tens of megabytes, with the race detector
+	_, _, err := c.ReadMessage()
+	require.NoError(t, err, "the writer has begun with the replies")
+	for ; r.server.WantsReplies(); sent++ {
+		r.server.Reply(reply)
+	}
+	require.Less(t, sent, 16+10, "16 MiB wait, and a few more are in the sockets")
+	require.ErrorIs(t, result(t, done), sink.ErrNobody)
+}
+
+func TestRepliesAreSharedByAllWhoReadThem(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	one, two, none := r.dial(), r.dial(), r.dial()
+	one.wantReplies()
+	two.wantReplies()
+	const n, size = 200, 1 << 18 // far more than may wait at once
+	reply := []byte(`{"type":"` + strings.Repeat("x", size) + `"}`)
+	for range n {
+		r.server.Reply(reply)
+		require.Len(t, one.next().Type, size)
+		require.Len(t, two.next().Type, size)
+	}
+	none.say(`{"type":"y"}`)
+	none.refused(`"y"`)
 }
 
 func TestASilentPeerIsFound(t *testing.T) {

@@ -15,7 +15,8 @@
 //   - Nothing is sent between the moment a batch fails and the moment the engine knows it: what is behind it would overtake it.
 //   - Whatever a client does wrong is answered with an error frame and harms no other client; the connection stays open unless
 //     the client sends more than the read limit or does not read what it is sent.
-//   - What waits for a client is bounded: batches by the window, replies by bytes, error frames by number and length.
+//   - What waits for a client is bounded: batches by the window, replies by bytes, error frames by number and length. A client with more
+//     replies than that is closed with 1013, and nobody else notices.
 //
 // Failure handling: a connection that ends gives back its batches at once, for the next one. A batch that is not acknowledged in time
 // moves to another connection or, if there is none, is sent again, each time after twice as long. A client that is pinged and does not

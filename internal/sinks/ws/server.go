@@ -33,9 +33,10 @@ type Server struct {
 	mu     sync.Mutex
 	topics map[string]*topic // guarded by mu; by name of the stream
 
-	connMu sync.RWMutex
-	conns  map[uint64]*conn // guarded by connMu
-	ids    uint64           // guarded by connMu; of the newest connection
+	connMu  sync.RWMutex
+	conns   map[uint64]*conn // guarded by connMu
+	replies map[uint64]*conn // guarded by connMu; those of them that asked for replies
+	ids     uint64           // guarded by connMu; of the newest connection
 }
 
 // topic is what the hub knows of a stream.
@@ -47,7 +48,7 @@ type topic struct {
 // New makes a server. It takes connections once it is started.
 func New(opts Options) *Server {
 	opts.complete()
-	s := &Server{opts: opts, conns: make(map[uint64]*conn), topics: make(map[string]*topic)}
+	s := &Server{opts: opts, conns: make(map[uint64]*conn), replies: make(map[uint64]*conn), topics: make(map[string]*topic)}
 	s.upgrader = websocket.Upgrader{
 		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout: opts.WriteTimeout, CheckOrigin: s.originAllowed,
@@ -157,16 +158,38 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// Reply sends a frame to every client that asked for replies. It never blocks; a client that does not keep up is cut off.
-func (s *Server) Reply(frame []byte) {
+// listenReplies makes a connection one that hears what became of transactions.
+func (s *Server) listenReplies(c *conn) {
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
+	s.replies[c.id] = c
+}
+
+// WantsReplies says whether any client asked for replies.
+func (s *Server) WantsReplies() bool {
 	s.connMu.RLock()
-	conns := make([]*conn, 0, len(s.conns))
-	for _, c := range s.conns {
-		conns = append(conns, c)
+	defer s.connMu.RUnlock()
+	return len(s.replies) > 0
+}
+
+// Reply sends a frame to every client that asked for replies. All of them share it, so it must not change. It never blocks; a client
+// that does not keep up is cut off.
+func (s *Server) Reply(frame []byte) {
+	var over []uint64
+	s.connMu.RLock()
+	for id, c := range s.replies {
+		if !c.reply(frame) {
+			over = append(over, id)
+		}
 	}
 	s.connMu.RUnlock()
-	for _, c := range conns {
-		c.reply(frame)
+	if over == nil {
+		return
+	}
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
+	for _, id := range over {
+		delete(s.replies, id)
 	}
 }
 
@@ -264,6 +287,7 @@ func (s *Server) ownerOf(c *conn, name string) (o *owner, listening bool) {
 func (s *Server) dropped(c *conn) {
 	s.connMu.Lock()
 	delete(s.conns, c.id)
+	delete(s.replies, c.id)
 	s.connMu.Unlock()
 	for name := range c.topics {
 		s.unlisten(c, name)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"time"
@@ -15,6 +16,7 @@ const (
 	txSeq, txCreated, txUpdated, txSubSince, txNonce = 0, 4, 5, 8, 13
 	attemptSeq, attemptNonce                         = 0, 7
 	keySeq                                           = 2 // in sqlClaimKey
+	labelTx                                          = 2 // in sqlInsertLabel
 )
 
 // acceptCmd stores a new transaction. Everything that needs no database is done before it is handed to the writer.
@@ -24,9 +26,14 @@ type acceptCmd struct {
 	signer signerID
 	counts bool // the transaction has a nonce
 
-	keyRow, txRow, bodyRow, attemptRow, payloadRow []any
+	keyRow, txRow, bodyRow []any
+	attemptRow             []any // nil: what the other two rows say is all that there is to say of the attempt
+	payloadRow             []any // nil: the body has it
+
+	labelRows [][]any
 
 	replay bool // a transaction has the key, with the same body
+	held   bool // an open transaction has the nonce that is to be filled
 }
 
 // Accept implements store.Transactions.
@@ -35,17 +42,26 @@ func (s *Store) Accept(ctx context.Context, f store.Fence, n *store.NewTx) (*sto
 	if err == nil {
 		err = s.writer.submit(ctx, classAccept, &f, c)
 	}
+	return s.accepted(ctx, n, c, err)
+}
+
+// accepted is the answer to a command of acceptance.
+func (s *Store) accepted(ctx context.Context, n *store.NewTx, c *acceptCmd, err error) (*store.Accepted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accept transaction %s: %w", n.Tx.ID, err)
 	}
 	if c.replay {
 		tx, err := s.Transaction(ctx, c.tx.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			tx, err = s.Ended(ctx, c.tx.ID)
+		}
 		if err != nil {
 			return nil, err
 		}
 		return &store.Accepted{Tx: tx, Replay: true}, nil
 	}
-	return &store.Accepted{Tx: &c.tx}, nil
+	tx := c.tx // a copy: the caller may keep it for long, and the command holds all the rows
+	return &store.Accepted{Tx: &tx}, nil
 }
 
 func newAccept(n *store.NewTx) (*acceptCmd, error) {
@@ -69,17 +85,24 @@ func newAccept(n *store.NewTx) (*acceptCmd, error) {
 	if c.txRow, err = txRow(&c.tx); err != nil {
 		return nil, err
 	}
-	if c.attemptRow, err = attemptRow(0, &a); err != nil {
-		return nil, err
+	if !derivable(&c.tx, &a) {
+		if c.attemptRow, err = attemptRow(0, &a); err != nil {
+			return nil, err
+		}
 	}
-	c.payloadRow = payloadRow(0, a.Number, &n.Payload)
 	var history any
 	if len(n.History) > 0 {
 		if history, err = encodeHistory(n.History); err != nil {
 			return nil, err
 		}
 	}
-	c.bodyRow = []any{nil, rawValue(n.Request), history}
+	if c.bodyRow, err = bodyRow(n, &a, history); err != nil {
+		return nil, err
+	}
+	if !inBody(&n.Payload) {
+		c.payloadRow = payloadRow(0, a.Number, &n.Payload)
+	}
+	c.labelRows = labelRows(c.tx.Labels)
 	c.keyRow = []any{c.tx.ID, n.BodyHash[:], nil, toMicros(n.KeyExpires)}
 	return c, nil
 }
@@ -122,12 +145,20 @@ func shardOf(tx *store.Tx, counts bool) int {
 func (c *acceptCmd) scope() string { return "" }
 
 func (c *acceptCmd) load(g *group) {
-	c.replay = false
+	c.replay, c.held = false, false
 	g.wantKey(c)
 	if c.counts {
 		g.wantSigner(c.signer)
 	}
+	if c.fills() {
+		g.session.query(sqlHolder, func(row) error {
+			c.held = true
+			return nil
+		}, c.signer.ledger, c.signer.signer, bits(*c.n.Tx.Nonce))
+	}
 }
+
+func (c *acceptCmd) fills() bool { return c.n.Fill && c.n.Tx.Nonce != nil }
 
 func (c *acceptCmd) plan(g *group) error {
 	k := g.keys[c.tx.ID]
@@ -144,26 +175,47 @@ func (c *acceptCmd) plan(g *group) error {
 			return err
 		}
 		c.tx.Nonce = &nonce
-		c.txRow[txNonce], c.attemptRow[attemptNonce] = bits(nonce), bits(nonce)
+		c.txRow[txNonce] = bits(nonce)
+		if c.attemptRow != nil {
+			c.attemptRow[attemptNonce] = bits(nonce)
+		}
 	}
 	g.takeKey(k, c)
 
 	now := fromMicros(g.now)
 	c.tx.Seq, c.tx.Created, c.tx.Updated, c.tx.SubSince = k.seq, now, now, now
 	c.txRow[txSeq], c.txRow[txCreated], c.txRow[txUpdated], c.txRow[txSubSince] = c.tx.Seq, g.now, g.now, g.now
-	c.bodyRow[0], c.attemptRow[attemptSeq], c.payloadRow[0] = c.tx.Seq, c.tx.Seq, c.tx.Seq
+	c.bodyRow[0] = c.tx.Seq
 	p := &g.rows
 	p.tx = append(p.tx, c.txRow)
 	p.bodies = append(p.bodies, c.bodyRow)
-	p.attempts = append(p.attempts, c.attemptRow)
-	p.payloads = append(p.payloads, c.payloadRow)
-	g.log(&c.tx)
+	if c.attemptRow != nil {
+		c.attemptRow[attemptSeq] = c.tx.Seq
+		p.attempts = append(p.attempts, c.attemptRow)
+	}
+	if c.payloadRow != nil {
+		c.payloadRow[0] = c.tx.Seq
+		p.payloads = append(p.payloads, c.payloadRow)
+	}
+	for _, r := range c.labelRows {
+		r[labelTx] = c.tx.Seq
+	}
+	p.labels = append(p.labels, c.labelRows...)
+	g.setHead(c.tx.ID, txHead{seq: c.tx.Seq, version: c.tx.Version, status: c.tx.Status, nonce: c.txRow[txNonce]})
 	return nil
 }
 
 // number assigns the next nonce of the signer.
 func (c *acceptCmd) number(g *group) (uint64, error) {
 	s := g.signers[c.signer]
+	if c.fills() {
+		given := *c.n.Tx.Nonce
+		// What was given back, and was then assigned once more, is no gap: to one that is stored, or by this group.
+		if !s.known || given >= min(s.next, s.before) || c.held {
+			return 0, fmt.Errorf("nonce %d of %s is no gap: %w", given, c.tx.From, store.ErrConflict)
+		}
+		return given, nil
+	}
 	next, anchored := s.next, s.known
 	if c.n.NodeNext != nil {
 		next, anchored = max(next, *c.n.NodeNext), true

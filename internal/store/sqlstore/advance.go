@@ -25,7 +25,9 @@ type attemptID struct{ tx, number int64 }
 type txState struct {
 	tx       *store.Tx
 	head     historyHead
-	version  int64 // as stored
+	version  int64 // as stored, like the next two
+	status   store.TxStatus
+	nonce    any
 	attempts []*store.Attempt
 	dirty    map[int]bool    // numbers of attempts to store
 	update   *store.TxUpdate // all updates of the rule in one, nil: none
@@ -50,7 +52,7 @@ func (s *Store) advance(ctx context.Context, f store.Fence, a *store.Advance, ru
 	if err != nil {
 		return false, err
 	}
-	if a.Lazy && len(c.hashes) == 0 && len(c.bySpot) == 0 {
+	if a.Lazy && len(c.hashes) == 0 && len(c.bySpot) == 0 && len(c.strangers) == 0 {
 		idle, err := s.nothingOpen(ctx, f, a)
 		if err != nil || idle {
 			return false, err
@@ -71,19 +73,31 @@ func (s *Store) nothingOpen(ctx context.Context, f store.Fence, a *store.Advance
 	if l.Position != a.From {
 		return false, fmt.Errorf("position is block %d %s: %w", l.Position.Number, l.Position.Hash, store.ErrConflict)
 	}
-	above, upTo := int64(math.MaxInt64), int64(-1)
-	if a.Rewind != nil {
-		above = clampBlock(*a.Rewind)
+	open := false
+	found := func(row) error {
+		open = true
+		return nil
 	}
+	if a.Rewind != nil {
+		above := clampBlock(*a.Rewind)
+		err = s.read(ctx, readOpenAbove, found, a.Ledger, above, a.Ledger, above)
+	}
+	if upTo, at := finalHeights(a); err == nil && !open {
+		err = s.read(ctx, readOpenUpTo, found, a.Ledger, upTo, a.Ledger, at)
+	}
+	return !open, err
+}
+
+// finalHeights are the block up to which outcomes become final, and the highest final_at at which those do that have one; -1: none.
+func finalHeights(a *store.Advance) (upTo, at int64) {
+	upTo, at = -1, -1
 	if a.HasFinal {
 		upTo = clampBlock(a.Final)
 	}
-	open := false
-	err = s.read(ctx, readOpenBlocks, func(row) error {
-		open = true
-		return nil
-	}, a.Ledger, above, upTo)
-	return !open, err
+	if a.Head != nil {
+		at = clampBlock(*a.Head)
+	}
+	return upTo, at
 }
 
 // clampBlock is a block number that SQL can compare with those of outcomes, which are all below 2⁶³.
@@ -168,30 +182,42 @@ func (c *advanceCmd) find(g *group) (*touches, error) {
 		}
 	}
 	a := c.a
+	byHash := map[string]bool{} // the outcomes that were matched by it
 	if a.Rewind != nil {
-		g.session.query(sqlAttemptsAbove, into(&t.undone), a.Ledger, clampBlock(*a.Rewind))
+		above := clampBlock(*a.Rewind)
+		g.session.query(sqlAttemptsAbove, into(&t.undone), a.Ledger, above, a.Ledger, above)
 	}
 	if len(c.c.hashes) > 0 {
 		g.session.query(sqlAttemptsByHash, func(r row) error {
 			h := r.text(2)
-			hit(attemptID{r.int(0), r.int(1)}, spotOutcome{hash: h, outcome: c.c.byHash[h]})
+			if o := c.c.byHash[h]; o != nil {
+				byHash[h] = true
+				hit(attemptID{r.int(0), r.int(1)}, spotOutcome{hash: h, outcome: o})
+			}
 			return nil
 		}, a.Ledger, g.session.texts(c.c.hashes))
 	}
 	if len(c.c.bySpot) > 0 {
 		g.session.query(sqlAttemptsHashless, func(r row) error {
-			if o, ok := c.c.bySpot[spot{signer: r.text(2), nonce: *r.number(3)}]; ok {
+			// What is known to be another attempt of the nonce says nothing about this one.
+			if o, ok := c.c.bySpot[spot{signer: r.text(2), nonce: *r.number(3)}]; ok && !byHash[o.hash] {
 				hit(attemptID{r.int(0), r.int(1)}, o)
 			}
 			return nil
 		}, a.Ledger)
 	}
+	upTo, at := finalHeights(a)
 	if a.HasFinal {
-		g.session.query(sqlAttemptsUpTo, into(&t.final), a.Ledger, clampBlock(a.Final))
+		g.session.query(sqlAttemptsUpTo, into(&t.final), a.Ledger, upTo)
 	}
+	if a.Head != nil {
+		g.session.query(sqlAttemptsFinalAt, into(&t.final), a.Ledger, at)
+	}
+	strangers := c.findStrangers(g, hit)
 	if err := g.session.flush(); err != nil {
 		return nil, err
 	}
+	strangers()
 	slices.SortStableFunc(t.found, func(x, y attemptID) int {
 		return compareOutcomes(t.hits[x].outcome, t.hits[y].outcome)
 	})

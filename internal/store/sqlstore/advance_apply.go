@@ -32,7 +32,7 @@ func (c *advanceCmd) loadStates(g *group, t *touches) (map[int64]*txState, error
 			return err
 		}
 		states[tx.Seq] = &txState{
-			tx: tx, version: tx.Version, head: historyHead{n: r.int(txWidth), mark: r.int(txWidth + 1)}, dirty: map[int]bool{},
+			tx: tx, version: tx.Version, status: tx.Status, nonce: bitsOf(tx.Nonce), head: historyHead{n: r.int(txWidth), mark: r.int(txWidth + 1)}, dirty: map[int]bool{},
 		}
 		return nil
 	}, seqs)
@@ -57,18 +57,15 @@ func (c *advanceCmd) loadStates(g *group, t *touches) (map[int64]*txState, error
 // and not found again, then what was found, in the order of the chain, then what became final.
 func (c *advanceCmd) change(states map[int64]*txState, t *touches) []attemptID {
 	var undone, found, final []attemptID
-	for _, id := range t.undone {
-		if a := states[id.tx].attempt(id.number); a != nil {
-			a.Outcome = nil
-		}
-	}
+	t.undo(states)
 	for _, id := range t.found {
 		a := states[id.tx].attempt(id.number)
 		if a == nil || a.Outcome != nil { // the first occurrence counts
 			continue
 		}
 		o := *t.hits[id].outcome
-		a.Outcome, a.Hash = &o, t.hits[id].hash
+		c.require(states[id.tx].tx, &o)
+		takeOutcome(a, &o, t.hits[id].hash)
 		found = append(found, id)
 	}
 	for _, id := range t.undone {
@@ -77,13 +74,41 @@ func (c *advanceCmd) change(states map[int64]*txState, t *touches) []attemptID {
 		}
 	}
 	for _, id := range t.final {
-		if a := states[id.tx].attempt(id.number); a != nil && a.Outcome != nil && !a.Outcome.Final && a.Outcome.Block.Number <= c.a.Final {
+		if a := states[id.tx].attempt(id.number); a != nil && a.Outcome != nil && !a.Outcome.Final && c.isFinal(a.Outcome) {
 			a.Outcome.Final = true
 			final = append(final, id)
 		}
 	}
 	return slices.Concat(undone, found, final)
 }
+
+// undo takes the outcomes away that a reorganisation undoes.
+func (t *touches) undo(states map[int64]*txState) {
+	for _, id := range t.undone {
+		if a := states[id.tx].attempt(id.number); a != nil && a.Outcome != nil {
+			a.Undone, a.Outcome = &a.Outcome.Block, nil
+		}
+	}
+}
+
+// require gives an outcome the number of confirmations that its transaction asked for.
+func (c *advanceCmd) require(tx *store.Tx, o *store.Outcome) {
+	if tx.Required != nil && c.a.Head != nil {
+		o.Required = tx.Required
+		o.Final = c.isFinal(o)
+	}
+}
+
+// isFinal reports whether an outcome's block cannot change any more, by its own number of confirmations if it has one.
+func (c *advanceCmd) isFinal(o *store.Outcome) bool {
+	if o.Required != nil {
+		return c.a.Head != nil && finalAt(o) <= *c.a.Head
+	}
+	return c.a.HasFinal && o.Block.Number <= c.a.Final
+}
+
+// finalAt is the height of the chain at which an outcome with a number of confirmations of its own is final.
+func finalAt(o *store.Outcome) uint64 { return o.Block.Number + uint64(max(*o.Required, 0)) }
 
 func (st *txState) index(number int64) int {
 	if st == nil {
@@ -117,7 +142,7 @@ func (c *advanceCmd) decide(st *txState, id attemptID) error {
 		*st.tx = stays
 	}
 	if u == nil {
-		return nil
+		u = &store.TxUpdate{} // the version is raised even so: who read the attempt before must not write it back
 	}
 	for _, x := range u.Attempts {
 		st.put(x)
@@ -152,6 +177,7 @@ func (st *txState) merge(u *store.TxUpdate) {
 	st.update.History = append(st.update.History, u.History...)
 	st.update.Announce = st.update.Announce || u.Announce
 	st.update.Wipe = st.update.Wipe || u.Wipe
+	st.update.Progressed = st.update.Progressed || u.Progressed
 	if u.Payload != nil {
 		st.update.Payload = u.Payload
 	}
@@ -159,6 +185,8 @@ func (st *txState) merge(u *store.TxUpdate) {
 
 // writeState queues what changed of a transaction.
 func (g *group) writeState(seq int64, st *txState) error {
+	h := txHead{seq: seq, version: st.version, status: st.status, nonce: st.nonce, history: st.head}
+	var rows [][]any
 	for _, a := range st.attempts {
 		if !st.dirty[a.Number] {
 			continue
@@ -170,9 +198,11 @@ func (g *group) writeState(seq int64, st *txState) error {
 		if err != nil {
 			return err
 		}
-		g.rows.attempts = append(g.rows.attempts, r)
+		rows = append(rows, r)
 	}
+	g.writeAttempts(&h, rows)
 	if st.update == nil {
+		g.setHead(st.tx.ID, h)
 		return nil
 	}
 	if err := checkTx(st.tx); err != nil {
@@ -183,6 +213,13 @@ func (g *group) writeState(seq int64, st *txState) error {
 		return err
 	}
 	st.tx.Version = st.version
-	g.writeTx(st.update, outcome, seq, st.head)
+	g.writeTx(st.update, outcome, h)
 	return nil
+}
+
+// takeOutcome gives an attempt its outcome, and with it its hash, unless what the block holds is another transaction.
+func takeOutcome(a *store.Attempt, o *store.Outcome, hash string) {
+	if a.Outcome = o; o.By == "" {
+		a.Hash = hash
+	}
 }

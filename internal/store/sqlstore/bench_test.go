@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -143,4 +144,27 @@ func confirmAll(b *testing.B, s store.Store, sent <-chan string) error {
 		at, left = to, left-len(outcomes)
 	}
 	return nil
+}
+
+// BenchmarkRead reads what every request reads: a key that nobody has, and a transaction.
+func BenchmarkRead(b *testing.B) {
+	for _, dialect := range []string{sqlstoretest.SQLite, sqlstoretest.Postgres} {
+		s := sqlstoretest.Open(b, dialect)
+		_, err := s.Accept(b.Context(), s.Fence(), benchTx("a", true))
+		require.NoError(b, err)
+		b.Run(dialect+"/key", func(b *testing.B) {
+			measure(b, 10, func(i int) {
+				if _, _, err := s.Key(b.Context(), fmt.Sprint(i)); !errors.Is(err, store.ErrNotFound) {
+					b.Error(err)
+				}
+			})
+		})
+		b.Run(dialect+"/transaction", func(b *testing.B) {
+			measure(b, 10, func(int) {
+				if _, err := s.Transaction(b.Context(), "a"); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
 }

@@ -141,7 +141,7 @@ func TestCommitWithoutAnswer(t *testing.T) {
 			require.NoError(t, err)
 			log, err := s.Status(t.Context(), 0, 0)
 			require.NoError(t, err)
-			require.Len(t, log, 5, "head %d", head)
+			require.Len(t, log, 1, "head %d", head)
 		})
 	}
 }
@@ -178,9 +178,6 @@ func TestConnectionsBreakUnderLoad(t *testing.T) {
 	for i, tx := range txs {
 		require.Equal(t, uint64(i), *tx.Nonce)
 	}
-	log, err := s.Status(t.Context(), 0, 0)
-	require.NoError(t, err)
-	require.Len(t, log, callers*each)
 	t.Logf("%d answers were unknown", unknown.Load())
 }
 
@@ -211,7 +208,11 @@ func TestLogUnderForeignWriters(t *testing.T) {
 		wg.Go(func() { writeLog(t, p.URL, w, each) })
 		wg.Go(func() {
 			for i := range each {
-				if _, err := s.Accept(t.Context(), s.Fence(), request(fmt.Sprintf("own-%d-%d", w, i), "alice")); err != nil {
+				got, err := s.Accept(t.Context(), s.Fence(), request(fmt.Sprintf("own-%d-%d", w, i), "alice"))
+				if err == nil {
+					err = s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true})
+				}
+				if err != nil {
 					t.Error(err)
 				}
 			}

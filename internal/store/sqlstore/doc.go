@@ -15,6 +15,13 @@
 //
 // Rules that hold here:
 //
+//   - A write costs what its rows and indexes cost. So an acceptance is a key, a lean row and a body: what is known of the first attempt
+//     is in these, and the attempt gets a row of its own with the first update. And an update names no column of an index that it does
+//     not change.
+//   - On SQLite, what costs is pages: a commit writes each page that it touched. So an index begins with what goes up with time, and has
+//     no more of a random value than it takes to find it.
+//   - The writer on SQLite, the only one, remembers versions, histories' ends and nonces of what it wrote last instead of reading them.
+//     An update names the version that it expects, so a memory that is wrong fails the group, which is then repeated without it.
 //   - SQL exists once, with ? placeholders; what differs between the dialects stands beside it in statements.go.
 //   - JSON is kept as text: the binary JSON type of PostgreSQL refuses \u0000.
 //   - Numbers without sign (nonces, blocks, cursors) are kept as the same 64 bits with sign, so the whole range survives. SQL
@@ -25,7 +32,7 @@
 //   - One process owns the store: a file lock on the data directory, or an advisory lock on PostgreSQL. Losing it closes Lost, and
 //     the process that takes over raises the generation that every write of an engine is checked against.
 //
-// Failure: a full disk is ErrFull for the commands of that group, and Ping says so until a write succeeds. A lost connection is
+// Failure: a full disk is ErrFull for the commands of that group, and Ping says so until it finds room again. A lost connection is
 // made again and the group repeated; when it broke during COMMIT, PostgreSQL is asked what became of that transaction, so that
 // no command is carried out twice. Only when the database stays away are callers told ErrUnavailable.
 package sqlstore

@@ -3,6 +3,12 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/store"
 )
 
 // LogLock is the advisory lock that every writer of the status log takes.
@@ -21,4 +27,65 @@ func (s *Store) LimitPages(ctx context.Context, pages int64) error {
 		}
 		return err
 	})
+}
+
+// Plans are how the database goes about the queries of a filter, one of them each.
+func Plans(tb testing.TB, s *Store, flt store.TxFilter) (plans []string) {
+	tb.Helper()
+	explain := func(query string, args []any) {
+		keyword := "EXPLAIN QUERY PLAN "
+		if s.dialect == dialectPostgres {
+			keyword = "EXPLAIN "
+		}
+		var plan strings.Builder
+		require.NoError(tb, s.find(tb.Context(), keyword+query, args, func(r row) error {
+			plan.WriteString(r.text(len(r)-1) + "\n")
+			return nil
+		}))
+		plans = append(plans, plan.String())
+	}
+	for _, set := range statusSets(flt.Statuses) {
+		q, err := newSearch(s.dialect, flt, set)
+		require.NoError(tb, err)
+		for _, w := range q.ways {
+			explain(q.page(w, nil, flt))
+			if len(w.rest) > 0 {
+				explain(q.horizon(w, efforts[0]))
+			}
+		}
+	}
+	return plans
+}
+
+// Synchronous reads back how SQLite's writer syncs: 2 is FULL.
+func (s *Store) Synchronous(ctx context.Context) (mode int64, err error) {
+	err = s.lone(ctx, nil, func(*group) error {
+		mode, err = queryInt(ctx, s.writer.session.(*sqliteSession).conn, "PRAGMA synchronous")
+		return err
+	})
+	return mode, err
+}
+
+// Lookups are how SQLite finds attempts by hash, attempts by nonce, and the nonces of a signer.
+func Lookups(tb testing.TB, s *Store) (hashes, spot, nonces string) {
+	tb.Helper()
+	plan := func(query string, args ...any) string {
+		var b strings.Builder
+		require.NoError(tb, s.find(tb.Context(), "EXPLAIN QUERY PLAN "+query, args, func(r row) error {
+			b.WriteString(r.text(len(r)-1) + "\n")
+			return nil
+		}))
+		return b.String()
+	}
+	return plan(statements[sqlAttemptsByHash].sql, "main", s.texts([]string{"h"})),
+		plan(statements[sqlAttemptsAtNonce].sql, "main", "alice", 1, "main", "alice", 1),
+		plan(readSQL[readOpenNonces], "main", "alice", 1, "main", "alice", 1, 9)
+}
+
+// OutcomeTexts are an outcome as it is stored, and as encoding/json has it.
+func OutcomeTexts(o *store.Outcome) (got any, want string, err error) {
+	if want, err = jsonText(o); err == nil {
+		got, err = outcomeValue(o)
+	}
+	return got, want, err
 }

@@ -31,6 +31,8 @@ type signerState struct {
 	known bool // it was assigned a nonce before
 	next  uint64
 	dirty bool
+
+	before uint64 // next when the transaction began
 }
 
 // keyState is an idempotency key as it is in this transaction.
@@ -44,14 +46,15 @@ type keyState struct {
 
 // pending are rows that are inserted together at the end of a wave.
 type pending struct {
-	tx, updates, bodies, attempts, payloads, history, log [][]any
-	wipes                                                 []int64
+	tx, labels, updates, statuses, progress, bodies, attempts, touches, payloads, history, log [][]any
+	wipes                                                                                      []int64
 }
 
 // group is one database transaction of the writer.
 type group struct {
 	session session
-	now     int64 // microseconds
+	now     int64   // microseconds
+	memory  *memory // nil: everything is read
 
 	fences  map[string]int64 // generation by lease
 	keys    map[string]*keyState
@@ -63,13 +66,16 @@ type group struct {
 	newHeads   []string
 	heads      map[string]txHead // by id
 
+	written map[string]txHead // what was written to, by id
+
 	rows   pending
 	logged bool // the status log was written
 }
 
-func newGroup(s session, now int64) *group {
+func newGroup(s session, m *memory, now int64) *group {
 	return &group{
-		session: s, now: now, fences: map[string]int64{}, keys: map[string]*keyState{}, signers: map[signerID]*signerState{},
+		session: s, now: now, memory: m, fences: map[string]int64{}, keys: map[string]*keyState{}, signers: map[signerID]*signerState{},
+		written: map[string]txHead{},
 	}
 }
 
@@ -164,16 +170,6 @@ func (g *group) wantKey(c *acceptCmd) {
 	g.newKeys = append(g.newKeys, k)
 }
 
-func (g *group) wantSigner(id signerID) {
-	if _, ok := g.signers[id]; ok {
-		return
-	}
-	g.signers[id] = &signerState{}
-	g.newSigners = append(g.newSigners, id)
-}
-
-func (g *group) wantHead(id string) { g.newHeads = append(g.newHeads, id) }
-
 // loadShared queues the reads that commands of a wave have in common: keys first, in the order of the commands, which is the order
 // of acceptance; then signers in sorted order, which is the order of locks for every writer of this database.
 func (g *group) loadShared() {
@@ -193,7 +189,7 @@ func (g *group) loadShared() {
 	for _, id := range g.newSigners {
 		s := g.signers[id]
 		g.session.query(sqlSigner, func(r row) error {
-			s.known, s.next = true, *r.number(0)
+			s.known, s.next, s.before = true, *r.number(0), *r.number(0)
 			return nil
 		}, id.ledger, id.signer)
 	}
@@ -201,7 +197,7 @@ func (g *group) loadShared() {
 	if len(g.newHeads) > 0 {
 		g.session.query(sqlTxHeads, func(r row) error {
 			g.heads[r.text(0)] = txHead{
-				seq: r.int(1), version: r.int(2), status: store.TxStatus(r.text(3)), history: historyHead{n: r.int(4), mark: r.int(5)},
+				seq: r.int(1), version: r.int(2), status: store.TxStatus(r.text(3)), nonce: r[4], history: historyHead{n: r.int(5), mark: r.int(6)},
 			}
 			return nil
 		}, g.session.texts(g.newHeads))
@@ -270,7 +266,8 @@ func (g *group) writeRows() {
 		id   stmtID
 		rows *[][]any
 	}{
-		{sqlUpdateTx, &p.updates}, {sqlInsertTx, &p.tx}, {sqlInsertBody, &p.bodies}, {sqlPutAttempt, &p.attempts}, {sqlPutPayload, &p.payloads},
+		{sqlUpdateTx, &p.updates}, {sqlStatusTx, &p.statuses}, {sqlProgressTx, &p.progress}, {sqlInsertTx, &p.tx}, {sqlInsertLabel, &p.labels}, {sqlInsertBody, &p.bodies}, {sqlPutAttempt, &p.attempts},
+		{sqlTouchAttempt, &p.touches}, {sqlPutPayload, &p.payloads},
 		{sqlInsertHistory, &p.history}, {sqlInsertLog, &p.log},
 	} {
 		if len(*b.rows) == 0 {

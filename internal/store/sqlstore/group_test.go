@@ -68,6 +68,16 @@ func TestTerminalIsGuardedByTheDatabase(t *testing.T) {
 		got.Tx.Status = store.Succeeded
 		require.NoError(t, s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx}))
 		require.Panics(t, func() { p.Exec(panicking{t}, `UPDATE tx SET status = 'Failed'`) })
+
+		// An update that leaves the status alone asks for it, too: what the writer remembers is not enough.
+		got, err = s.Accept(t.Context(), s.Fence(), request("b", "alice"))
+		require.NoError(t, err)
+		p.Exec(t, `UPDATE tx SET status = 'Failed' WHERE status = 'Pending'`)
+		got.Tx.Error = "rewritten"
+		require.ErrorIs(t, s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx}), store.ErrConflict)
+		b, err := s.Transaction(t.Context(), "b")
+		require.NoError(t, err)
+		require.Empty(t, b.Error)
 	})
 }
 
@@ -93,4 +103,41 @@ func TestForeignWritesToTheLogWake(t *testing.T) {
 	require.Len(t, log, 1)
 	require.Nil(t, log[0].Tx, "its transaction is gone")
 	require.Equal(t, "gone", log[0].TxID)
+}
+
+// TestWrongMemory: what the writer remembers of a transaction, or of a signer, is not believed over what is stored.
+func TestWrongMemory(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
+		p := sqlstoretest.NewPlace(t, dialect)
+		s := p.Open(t)
+		got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))
+		require.NoError(t, err)
+		p.Exec(t, `UPDATE tx SET version = 7`)
+		u := &store.TxUpdate{Tx: got.Tx, History: []store.History{{Action: "x"}}}
+		require.ErrorIs(t, s.Update(t.Context(), s.Fence(), u), store.ErrConflict)
+		got.Tx.Version = 7
+		require.NoError(t, s.Update(t.Context(), s.Fence(), u))
+		require.Equal(t, int64(8), got.Tx.Version)
+
+		p.Exec(t, `UPDATE tx SET version = 20`)
+		got.Tx.Version = 20
+		_ = s.Update(t.Context(), s.Fence(), u) // decided by what is remembered: a conflict
+		require.NoError(t, s.Update(t.Context(), s.Fence(), u), "not for ever")
+
+		p.Exec(t, `INSERT INTO history (tx, n, sub, action, first, last, count, error) VALUES (1, 2, '', 'other', 1, 1, 1, '')`)
+		p.Exec(t, `UPDATE tx SET history_n = 2, history_fold = 5`)
+		u.History[0].Action = "y"
+		require.NoError(t, s.Update(t.Context(), s.Fence(), u))
+		hs, err := s.History(t.Context(), "a")
+		require.NoError(t, err)
+		require.Equal(t, []string{"x", "other", "y"}, []string{hs[0].Action, hs[1].Action, hs[2].Action})
+
+		p.Exec(t, `UPDATE tx SET nonce = 1`)
+		p.Exec(t, `UPDATE signers SET next_nonce = 2`)
+		next, err := s.Accept(t.Context(), s.Fence(), request("b", "alice"))
+		require.NoError(t, err)
+		require.Equal(t, uint64(2), *next.Tx.Nonce)
+	})
 }

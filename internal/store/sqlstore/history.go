@@ -86,6 +86,10 @@ func foldMark(h *store.History) int64 {
 	return bits(m.Sum64() | 1) // never 0, which is the mark of no entry
 }
 
+// maxHistory is how many entries of a transaction are kept, beside those of its acceptance: the oldest go first. One that is refused
+// again and again, each time in other words, must not fill the disk.
+const maxHistory = 500
+
 // historyHead is the newest entry of a transaction's history as its row knows it.
 type historyHead struct {
 	n    int64 // its number, 0: there is none in the table
@@ -94,6 +98,7 @@ type historyHead struct {
 
 // writeHistory stores entries of the transaction in row seq and returns the new head.
 func (g *group) writeHistory(seq int64, head historyHead, entries []store.History) historyHead {
+	had := head.n
 	fresh := len(g.rows.history) // rows from here on are of this call
 	now := fromMicros(g.now)
 	for _, h := range entries {
@@ -113,6 +118,9 @@ func (g *group) writeHistory(seq int64, head historyHead, entries []store.Histor
 			continue
 		}
 		g.session.exec(sqlFoldHistory, anyRows, toMicros(h.Last), int64(h.Count), seq, head.n)
+	}
+	if head.n > maxHistory && head.n > had {
+		g.session.exec(sqlForgetHistory, anyRows, seq, head.n-maxHistory)
 	}
 	return head
 }

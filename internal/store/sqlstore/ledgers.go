@@ -30,6 +30,22 @@ func scanLedger(r row, name string) *store.LedgerState {
 	}
 }
 
+// OpenBlocks implements store.Ledgers.
+func (s *Store) OpenBlocks(ctx context.Context, ledger string, upTo uint64) ([]ffcapi.BlockRef, error) {
+	var blocks []ffcapi.BlockRef
+	err := s.read(ctx, readOpenBlocks, func(r row) error {
+		o, err := r.outcome(1)
+		if err == nil {
+			blocks = append(blocks, o.Block)
+		}
+		return err
+	}, ledger, clampBlock(upTo), ledger, clampBlock(upTo))
+	if err != nil {
+		return nil, fmt.Errorf("open blocks of ledger %q: %w", ledger, err)
+	}
+	return blocks, nil
+}
+
 // UseLedger implements store.Ledgers.
 func (s *Store) UseLedger(ctx context.Context, f store.Fence, l store.LedgerState) (*store.LedgerState, error) {
 	var stored *store.LedgerState
@@ -51,6 +67,28 @@ func (s *Store) UseLedger(ctx context.Context, f store.Fence, l store.LedgerStat
 	return stored, nil
 }
 
+// InFlight implements store.Ledgers.
+func (s *Store) InFlight(ctx context.Context, ledger string, listed []ffcapi.TxOutcome) ([]ffcapi.TxOutcome, error) {
+	c, err := outcomesOf(&store.Advance{Ledger: ledger, Blocks: []store.BlockOutcomes{{Outcomes: listed}}})
+	if err == nil {
+		err = s.keepOurs(ctx, ledger, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transactions in flight on ledger %q: %w", ledger, err)
+	}
+	ours := make(map[string]bool, len(c.hashes))
+	for _, hash := range c.hashes {
+		ours[hash] = true
+	}
+	var mine []ffcapi.TxOutcome
+	for i := range listed {
+		if ours[listed[i].Hash] {
+			mine = append(mine, listed[i])
+		}
+	}
+	return mine, nil
+}
+
 // spot is where an outcome without a known hash is found again.
 type spot struct {
 	signer string
@@ -62,6 +100,8 @@ type candidates struct {
 	hashes []string
 	byHash map[string]*store.Outcome
 	bySpot map[spot]spotOutcome
+
+	strangers []stranger
 }
 
 type spotOutcome struct {
@@ -125,9 +165,14 @@ func (s *Store) keepOurs(ctx context.Context, ledger string, c *candidates) erro
 		}
 	}
 	err := s.read(ctx, readHashes, func(r row) error {
-		ours = append(ours, r.text(0))
+		if h := r.text(0); c.byHash[h] != nil {
+			ours = append(ours, h)
+		}
 		return nil
 	}, ledger, s.texts(c.hashes))
+	if err == nil {
+		c.strangers, err = s.strangers(ctx, ledger, c.bySpot, ours)
+	}
 	c.hashes, c.bySpot = ours, spots
 	return err
 }

@@ -105,6 +105,13 @@ func TestLostLockIsTold(t *testing.T) {
 	})
 }
 
+func TestSQLiteSyncsEachCommit(t *testing.T) {
+	t.Parallel()
+	mode, err := sqlstoretest.Open(t, sqlstoretest.SQLite).Synchronous(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, int64(2), mode, "FULL")
+}
+
 func TestCommitsMustBeDurable(t *testing.T) {
 	t.Parallel()
 	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)

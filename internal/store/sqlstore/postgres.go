@@ -65,6 +65,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error)
 	if err != nil {
 		return nil, err
 	}
+	s.memory = newMemory()
 	s.texts, s.ints, s.translate, s.broken = session.texts, session.ints, translatePostgres, isBroken
 	if err := s.start(ctx, session, func(ctx context.Context, lost func()) { owner.watch(ctx, s.sawHead(), lost) }); err != nil {
 		return nil, errors.Join(err, session.close())

@@ -159,8 +159,12 @@ func (s *pgSession) bulk(id stmtID, rows [][]any) {
 	if s.err != nil {
 		return
 	}
+	want := int64(len(rows))
+	if statements[id].many != "" {
+		want = 1 // says that all were there
+	}
 	s.batch.Queue(s.many[id], columns(statements[id].types, rows)...).Exec(func(ct pgconn.CommandTag) error {
-		if ct.RowsAffected() != int64(len(rows)) {
+		if ct.RowsAffected() != want {
 			return errRows
 		}
 		return nil

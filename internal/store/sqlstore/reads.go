@@ -20,9 +20,11 @@ const (
 	readBody
 	readHistory
 	readPayload
+	readFirstPayload
 	readOpen
 	readCountOpen
 	readKey
+	readKeys
 	readSigner
 	readStatus
 	readStatusHead
@@ -30,38 +32,67 @@ const (
 	readHashes
 	readHashless
 	readOpenBlocks
+	readSigners
+	readAtNonce
+	readOpenNonces
+	readOpenAbove
+	readOpenUpTo
 	readStream
 	readStreams
 	readListener
 	readListeners
 	readStreamListeners
 	readCheckpoints
+	readTerminal
+	readEnded
+	readExpired
+	readLogHead
 	readCount // how many there are
 )
+
+// sinceOpen leads SQLite past what ended long ago, along the index of the signer.
+const sinceOpen = `seq >= (SELECT min(seq) FROM tx WHERE ` + openStatuses + `)`
 
 const bySeq = ` WHERE seq > ? ORDER BY seq LIMIT ?`
 
 var readSQL = [readCount]string{
-	readPing:      `SELECT CAST(1 AS BIGINT)`,
-	readTx:        `SELECT ` + txColumns + ` FROM tx WHERE seq = ` + txOf,
-	readAttempts:  `SELECT ` + attemptColumns + ` FROM attempts WHERE tx = ` + txOf + ` ORDER BY number`,
-	readBody:      `SELECT t.created, b.request, b.history FROM tx t LEFT JOIN tx_body b ON b.tx = t.seq WHERE t.seq = ` + txOf,
-	readHistory:   `SELECT sub, action, first, last, count, error, info FROM history WHERE tx = ` + txOf + ` ORDER BY n`,
-	readPayload:   `SELECT prepared, result, sensitive FROM attempt_payloads WHERE tx = ` + txOf + ` AND number = ?`,
-	readOpen:      `SELECT ` + txColumns + ` FROM tx WHERE ` + openStatuses + ` AND seq > ? ORDER BY seq LIMIT ?`,
-	readCountOpen: `SELECT count(*) FROM tx WHERE ` + openStatuses,
-	readKey:       statements[sqlKey].sql[:strings.Index(statements[sqlKey].sql, "{")],
-	readSigner:    `SELECT next_nonce, assigned_at FROM signers WHERE ledger = ? AND signer = ?`,
+	readPing: `SELECT CAST(1 AS BIGINT)`,
+	readTx:   `SELECT ` + txColumns + ` FROM tx WHERE seq = ` + txOf,
+	readAttempts: `SELECT ` + attemptColumns + ` FROM attempts WHERE tx = ` + txOf + ` UNION ALL SELECT ` + derivedAttempt + `
+		WHERE t.seq = ` + txOf + ` AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.tx = t.seq) ORDER BY number`,
+	readBody:         `SELECT t.created, b.request, b.history FROM tx t LEFT JOIN tx_body b ON b.tx = t.seq WHERE t.seq = ` + txOf,
+	readHistory:      `SELECT sub, action, first, last, count, error, info FROM history WHERE tx = ` + txOf + ` ORDER BY n`,
+	readFirstPayload: `SELECT prepared, result, NULL FROM tx_body WHERE tx = ` + txOf + ` AND prepared IS NOT NULL`,
+	readPayload:      `SELECT prepared, result, sensitive FROM attempt_payloads WHERE tx = ` + txOf + ` AND number = ?`,
+	readOpen:         `SELECT ` + txColumns + ` FROM tx WHERE ` + openStatuses + ` AND seq > ? ORDER BY seq LIMIT ?`,
+	readCountOpen:    `SELECT count(*) FROM tx WHERE ` + openStatuses,
+	readKey:          statements[sqlKey].sql[:strings.Index(statements[sqlKey].sql, "{")],
+	readSigner:       `SELECT next_nonce, assigned_at FROM signers WHERE ledger = ? AND signer = ?`,
+	readKeys:         strings.Replace(statements[sqlKey].sql[:strings.Index(statements[sqlKey].sql, "{")], "key = ?", "{in key}", 1),
 	readStatus: `SELECT l.seq, l.id, l.status, l.sub, l.time, t.` + strings.Join(strings.Fields(strings.ReplaceAll(txColumns, ",", " , t.")), "") +
 		` FROM status_log l LEFT JOIN tx t ON t.seq = l.tx WHERE l.seq > ? ORDER BY l.seq LIMIT ?`,
+	readTerminal:   `SELECT ` + txColumns + ` FROM tx` + bySeq,
+	readEnded:      `SELECT ended FROM keys WHERE key = ? AND ended IS NOT NULL`,
+	readExpired:    `SELECT key FROM keys WHERE ended IS NOT NULL AND expires <= ? ORDER BY expires LIMIT ?`,
+	readLogHead:    `SELECT seq, time FROM status_log ORDER BY seq LIMIT ?`,
 	readStatusHead: `SELECT coalesce(max(seq), 0) FROM status_log`,
 	readLedger:     `SELECT id, number, hash FROM ledger_position WHERE ledger = ?`,
 	readHashes: `SELECT DISTINCT hash FROM attempts
-		WHERE ledger = ? AND hash <> '' AND {in hash} AND state = 'Submitting' AND final = 0`,
+		WHERE ledger = ? AND hash <> '' AND {ends hash} AND state = 'Submitting' AND final = 0`,
 	readHashless: `SELECT signer, nonce FROM attempts
 		WHERE ledger = ? AND hash = '' AND state = 'Submitting' AND final = 0 AND nonce IS NOT NULL`,
-	readOpenBlocks: `SELECT block FROM attempts
-		WHERE ledger = ? AND block IS NOT NULL AND final = 0 AND (block > ? OR block <= ?) LIMIT 1`,
+	readOpenBlocks: `SELECT block, min(outcome) FROM (
+		SELECT block, outcome FROM attempts WHERE ledger = ? AND ` + openOutcomes + ` AND block <= ? UNION ALL
+		SELECT block, outcome FROM attempts WHERE ledger = ? AND ` + openOwnOutcomes + ` AND block <= ?) AS a
+		GROUP BY block ORDER BY block DESC LIMIT 500`,
+	readSigners: `SELECT signer FROM signers WHERE ledger = ? AND {in signer}`,
+	readAtNonce: statements[sqlAttemptsAtNonce].sql,
+	readOpenNonces: `SELECT nonce FROM tx WHERE ledger = ? AND signer = ? AND nonce >= ? AND nonce IS NOT NULL AND ` + notFill + `
+		AND ` + sinceOpen + ` AND ` + openStatuses + ` UNION ALL SELECT nonce FROM tx WHERE ledger = ? AND signer = ? AND nonce >= ? AND ` + openFill + `
+		ORDER BY 1 LIMIT ?`,
+	readOpenAbove: statements[sqlAttemptsAbove].sql + ` LIMIT 1`,
+	readOpenUpTo: `SELECT * FROM (SELECT tx FROM attempts WHERE ledger = ? AND ` + openOutcomes + ` AND block <= ? LIMIT 1) AS a
+		UNION ALL SELECT * FROM (SELECT tx FROM attempts WHERE ledger = ? AND ` + openOwnOutcomes + ` AND final_at <= ? LIMIT 1) AS b`,
 	readStream:          `SELECT ` + streamColumns + ` FROM streams WHERE id = ? OR name = ?`,
 	readStreams:         `SELECT ` + streamColumns + ` FROM streams` + bySeq,
 	readListener:        `SELECT ` + listenerColumns + ` FROM listeners WHERE id = ?`,
@@ -94,6 +125,9 @@ const maxReadTries = 64
 // read runs a statement of the read pool and hands its rows to each. It is repeated on another connection when its own turns out to
 // be broken before the first row.
 func (s *Store) read(ctx context.Context, id readID, each func(r row) error, args ...any) error {
+	if s.hot != nil && hotReads[id] {
+		return s.translate(s.hot.read(ctx, id, each, args))
+	}
 	return s.retryRead(each, func(each func(r row) error) error {
 		rows, err := s.reader.stmts[id].QueryContext(ctx, args...)
 		if err != nil {

@@ -59,7 +59,12 @@ func OpenSQLite(ctx context.Context, cfg SQLiteConfig) (_ *Store, err error) {
 	if s.reader, err = openSQLitePool(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), session.close())
 	}
+	if s.hot, err = newReadPool(ctx, path); err != nil {
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), session.close())
+	}
+	s.dir = cfg.Dir
 	s.texts, s.ints, s.translate = session.texts, session.ints, translateSQLite
+	s.memory = newMemory()
 	s.broken = func(error) bool { return false }
 	if err := s.start(ctx, session, lock.watch); err != nil {
 		return nil, errors.Join(err, session.close())
@@ -89,26 +94,29 @@ func migrateSQLite(ctx context.Context, path string, o Options) (store.Fence, er
 	return store.Fence{Lease: leaseName, Generation: generation}, nil
 }
 
+// connectSQLite opens a connection that is in no pool.
+func connectSQLite(ctx context.Context, path string, pragmas ...string) (sqliteConn, error) {
+	connector, err := sqlite.NewConnector(sqliteDSN(path, pragmas...))
+	if err != nil {
+		return nil, err
+	}
+	c, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(sqliteConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("connections of the driver are %T", c), c.Close())
+	}
+	return conn, nil
+}
+
 // openSQLiteConns opens the connection of the writer and the one that copies the log. Neither is in a pool.
 func openSQLiteConns(ctx context.Context, path string) (writing, copying sqliteConn, err error) {
-	open := func(pragmas ...string) (sqliteConn, error) {
-		connector, err := sqlite.NewConnector(sqliteDSN(path, pragmas...))
-		if err != nil {
-			return nil, err
-		}
-		c, err := connector.Connect(ctx)
-		if err != nil {
-			return nil, err
-		}
-		conn, ok := c.(sqliteConn)
-		if !ok {
-			return nil, errors.Join(fmt.Errorf("connections of the driver are %T", c), c.Close())
-		}
-		return conn, nil
-	}
+	open := func(pragmas ...string) (sqliteConn, error) { return connectSQLite(ctx, path, pragmas...) }
 	// A lock can be in the way only for moments, of the copying connection: nobody else writes.
 	// A small cache is the faster one: each commit walks through all of it, and the pages that it misses are in the memory of the kernel.
-	writing, err = open("busy_timeout(200)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)", "cache_size(-16384)",
+	writing, err = open("busy_timeout(200)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)", "cache_size(-8192)",
 		"foreign_keys(0)", "temp_store(MEMORY)", "journal_size_limit(67108864)")
 	if err != nil {
 		return nil, nil, err
@@ -128,7 +136,7 @@ func openSQLiteConns(ctx context.Context, path string) (writing, copying sqliteC
 
 // openSQLitePool opens the connections for reading.
 func openSQLitePool(ctx context.Context, path string) (*reader, error) {
-	c, err := sqlite.NewConnector(sqliteDSN(path, "busy_timeout(5000)", "query_only(1)", "cache_size(-8192)", "temp_store(MEMORY)"))
+	c, err := sqlite.NewConnector(sqliteDSN(path, "busy_timeout(5000)", "query_only(1)", "cache_size(-2048)", "temp_store(MEMORY)"))
 	if err != nil {
 		return nil, err
 	}

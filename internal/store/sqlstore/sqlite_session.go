@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -13,8 +12,8 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
-// maxParams is more than any statement has.
-const maxParams = 32
+// maxParams is more than any statement has parameters, or columns.
+const maxParams = 64
 
 // sqliteSession is the writer's connection to SQLite. It talks to the driver's connection itself: database/sql would add a lock, a
 // check and several allocations to each statement. All statements are prepared at open; preparing one while a transaction is
@@ -26,12 +25,15 @@ type sqliteSession struct {
 	commits  sqliteStmt
 	rolls    sqliteStmt
 	truncate sqliteStmt
+	counts   sqliteStmt
 	wal      *walKeeper
 
 	named   [maxParams]driver.NamedValue // reused for each call
 	dest    [maxParams]driver.Value      // reused for each row
 	row     [maxParams]any               // the same values as a row
 	lastSeq int64                        // of tx
+	counted int64                        // lastSeq as it is stored apart from the rows
+	removes bool                         // the open transaction deletes rows of tx
 	err     error
 	open    bool
 }
@@ -69,18 +71,23 @@ func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqlit
 	}{
 		{&s.begins, "BEGIN IMMEDIATE"}, {&s.commits, "COMMIT"}, {&s.rolls, "ROLLBACK"},
 		{&s.truncate, "PRAGMA wal_checkpoint(TRUNCATE)"},
+		{&s.counts, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'tx'"},
 	} {
 		if *f.to, err = s.prepare(ctx, f.sql); err != nil {
 			return nil, err
 		}
 	}
-	last, err := queryInt(ctx, c, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tx'")
-	s.lastSeq = last
+	last, err := queryInt(ctx, c, "SELECT max((SELECT coalesce(max(seq), 0) FROM tx), (SELECT seq FROM sqlite_sequence WHERE name = 'tx'))")
+	s.lastSeq, s.counted = last, last
 	return s, err
 }
 
 func (s *sqliteSession) prepare(ctx context.Context, query string) (sqliteStmt, error) {
-	p, err := s.conn.PrepareContext(ctx, query)
+	return prepareSQLite(ctx, s.conn, query)
+}
+
+func prepareSQLite(ctx context.Context, c sqliteConn, query string) (sqliteStmt, error) {
+	p, err := c.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", query, err)
 	}
@@ -112,6 +119,7 @@ func queryInt(ctx context.Context, c sqliteConn, query string) (int64, error) {
 func (s *sqliteSession) attach(context.Context) {} // a file is never away
 
 func (s *sqliteSession) begin() {
+	s.removes = false
 	_, s.err = s.begins.ExecContext(context.Background(), nil)
 	s.open = s.err == nil
 }
@@ -135,6 +143,7 @@ func (s *sqliteSession) run(id stmtID, args []any) int64 {
 	if s.err != nil {
 		return 0
 	}
+	s.removes = s.removes || id == sqlDeleteTx
 	res, err := s.stmts[id].ExecContext(context.Background(), s.args(args))
 	if err != nil {
 		s.err = err
@@ -159,19 +168,7 @@ func (s *sqliteSession) query(id stmtID, each func(r row) error, args ...any) {
 		s.err = err
 		return
 	}
-	dest := s.dest[:len(rows.Columns())]
-	for err = rows.Next(dest); err == nil; err = rows.Next(dest) {
-		for i, v := range dest {
-			s.row[i] = v
-		}
-		if err = each(s.row[:len(dest)]); err != nil {
-			break
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	s.err = errors.Join(err, rows.Close())
+	s.err = eachRow(rows, s.dest[:], s.row[:], each)
 }
 
 func (s *sqliteSession) claim(rows [][]any, inserted func(key string, seq int64)) {
@@ -206,11 +203,16 @@ func (s *sqliteSession) fail(err error) {
 func (s *sqliteSession) flush() error { return s.err }
 
 func (s *sqliteSession) commit() error {
+	last := s.counted
+	if s.err == nil && s.removes && last != s.lastSeq { // numbers outlive their rows
+		last = s.lastSeq
+		_, s.err = s.counts.ExecContext(context.Background(), s.args([]any{last}))
+	}
 	if s.err != nil {
 		return s.err
 	}
 	if _, s.err = s.commits.ExecContext(context.Background(), nil); s.err == nil {
-		s.open = false
+		s.open, s.counted = false, last
 	}
 	return s.err
 }
@@ -241,7 +243,7 @@ func (s *sqliteSession) translate(err error) error { return translateSQLite(err)
 
 func (s *sqliteSession) close() error {
 	var errs []error
-	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.truncate) {
+	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.truncate, s.counts) {
 		if st != nil {
 			errs = append(errs, st.Close())
 		}

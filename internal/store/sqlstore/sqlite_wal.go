@@ -11,8 +11,10 @@ import (
 
 const (
 	walStart    = 4 << 20  // a log of this size is copied into the database, beside the writer
+	walStep     = 16 << 20 // what is added before the next copy, at most: a page that many commits write is copied once
 	walMax      = 64 << 20 // one of this size is emptied, between two groups
 	walInterval = 200 * time.Millisecond
+	walPause    = time.Second // from one copy to the next, when less is added
 	walRetry    = time.Second // after a reader kept the log from being emptied
 )
 
@@ -30,14 +32,16 @@ type walKeeper struct {
 func (k *walKeeper) run(ctx context.Context) {
 	tick := time.NewTicker(walInterval)
 	defer tick.Stop()
+	var pace walPace
 	for {
+		var now time.Time
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now = <-tick.C:
 		}
 		size := k.size()
-		if size < walStart {
+		if !pace.due(size, now) {
 			continue
 		}
 		if _, err := queryInt(ctx, k.conn, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil && ctx.Err() == nil {
@@ -47,6 +51,22 @@ func (k *walKeeper) run(ctx context.Context) {
 			k.long.Store(true)
 		}
 	}
+}
+
+// walPace decides when to copy.
+type walPace struct {
+	size int64 // of the log, at the last copy
+	at   time.Time
+}
+
+// due reports whether a log of this size is to be copied now.
+func (p *walPace) due(size int64, now time.Time) bool {
+	p.size = min(p.size, size) // it was emptied
+	if size < walStart || size-p.size < walStep && now.Sub(p.at) < walPause {
+		return false
+	}
+	p.size, p.at = size, now
+	return true
 }
 
 func (k *walKeeper) size() int64 {

@@ -22,13 +22,47 @@ const (
 //	{update}  FOR UPDATE, where rows can be locked
 //	{share}   FOR SHARE
 //	{in X}    X is in the list that is the next argument
+//	{ends X}  the same, on SQLite for the ends of both, which an index has: the caller drops what only ends alike
 //
 // types, where given, has a letter for each placeholder (i integer, s text, b bytes): such a statement can write many rows at
 // once, see bulk.
 type statement struct {
 	sql   string
 	types string
+	// many is the bulk form, where it cannot be made of sql; {arrays} stands for the columns. Such a statement fails in the database when
+	// a row was not there as expected: its COMMIT is on the way already when its answer comes.
+	many string
 }
+
+// updateOf makes a statement that sets columns of one row, named by keys. A key "version" is raised with it.
+func updateOf(table, columns, keys, types string) statement {
+	split := func(s string) []string { return strings.Split(strings.Join(strings.Fields(s), ""), ",") }
+	var one, many, where, which []string
+	for _, c := range split(columns) {
+		one, many = append(one, c+" = ?"), append(many, c+" = new."+c)
+	}
+	for _, k := range split(keys) {
+		if k == "version" {
+			one, many = append(one, "version = version + 1"), append(many, "version = "+table+".version + 1")
+		}
+		where, which = append(where, k+" = ?"), append(which, table+"."+k+" = new."+k)
+	}
+	return statement{
+		sql:   "UPDATE " + table + " SET " + strings.Join(one, ", ") + " WHERE " + strings.Join(where, " AND "),
+		types: types,
+		many: "UPDATE " + table + " SET " + strings.Join(many, ", ") + " FROM unnest({arrays}) AS new (" + columns + ", " + keys + ") WHERE " +
+			strings.Join(which, " AND "),
+	}
+}
+
+// onlyIf adds a condition.
+func (st statement) onlyIf(condition string) statement {
+	st.sql, st.many = st.sql+" AND "+condition, st.many+" AND "+condition
+	return st
+}
+
+// progressTypes are those of updateColumns but for the first.
+const progressTypes = "sissssisiissisiiii"
 
 // The statements of the writer.
 const (
@@ -38,25 +72,45 @@ const (
 	sqlKey
 	sqlReviveKey
 	sqlDeleteKey
+	sqlEndKey
+	sqlForgetKeys
+	sqlDeleteTx
+	sqlDeleteBody
+	sqlDeleteAttempts
+	sqlDeletePayloads
+	sqlDeleteHistory
+	sqlDeleteLabel
+	sqlTrimLog
 	sqlSigner
 	sqlSetSigner
+	sqlHolder
 	sqlInsertTx
+	sqlInsertLabel
 	sqlInsertBody
 	sqlPutAttempt
+	sqlTouchAttempt
+	sqlMakeAttempt
 	sqlPutPayload
+	sqlDropBodyPayload
 	sqlInsertLog
 	sqlTxHeads
 	sqlUpdateTx
+	sqlSetRequest
+	sqlStatusTx
+	sqlProgressTx
 	sqlInsertHistory
 	sqlFoldHistory
+	sqlForgetHistory
 	sqlWipe
 	sqlPosition
 	sqlInsertLedger
 	sqlSetPosition
 	sqlAttemptsByHash
 	sqlAttemptsHashless
+	sqlAttemptsAtNonce
 	sqlAttemptsAbove
 	sqlAttemptsUpTo
+	sqlAttemptsFinalAt
 	sqlTxBySeqs
 	sqlAttemptsBySeqs
 	sqlStreamEpoch
@@ -80,15 +134,25 @@ const (
 
 const (
 	txColumns = `seq, id, version, kind, created, updated, status, sub, sub_since, shard, ledger, signer, recipient, nonce,
-		value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due, outcome`
+		value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due, outcome, progressed, cancel_asked,
+		labels, required, retry_of`
 	attemptColumns = `tx, number, ledger, state, claim, hash, signer, nonce, expires, exclusive, conflict_keys, sends, open,
-		last_sent, error, dead, block, final, outcome`
-	// updateColumns are those that an update of a transaction writes; in sqlUpdateTx seq and version follow.
-	updateColumns = `updated, status, sub, sub_since, recipient, nonce, value, gas, fee, attempt, hash, first_submit, last_submit,
-		error, policy_state, due, outcome, history_n, history_fold`
+		last_sent, error, dead, block, final, outcome, fee, final_at`
+	// updateColumns are those that every update of a transaction writes. None is in an index.
+	updateColumns = `updated, sub, sub_since, recipient, value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due,
+		outcome, progressed, cancel_asked, history_n, history_fold`
+	// touchColumns are those of an attempt that are in no index.
+	touchColumns    = `claim, signer, nonce, expires, exclusive, conflict_keys, sends, open, last_sent, error, dead, outcome, fee`
 	streamColumns   = `seq, id, name, created, updated, epoch, spec`
 	listenerColumns = `seq, id, stream, name, created, updated, spec`
 	txOf            = `(SELECT tx FROM keys WHERE key = ?)`
+	// What is in a block that may change: with the ledger's number of confirmations, and with one of its own. Each has its index.
+	openOutcomes    = `block IS NOT NULL AND final = 0 AND final_at IS NULL`
+	openOwnOutcomes = `final_at IS NOT NULL AND final = 0`
+	fillKind        = `FillNonce`                                                 // of what fills a gap
+	notFill         = `kind <> 'FillNonce'`                                       // as the index tx_nonce has it
+	openFill        = `kind = 'FillNonce' AND status IN ('Pending', 'Suspended')` // as tx_fill has it
+	atNonce         = ` AND a.nonce = t.nonce AND a.state = 'Submitting' AND a.final = 0`
 	openStatuses    = `status IN ('Pending', 'Suspended')`
 )
 
@@ -102,29 +166,51 @@ var statements = [writerStatements]statement{
 	},
 	sqlKey: {sql: `SELECT key, body_hash, tx, expires, EXISTS (SELECT 1 FROM tx WHERE tx.seq = keys.tx) FROM keys
 		WHERE key = ? {update}`},
-	sqlReviveKey: {sql: `UPDATE keys SET body_hash = ?, tx = ?, expires = ? WHERE key = ?`},
+	sqlReviveKey: {sql: `UPDATE keys SET body_hash = ?, tx = ?, expires = ?, ended = NULL WHERE key = ?`},
 	sqlDeleteKey: {sql: `DELETE FROM keys WHERE key = ?`},
+
+	sqlEndKey:         {sql: `UPDATE keys SET ended = ? WHERE key = ? AND tx = ?`},
+	sqlForgetKeys:     {sql: `DELETE FROM keys WHERE {in key} AND ended IS NOT NULL AND expires <= ?`},
+	sqlDeleteTx:       {sql: `DELETE FROM tx WHERE {in seq} AND status IN ('Succeeded', 'Failed')`},
+	sqlDeleteBody:     {sql: `DELETE FROM tx_body WHERE {in tx}`},
+	sqlDeleteAttempts: {sql: `DELETE FROM attempts WHERE {in tx}`},
+	sqlDeletePayloads: {sql: `DELETE FROM attempt_payloads WHERE {in tx}`},
+	sqlDeleteHistory:  {sql: `DELETE FROM history WHERE {in tx}`},
+	sqlDeleteLabel:    {sql: `DELETE FROM tx_labels WHERE name = ? AND value = ? AND tx = ?`},
+	sqlTrimLog:        {sql: `DELETE FROM status_log WHERE seq <= ?`},
 
 	sqlSigner: {sql: `SELECT next_nonce FROM signers WHERE ledger = ? AND signer = ? {update}`},
 	sqlSetSigner: {sql: `INSERT INTO signers (ledger, signer, next_nonce, assigned_at) VALUES (?, ?, ?, ?)
 		ON CONFLICT (ledger, signer) DO UPDATE SET next_nonce = excluded.next_nonce, assigned_at = excluded.assigned_at`},
 
+	sqlHolder: {sql: `SELECT seq FROM tx WHERE ledger = ? AND signer = ? AND nonce = ? AND nonce IS NOT NULL AND ` + notFill + ` AND ` +
+		openStatuses},
+
 	sqlInsertTx: {
 		sql: `INSERT INTO tx (` + txColumns + `, history_n, history_fold)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		types: "isisiissiisssisssisiissisii",
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		types: "isisiissiisssisssisiissisiisisii",
 	},
-	sqlInsertBody: {sql: `INSERT INTO tx_body (tx, request, history) VALUES (?, ?, ?)`, types: "iss"},
+	sqlInsertLabel: {sql: `INSERT INTO tx_labels (name, value, tx) VALUES (?, ?, ?)`, types: "ssi"},
+	sqlInsertBody: {
+		sql: `INSERT INTO tx_body (tx, request, history, prepared, result, expires, exclusive, conflict_keys)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		types: "issbsiss",
+	},
 	sqlPutAttempt: {
 		sql: `INSERT INTO attempts (` + attemptColumns + `)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (tx, number) DO UPDATE SET ledger = excluded.ledger, state = excluded.state, claim = excluded.claim,
 			hash = excluded.hash, signer = excluded.signer, nonce = excluded.nonce, expires = excluded.expires,
 			exclusive = excluded.exclusive, conflict_keys = excluded.conflict_keys, sends = excluded.sends, open = excluded.open,
 			last_sent = excluded.last_sent, error = excluded.error, dead = excluded.dead, block = excluded.block,
-			final = excluded.final, outcome = excluded.outcome`,
-		types: "iississiissiiissiis",
+			final = excluded.final, outcome = excluded.outcome, fee = excluded.fee, final_at = excluded.final_at`,
+		types: "iississiissiiissiissi",
 	},
+	sqlTouchAttempt: updateOf("attempts", touchColumns, "tx, number", "isiissiiissss"+"ii"),
+	sqlMakeAttempt: {sql: `INSERT INTO attempts (` + attemptColumns + `) SELECT ` + derivedAttempt + ` WHERE t.seq = ?
+		ON CONFLICT (tx, number) DO NOTHING`},
+	sqlDropBodyPayload: {sql: `UPDATE tx_body SET prepared = NULL, result = NULL WHERE tx = ?`},
 	sqlPutPayload: {
 		sql: `INSERT INTO attempt_payloads (tx, number, prepared, result, sensitive) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (tx, number) DO UPDATE SET prepared = excluded.prepared, result = excluded.result,
@@ -133,31 +219,37 @@ var statements = [writerStatements]statement{
 	},
 	sqlInsertLog: {sql: `INSERT INTO status_log (tx, id, status, sub, time) VALUES (?, ?, ?, ?, ?)`, types: "isssi"},
 
-	sqlTxHeads: {sql: `SELECT id, seq, version, status, history_n, history_fold FROM tx
+	sqlTxHeads: {sql: `SELECT id, seq, version, status, nonce, history_n, history_fold FROM tx
 		WHERE seq IN (SELECT tx FROM keys WHERE {in key}) ORDER BY seq {update}`},
-	sqlUpdateTx: {
-		sql: `UPDATE tx SET version = version + 1, ` + strings.ReplaceAll(updateColumns, ",", " = ?,") + ` = ?
-			WHERE seq = ? AND version = ?`,
-		types: "issisisssisiissisiiii",
-	},
+	sqlUpdateTx:   updateOf("tx", "nonce, status, "+updateColumns, "seq, version", "isi"+progressTypes+"ii"),
+	sqlStatusTx:   updateOf("tx", "status, "+updateColumns, "seq, version", "si"+progressTypes+"ii"),
+	sqlProgressTx: updateOf("tx", updateColumns, "seq, version", "i"+progressTypes+"ii").onlyIf("tx." + openStatuses),
+	sqlSetRequest: {sql: `UPDATE tx_body SET request = ? WHERE tx = ?`},
 	sqlInsertHistory: {
 		sql:   `INSERT INTO history (tx, n, sub, action, first, last, count, error, info) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		types: "iissiiiss",
 	},
-	sqlFoldHistory: {sql: `UPDATE history SET last = ?, count = count + ? WHERE tx = ? AND n = ?`},
-	sqlWipe:        {sql: `UPDATE attempt_payloads SET sensitive = NULL WHERE {in tx} AND sensitive IS NOT NULL`},
+	sqlForgetHistory: {sql: `DELETE FROM history WHERE tx = ? AND n <= ?`},
+	sqlFoldHistory:   {sql: `UPDATE history SET last = ?, count = count + ? WHERE tx = ? AND n = ?`},
+	sqlWipe:          {sql: `UPDATE attempt_payloads SET sensitive = NULL WHERE {in tx} AND sensitive IS NOT NULL`},
 
 	sqlPosition:     {sql: `SELECT id, number, hash FROM ledger_position WHERE ledger = ? {update}`},
 	sqlInsertLedger: {sql: `INSERT INTO ledger_position (ledger, id, number, hash, updated) VALUES (?, ?, ?, ?, ?)`},
 	sqlSetPosition:  {sql: `UPDATE ledger_position SET number = ?, hash = ?, updated = ? WHERE ledger = ?`},
 	sqlAttemptsByHash: {sql: `SELECT tx, number, hash FROM attempts
-		WHERE ledger = ? AND hash <> '' AND {in hash} AND state = 'Submitting' AND final = 0 ORDER BY tx, number`},
+		WHERE ledger = ? AND hash <> '' AND {ends hash} AND state = 'Submitting' AND final = 0 ORDER BY tx, number`},
 	sqlAttemptsHashless: {sql: `SELECT tx, number, signer, nonce FROM attempts
 		WHERE ledger = ? AND hash = '' AND state = 'Submitting' AND final = 0 AND nonce IS NOT NULL ORDER BY tx, number`},
-	sqlAttemptsAbove: {sql: `SELECT tx, number FROM attempts
-		WHERE ledger = ? AND block IS NOT NULL AND final = 0 AND block > ? ORDER BY block, tx, number`},
+	sqlAttemptsAtNonce: {sql: `SELECT a.tx, a.number, a.hash FROM tx t JOIN attempts a ON a.tx = t.seq
+		WHERE t.ledger = ? AND t.signer = ? AND t.nonce = ? AND t.nonce IS NOT NULL AND t.` + notFill + ` AND t.` + openStatuses + atNonce + `
+		UNION ALL SELECT a.tx, a.number, a.hash FROM tx t JOIN attempts a ON a.tx = t.seq
+		WHERE t.ledger = ? AND t.signer = ? AND t.nonce = ? AND t.kind = 'FillNonce' AND t.` + openStatuses + atNonce + ` ORDER BY 1, 2`},
+	sqlAttemptsAbove: {sql: `SELECT tx, number, block FROM attempts WHERE ledger = ? AND ` + openOutcomes + ` AND block > ?
+		UNION ALL SELECT tx, number, block FROM attempts WHERE ledger = ? AND ` + openOwnOutcomes + ` AND block > ? ORDER BY 3, 1, 2`},
 	sqlAttemptsUpTo: {sql: `SELECT tx, number FROM attempts
-		WHERE ledger = ? AND block IS NOT NULL AND final = 0 AND block <= ? ORDER BY block, tx, number`},
+		WHERE ledger = ? AND ` + openOutcomes + ` AND block <= ? ORDER BY block, tx, number`},
+	sqlAttemptsFinalAt: {sql: `SELECT tx, number FROM attempts
+		WHERE ledger = ? AND ` + openOwnOutcomes + ` AND final_at <= ? ORDER BY block, tx, number`},
 	sqlTxBySeqs:       {sql: `SELECT ` + txColumns + `, history_n, history_fold FROM tx WHERE {in seq} ORDER BY seq {update}`},
 	sqlAttemptsBySeqs: {sql: `SELECT ` + attemptColumns + ` FROM attempts WHERE {in tx} ORDER BY tx, number`},
 
@@ -227,16 +319,11 @@ func (st statement) bulk() string {
 		arrays.WriteString(strconv.Itoa(i + 1))
 		arrays.WriteString(map[rune]string{'i': "::bigint[]", 's': "::text[]", 'b': "::bytea[]"}[t])
 	}
-	before, rest, insert := strings.Cut(st.sql, "VALUES (")
-	if !insert { // sqlUpdateTx
-		columns := strings.Split(strings.Join(strings.Fields(updateColumns), ""), ",")
-		set := make([]string, len(columns))
-		for i, c := range columns {
-			set[i] = c + " = new." + c
-		}
-		return `UPDATE tx SET version = tx.version + 1, ` + strings.Join(set, ", ") + ` FROM unnest(` + arrays.String() + `)
-			AS new (` + updateColumns + `, seq, version) WHERE tx.seq = new.seq AND tx.version = new.version`
+	if st.many != "" {
+		return "WITH done AS (" + strings.Replace(st.many, "{arrays}", arrays.String(), 1) + " RETURNING 1) " +
+			"SELECT 1 / (count(*) = cardinality($1))::int FROM done"
 	}
+	before, rest, _ := strings.Cut(st.sql, "VALUES (")
 	_, after, _ := strings.Cut(rest, ")")
 	return before + "SELECT * FROM unnest(" + arrays.String() + ")" + after
 }
@@ -244,6 +331,14 @@ func (st statement) bulk() string {
 // directive writes what a directive in braces stands for.
 func (d dialect) directive(b *strings.Builder, word string, param func()) {
 	column, isList := strings.CutPrefix(word, "in ")
+	if alike, ok := strings.CutPrefix(word, "ends "); ok {
+		if column, isList = alike, true; d != dialectPostgres {
+			b.WriteString("substr(" + column + ", -8) IN (SELECT substr(value, -8) FROM json_each(")
+			param()
+			b.WriteString("))")
+			return
+		}
+	}
 	switch {
 	case isList && d == dialectPostgres:
 		b.WriteString(column + ` = ANY(`)

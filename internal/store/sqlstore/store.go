@@ -45,9 +45,12 @@ const defaultLinger = 300 * time.Microsecond
 type Store struct {
 	opts      Options
 	dialect   dialect
+	dir       string // of SQLite's file; "": a server has the data
 	fence     store.Fence
 	writer    *writer
+	memory    *memory // of the writer; nil: it reads everything
 	reader    *reader
+	hot       *readPool          // for hotReads; nil: these go to reader, too
 	texts     func([]string) any // the argument of a list
 	ints      func([]int64) any
 	translate func(error) error
@@ -106,9 +109,13 @@ func (s *Store) Ping(ctx context.Context) error {
 	if !s.writer.full.Load() {
 		return nil
 	}
+	if err := room(s.dir); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
 	if err := s.writer.submit(ctx, classOther, nil, &probeCmd{}); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
+	s.writer.full.Store(false)
 	return nil
 }
 
@@ -129,6 +136,9 @@ func (s *Store) Close() error {
 		if s.reader != nil {
 			errs = append(errs, s.reader.db.Close())
 		}
+		if s.hot != nil {
+			errs = append(errs, s.hot.close())
+		}
 		if s.writer != nil {
 			errs = append(errs, s.writer.session.close())
 		}
@@ -142,7 +152,7 @@ func (s *Store) start(ctx context.Context, session session, watch func(ctx conte
 	if err := s.bg.Start(ctx); err != nil {
 		return err
 	}
-	s.writer = newWriter(session, s.opts.Now, s.opts.Linger, s.wake)
+	s.writer = newWriter(session, s.memory, s.opts.Now, s.opts.Linger, s.wake)
 	s.bg.Go("writer", s.writer.run)
 	s.bg.Go("owner", func(ctx context.Context) {
 		watch(ctx, func() {

@@ -19,13 +19,14 @@ type streamSpec struct {
 	BatchTimeout      time.Duration   `json:"batchTimeout,omitempty"`
 	RetryTimeout      time.Duration   `json:"retryTimeout,omitempty"`
 	BlockedRetryDelay time.Duration   `json:"blockedRetryDelay,omitempty"`
+	Confirmations     *int            `json:"confirmations,omitempty"`
 	Sink              json.RawMessage `json:"sink,omitempty"`
 }
 
 func encodeStream(st *store.Stream) (string, error) {
 	return jsonText(streamSpec{
 		Suspended: st.Suspended, Type: st.Type, ErrorHandling: st.ErrorHandling, BatchSize: st.BatchSize, BatchTimeout: st.BatchTimeout,
-		RetryTimeout: st.RetryTimeout, BlockedRetryDelay: st.BlockedRetryDelay, Sink: st.Sink,
+		RetryTimeout: st.RetryTimeout, BlockedRetryDelay: st.BlockedRetryDelay, Confirmations: st.Confirmations, Sink: st.Sink,
 	})
 }
 
@@ -38,7 +39,7 @@ func scanStream(r row) (*store.Stream, error) {
 	}
 	st.Suspended, st.Type, st.ErrorHandling, st.BatchSize = spec.Suspended, spec.Type, spec.ErrorHandling, spec.BatchSize
 	st.BatchTimeout, st.RetryTimeout, st.BlockedRetryDelay = spec.BatchTimeout, spec.RetryTimeout, spec.BlockedRetryDelay
-	st.Sink = spec.Sink
+	st.Confirmations, st.Sink = spec.Confirmations, spec.Sink
 	return st, nil
 }
 
@@ -67,7 +68,7 @@ func encodeListener(l *store.Listener) (string, error) {
 func scanListener(r row) (*store.Listener, error) {
 	l := &store.Listener{Seq: r.int(0), ID: r.text(1), StreamID: r.text(2), Name: r.text(3), Created: r.time(4), Updated: r.time(5)}
 	var spec listenerSpec
-	if err := json.Unmarshal([]byte(r.text(6)), &spec); err != nil { //nolint:musttag // a cursor has a form as text
+	if err := json.Unmarshal([]byte(r.text(6)), &spec); err != nil {
 		return nil, fmt.Errorf("decode listener %s: %w", l.ID, err)
 	}
 	l.Type, l.FromBlock, l.Filters, l.Options = spec.Type, spec.FromBlock, spec.Filters, spec.Options

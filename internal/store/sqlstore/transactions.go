@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -62,7 +61,7 @@ func (s *Store) Attempts(ctx context.Context, id string) ([]*store.Attempt, erro
 		a, err := scanAttempt(r, id)
 		as = append(as, a)
 		return err
-	}, id)
+	}, id, id)
 	if err != nil {
 		return nil, fmt.Errorf("attempts of transaction %s: %w", id, err)
 	}
@@ -123,10 +122,17 @@ func (s *Store) Request(ctx context.Context, id string) (json.RawMessage, error)
 // Payload implements store.Transactions.
 func (s *Store) Payload(ctx context.Context, id string, attempt int) (*store.Payload, error) {
 	var p *store.Payload
-	err := s.read(ctx, readPayload, func(r row) error {
+	var err error
+	each := func(r row) error {
 		p = &store.Payload{Prepared: r.blob(0), Result: r.raw(1), Sensitive: r.blob(2)}
 		return nil
-	}, id, attempt)
+	}
+	if attempt == 1 {
+		err = s.read(ctx, readFirstPayload, each, id)
+	}
+	if err == nil && p == nil {
+		err = s.read(ctx, readPayload, each, id, attempt)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("payload %d of transaction %s: %w", attempt, id, err)
 	}
@@ -134,50 +140,6 @@ func (s *Store) Payload(ctx context.Context, id string, attempt int) (*store.Pay
 		return nil, notFound("payload of transaction", id)
 	}
 	return p, nil
-}
-
-// List implements store.Transactions.
-func (s *Store) List(ctx context.Context, flt store.TxFilter) ([]*store.Tx, error) {
-	var where []string
-	var args []any
-	and := func(clause string, values ...any) {
-		where, args = append(where, clause), append(args, values...)
-	}
-	order, beyond := "DESC", "seq < ?"
-	if flt.Ascending {
-		order, beyond = "ASC", "seq > ?"
-	}
-	if flt.After != 0 {
-		and(beyond, flt.After)
-	}
-	if flt.Signer != "" {
-		and("signer = ?", flt.Signer)
-	}
-	if len(flt.Statuses) > 0 {
-		marks := make([]string, len(flt.Statuses))
-		for i, st := range flt.Statuses {
-			marks[i], args = "?", append(args, string(st))
-		}
-		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
-	}
-	query := "SELECT " + txColumns + " FROM tx"
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ") //nolint:gosec // made of constants; values are arguments
-	}
-	query += " ORDER BY seq " + order + " LIMIT ?"
-	query, args = s.dialect.render(query), append(args, limitOf(flt.Limit))
-	var txs []*store.Tx
-	err := s.retryRead(appendTx(&txs), func(each func(r row) error) error {
-		rows, err := s.reader.db.QueryContext(ctx, query, args...)
-		if err != nil {
-			return s.translate(err)
-		}
-		return s.scan(rows, each)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list transactions: %w", err)
-	}
-	return txs, nil
 }
 
 // Open implements store.Transactions.
@@ -211,7 +173,8 @@ func (s *Store) readInt(ctx context.Context, id readID, args ...any) (n int64, e
 func (s *Store) NewestNonce(ctx context.Context, ledger, signer string) (nonce uint64, at time.Time, err error) {
 	found := false
 	err = s.read(ctx, readSigner, func(r row) error {
-		found, nonce, at = true, *r.number(0)-1, r.time(1)
+		next := *r.number(0)
+		found, nonce, at = next > 0, next-1, r.time(1)
 		return nil
 	}, ledger, signer)
 	if err != nil {
@@ -221,4 +184,17 @@ func (s *Store) NewestNonce(ctx context.Context, ledger, signer string) (nonce u
 		return 0, time.Time{}, notFound("nonce of", signer)
 	}
 	return nonce, at, nil
+}
+
+// OpenNonces implements store.Transactions.
+func (s *Store) OpenNonces(ctx context.Context, ledger, signer string, from uint64, limit int) ([]uint64, error) {
+	var nonces []uint64
+	err := s.read(ctx, readOpenNonces, func(r row) error {
+		nonces = append(nonces, *r.number(0))
+		return nil
+	}, ledger, signer, bits(from), ledger, signer, bits(from), limitOf(limit))
+	if err != nil {
+		return nil, fmt.Errorf("open nonces of %s: %w", signer, err)
+	}
+	return nonces, nil
 }

@@ -134,7 +134,7 @@ func names(pairs ...string) error {
 	return nil
 }
 
-// jsonValue encodes what the store itself made, nil for an empty v.
+// jsonText encodes what the store itself made.
 func jsonText(v any) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -143,23 +143,6 @@ func jsonText(v any) (string, error) {
 		return "", fmt.Errorf("encode for the store: %w", err)
 	}
 	return text(strings.TrimSuffix(b.String(), "\n")), nil
-}
-
-// outcomeValue is an outcome as it is stored. What the chain says is not to be argued with: a result that is no JSON becomes a string.
-func outcomeValue(o *store.Outcome) (any, error) {
-	if o == nil {
-		return nil, nil //nolint:nilnil // a NULL
-	}
-	if len(o.Result) > 0 && !json.Valid(o.Result) {
-		result, err := jsonText(string(o.Result))
-		if err != nil {
-			return nil, err
-		}
-		quoted := *o
-		quoted.Result = json.RawMessage(result)
-		o = &quoted
-	}
-	return jsonText(o)
 }
 
 func (r row) outcome(i int) (*store.Outcome, error) {

@@ -27,6 +27,9 @@ var (
 	queueLength = [classes]int{4096, 4096, 4096, 512}
 )
 
+// minOutcomes is how many of classOutcome a group takes at least.
+const minOutcomes = 8
+
 // maxTries is how often a group is tried that the database interrupts.
 const maxTries = 5
 
@@ -51,21 +54,22 @@ type job struct {
 // writer makes groups of what waits and carries them out. Everything but submit belongs to its goroutine.
 type writer struct {
 	session session
+	memory  *memory // nil: nothing is remembered
 	now     func() time.Time
 	linger  time.Duration
 	logged  func() // called after a commit that wrote to the status log
 
 	queues  [classes]chan *job
 	stopped chan struct{} // closed when the goroutine has ended
-	full    atomic.Bool   // the last group found no space
+	full    atomic.Bool   // a group found no space; Ping finds out when there is some again: a small write proves nothing
 
 	buckets [classes][]*job
 	taken   int // jobs in buckets
 	target  int // how many jobs are expected at once, from the group before
 }
 
-func newWriter(s session, now func() time.Time, linger time.Duration, logged func()) *writer {
-	w := &writer{session: s, now: now, linger: linger, logged: logged, stopped: make(chan struct{})}
+func newWriter(s session, m *memory, now func() time.Time, linger time.Duration, logged func()) *writer {
+	w := &writer{session: s, memory: m, now: now, linger: linger, logged: logged, stopped: make(chan struct{})}
 	for c := range w.queues {
 		w.queues[c] = make(chan *job, queueLength[c])
 	}
@@ -75,14 +79,28 @@ func newWriter(s session, now func() time.Time, linger time.Duration, logged fun
 // submit hands a command in and waits for its answer. A caller whose context ends leaves only while the command still waits: once it
 // is being carried out, the answer is near and says what became of it.
 func (w *writer) submit(ctx context.Context, c class, fence *store.Fence, cmd command) error {
+	j, err := w.hand(ctx, c, fence, cmd)
+	if err != nil {
+		return err
+	}
+	return w.answer(ctx, j)
+}
+
+// hand hands a command in. What one caller hands in stays in order.
+func (w *writer) hand(ctx context.Context, c class, fence *store.Fence, cmd command) (*job, error) {
 	j := &job{cmd: cmd, fence: fence, done: make(chan struct{})}
 	select {
 	case w.queues[c] <- j:
+		return j, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case <-w.stopped:
-		return errClosed
+		return nil, errClosed
 	}
+}
+
+// answer waits for the answer to a command that was handed in.
+func (w *writer) answer(ctx context.Context, j *job) error {
 	select {
 	case <-j.done:
 		return j.err
@@ -148,10 +166,14 @@ func (w *writer) collect(ctx context.Context) bool {
 
 // takeOne waits for one job. It reports false when ctx or the timer ended first.
 func (w *writer) takeOne(ctx context.Context, timer <-chan time.Time) bool {
+	outcomes := w.queues[classOutcome]
+	if len(w.buckets[classOutcome]) >= w.room(classOutcome) {
+		outcomes = nil
+	}
 	select {
 	case j := <-w.queues[classAccept]:
 		w.take(classAccept, j)
-	case j := <-w.queues[classOutcome]:
+	case j := <-outcomes:
 		w.take(classOutcome, j)
 	case j := <-w.queues[classCheckpoint]:
 		w.take(classCheckpoint, j)
@@ -167,16 +189,26 @@ func (w *writer) takeOne(ctx context.Context, timer <-chan time.Time) bool {
 
 func (w *writer) drain() {
 	for c, q := range w.queues {
-		for len(w.buckets[c]) < classLimit[c] && len(q) > 0 {
+		for len(w.buckets[c]) < w.room(class(c)) && len(q) > 0 {
 			w.take(class(c), <-q)
 		}
 	}
 }
 
-// crowded reports whether a class has no room left in this group.
+// room is how many commands of a class this group takes. What sends and ends transactions gets a quarter of a group that accepts some: a
+// burst is accepted first, and sent a little later.
+func (w *writer) room(c class) int {
+	if accepts := len(w.buckets[classAccept]); c == classOutcome && accepts > 0 {
+		return min(max(minOutcomes, accepts/3), classLimit[c])
+	}
+	return classLimit[c]
+}
+
+// crowded reports whether somebody waits for whom this group has no room.
 func (w *writer) crowded() bool {
-	for c := range w.buckets {
-		if len(w.buckets[c]) >= classLimit[c] {
+	for c, q := range w.queues {
+		n := len(w.buckets[c])
+		if n >= classLimit[c] || len(q) > 0 && n >= w.room(class(c)) {
 			return true
 		}
 	}
@@ -197,6 +229,9 @@ func (w *writer) carryOut(jobs []*job) {
 		return
 	}
 	err := w.try(jobs)
+	if err != nil && w.memory.forget() && !errors.Is(err, store.ErrUnavailable) { // it may be what was wrong
+		err = w.try(jobs)
+	}
 	for n := 1; n < maxTries && errors.Is(err, errAgain); n++ {
 		err = w.try(jobs)
 	}
@@ -214,7 +249,7 @@ func (w *writer) carryOut(jobs []*job) {
 }
 
 func (w *writer) try(jobs []*job) error {
-	g := newGroup(w.session, toMicros(w.now()))
+	g := newGroup(w.session, w.memory, toMicros(w.now()))
 	w.session.begin()
 	err := g.run(jobs)
 	if err == nil {
@@ -223,10 +258,12 @@ func (w *writer) try(jobs []*job) error {
 	if err != nil {
 		w.session.rollback()
 		err = w.session.translate(err)
-		w.full.Store(errors.Is(err, store.ErrFull))
+		if errors.Is(err, store.ErrFull) {
+			w.full.Store(true)
+		}
 		return err
 	}
-	w.full.Store(false)
+	w.memory.learn(g)
 	if g.logged {
 		w.logged()
 	}

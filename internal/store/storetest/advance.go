@@ -18,15 +18,21 @@ var advanceTests = map[string]func(t *testing.T, s store.Store){
 	"ledger at first use":         ledgerUse,
 	"matches by hash":             advanceByHash,
 	"matches by signer and nonce": advanceByNonce,
+	"tells a replacement apart":   advanceBesideReplacement,
 	"hash learnt meanwhile":       advanceWhileHashing,
 	"only what is in flight":      advanceUnclaimed,
 	"position must match":         advancePosition,
 	"nothing of ours":             advanceLazy,
 	"reorganisation":              advanceRewind,
 	"becomes final later":         advanceFinal,
+	"confirmations of its own":    advanceOwn,
+	"rewinds below its own":       advanceOwnRewind,
+	"open blocks":                 openBlocks,
+	"in flight":                   inFlight,
 	"first occurrence counts":     advanceFirst,
 	"two attempts of one":         advanceTwoAttempts,
 	"ended stays ended":           advanceTerminal,
+	"without a wish of the rule":  advanceSilent,
 	"broken rule":                 advancePanic,
 	"among updates":               advanceConcurrent,
 	"refused fence":               advanceFenced,
@@ -59,71 +65,6 @@ func ledgerUse(t *testing.T, s store.Store) {
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
-// endRule ends a transaction when an outcome is final and takes it back to Tracking when one is undone.
-func endRule(tx *store.Tx, attempts []*store.Attempt, hit int) *store.TxUpdate {
-	o := attempts[hit].Outcome
-	switch {
-	case tx.Status.Terminal():
-		return nil
-	case o == nil:
-		tx.Sub, tx.Hash = store.SubTracking, attempts[hit].Hash
-		return &store.TxUpdate{Tx: tx, History: []store.History{{Sub: tx.Sub, Action: "Undo"}}}
-	case !o.Final:
-		tx.Hash = attempts[hit].Hash
-		return &store.TxUpdate{Tx: tx, History: []store.History{{Sub: tx.Sub, Action: "Found"}}}
-	}
-	tx.Status, tx.Sub, tx.Outcome, tx.Hash = store.Succeeded, store.SubConfirmed, o, attempts[hit].Hash
-	if !o.Success {
-		tx.Status, tx.Sub, tx.Error = store.Failed, store.SubFailed, o.Reason
-	}
-	return &store.TxUpdate{Tx: tx, History: []store.History{{Sub: tx.Sub, Action: "Confirm"}}, Announce: true, Wipe: true}
-}
-
-// chain drives Advance block by block.
-type chain struct {
-	*fixture
-	at ffcapi.BlockRef
-}
-
-func (f *fixture) chain() *chain {
-	f.useLedger("main")
-	return &chain{fixture: f}
-}
-
-// next makes an Advance to block n with the given outcomes in it.
-func (c *chain) next(n uint64, outcomes ...ffcapi.TxOutcome) *store.Advance {
-	a := &store.Advance{Ledger: "main", From: c.at, To: block(n)}
-	if len(outcomes) > 0 {
-		a.Blocks = []store.BlockOutcomes{{Block: block(n), Outcomes: outcomes}}
-	}
-	return a
-}
-
-func (c *chain) advance(a *store.Advance) {
-	c.t.Helper()
-	stored, err := c.Advance(c.t.Context(), c.Fence(), a, endRule)
-	require.NoError(c.t, err)
-	if stored {
-		c.at = a.To
-	}
-	l, err := c.Ledger(c.t.Context(), "main")
-	require.NoError(c.t, err)
-	require.Equal(c.t, c.at, l.Position)
-}
-
-// final says that everything up to n cannot change.
-func final(a *store.Advance, n uint64) *store.Advance {
-	a.Final, a.HasFinal = n, true
-	return a
-}
-
-func rewind(a *store.Advance, n uint64) *store.Advance {
-	a.Rewind = &n
-	return a
-}
-
-func ok(id string) ffcapi.TxOutcome { return ffcapi.TxOutcome{Hash: "hash-" + id, Success: true} }
-
 func advanceByHash(t *testing.T, s store.Store) {
 	f := with(t, s)
 	c := f.chain()
@@ -150,9 +91,9 @@ func advanceByHash(t *testing.T, s store.Store) {
 	require.Equal(t, &store.Outcome{Block: block(3), Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`), Final: true}, tx.Outcome)
 	log, err := s.Status(t.Context(), 0, 10)
 	require.NoError(t, err)
-	require.Len(t, log, 4)
-	require.Equal(t, store.Succeeded, log[2].Status)
-	require.Equal(t, store.Failed, log[3].Status)
+	require.Len(t, log, 2)
+	require.Equal(t, store.Succeeded, log[0].Status)
+	require.Equal(t, store.Failed, log[1].Status)
 }
 
 func advanceByNonce(t *testing.T, s store.Store) {
@@ -173,6 +114,37 @@ func advanceByNonce(t *testing.T, s store.Store) {
 	require.Equal(t, "h-b", b.Hash)
 	require.Equal(t, block(1), b.Outcome.Block)
 	require.Equal(t, "h-b", f.tx("b").Hash)
+}
+
+// advanceBesideReplacement has two attempts with one nonce, of which the newer has no hash yet: a block that holds the older one is
+// not about the newer.
+func advanceBesideReplacement(t *testing.T, s store.Store) {
+	f := with(t, s)
+	c := f.chain()
+	n := sequenced("a", "alice")
+	n.Attempt.Exclusive = ""
+	f.accept(n)
+	tx := f.claim("a")
+	tx.Attempt = 2
+	f.update(&store.TxUpdate{Tx: tx, Payload: &n.Payload, Attempts: []*store.Attempt{{
+		Tx: "a", Number: 2, Ledger: "main", From: "alice", Nonce: tx.Nonce, State: store.AttemptSubmitting, Claim: 1, Sends: 1, Open: 1,
+		Fee: []byte(`"2"`),
+	}}})
+	outcome := func(hash string) ffcapi.TxOutcome {
+		return ffcapi.TxOutcome{Hash: hash, From: "alice", Nonce: tx.Nonce, Success: true}
+	}
+	c.advance(c.next(1, outcome("hash-a")))
+	as := f.attempts("a")
+	require.Equal(t, block(1), as[0].Outcome.Block)
+	require.Empty(t, as[1].Hash)
+	require.Nil(t, as[1].Outcome)
+
+	c.advance(rewind(c.next(1, outcome("h2")), 0))
+	as = f.attempts("a")
+	require.Nil(t, as[0].Outcome)
+	require.Equal(t, "hash-a", as[0].Hash)
+	require.Equal(t, "h2", as[1].Hash)
+	require.Equal(t, block(1), as[1].Outcome.Block)
 }
 
 // advanceWhileHashing lets the block and the node's answer, which brings the hash, come at the same time.

@@ -35,7 +35,7 @@ func checkHistories(t *testing.T, s store.Store, lane int) {
 		done := false
 		defer func() { failed = failed || !done }() // then it is run again, to find a shorter one
 		name := fmt.Sprintf("run%d.%d-", lane, run)
-		m := &model{s: s, ledger: name, next: map[string]uint64{}, txs: map[string]*modelTx{}, log: 0}
+		m := &model{s: s, ledger: name, next: map[string]uint64{}, txs: map[string]*modelTx{}, log: 0, heads: run%4 > 0}
 		_, err := s.UseLedger(t.Context(), s.Fence(), store.LedgerState{Name: name, ID: "g"})
 		require.NoError(rt, err)
 		m.log, err = s.StatusHead(t.Context())
@@ -59,6 +59,7 @@ type modelTx struct {
 	version int64
 	status  store.TxStatus
 	claimed bool
+	own     int    // confirmations asked for; -1: none
 	block   uint64 // 0: not found
 	good    bool
 	final   bool
@@ -76,6 +77,7 @@ type model struct {
 	fork   int // tells blocks of different branches apart
 	at     ffcapi.BlockRef
 	log    int64
+	heads  bool     // Advances name the newest block
 	said   []string // id and status, in order
 }
 
@@ -92,6 +94,10 @@ func (m *model) accept(t *testing.T, rt *rapid.T) {
 	if node := rapid.Uint64Range(0, 6).Draw(rt, "node"); node > 0 {
 		n.NodeNext = &node
 		want, assigned = max(want, node), true
+	}
+	own := rapid.IntRange(-2, 4).Draw(rt, "confirmations")
+	if own = max(own, -1); own >= 0 {
+		n.Tx.Required = &own
 	}
 	refused := false
 	if rapid.IntRange(0, 4).Draw(rt, "given") == 0 {
@@ -118,9 +124,8 @@ func (m *model) accept(t *testing.T, rt *rapid.T) {
 		require.False(rt, a.Replay)
 		require.Equal(rt, want, *a.Tx.Nonce)
 		m.next[signer] = want + 1
-		m.txs[id] = &modelTx{body: body, signer: signer, nonce: want, version: 1, status: store.Pending}
+		m.txs[id] = &modelTx{body: body, signer: signer, nonce: want, version: 1, status: store.Pending, own: own}
 		m.order = append(m.order, id)
-		m.said = append(m.said, id+string(store.Pending))
 	}
 }
 
@@ -186,6 +191,9 @@ func (m *model) advance(t *testing.T, rt *rapid.T) {
 	a.HasFinal, a.Final = true, rapid.Uint64Range(m.final, top).Draw(rt, "final")
 	a.To = m.ref(top)
 	m.height, m.final = top, a.Final
+	if m.heads {
+		a.Head = &top
+	}
 	m.finalise()
 	stored, err := m.s.Advance(t.Context(), m.s.Fence(), a, endRule)
 	require.NoError(rt, err)
@@ -222,7 +230,11 @@ func (m *model) finalise() {
 		tx := m.txs[id]
 		touched := len(tx.events) > 0
 		tx.events = nil
-		if tx.block != 0 && tx.block <= m.final && !tx.final {
+		final := tx.block <= m.final
+		if m.heads && tx.own >= 0 {
+			final = tx.block+uint64(tx.own) <= m.height
+		}
+		if tx.block != 0 && final && !tx.final {
 			tx.final = true
 			if !tx.status.Terminal() {
 				tx.status = store.Failed
@@ -258,6 +270,10 @@ func (m *model) compare(t *testing.T, rt *rapid.T) {
 		o := as[0].Outcome
 		got := &modelTx{
 			body: want.body, signer: tx.From, nonce: *tx.Nonce, version: tx.Version, status: tx.Status, claimed: as[0].State != store.AttemptPrepared,
+			own: -1,
+		}
+		if tx.Required != nil {
+			got.own = *tx.Required
 		}
 		if o != nil {
 			got.block, got.good, got.final = o.Block.Number, o.Success, o.Final

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,4 +68,35 @@ func (f *fixture) everything(ids ...string) []any {
 	nonce, at, err := f.NewestNonce(ctx, "main", "alice")
 	add([]any{nonce, at}, err)
 	return all
+}
+
+// numbersOutliveRows: what was removed before the store was closed leaves its numbers used, also if nothing else is left.
+func numbersOutliveRows(t *testing.T, open func() store.Store) {
+	ctx := t.Context()
+	f := with(t, open())
+	f.accept(sequenced("a", "alice"))
+	f.accept(sequenced("b", "alice"))
+	f.end("a", store.Failed)
+	f.end("b", store.Failed)
+	newest, head := f.tx("b").Seq, f.statusHead()
+	n, _, err := f.Remove(ctx, f.Fence(), tomorrow(), 0, 10)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	_, err = f.TrimStatus(ctx, f.Fence(), math.MaxInt64, tomorrow(), 10)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+
+	f = with(t, open())
+	c := f.accept(sequenced("c", "alice"))
+	require.Greater(t, c.Seq, newest)
+	require.EqualValues(t, 2, *c.Nonce)
+	f.end("c", store.Failed)
+	require.Greater(t, f.statusHead(), head)
+}
+
+func (f *fixture) statusHead() int64 {
+	f.t.Helper()
+	head, err := f.StatusHead(f.t.Context())
+	require.NoError(f.t, err)
+	return head
 }

@@ -30,7 +30,7 @@ func newStream(id string) *store.Stream {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	return &store.Stream{
 		ID: id, Name: "name-" + id, Created: at, Updated: at, Suspended: true, Type: "websocket", ErrorHandling: "block",
-		BatchSize: 50, BatchTimeout: time.Second, RetryTimeout: time.Minute, BlockedRetryDelay: time.Hour,
+		BatchSize: 50, BatchTimeout: time.Second, RetryTimeout: time.Minute, BlockedRetryDelay: time.Hour, Confirmations: new(7),
 		Sink: json.RawMessage(`{"topic":"<t&>"}`),
 	}
 }
@@ -67,6 +67,7 @@ func streamsStored(t *testing.T, s store.Store) {
 	}
 	a.Name, a.Suspended, a.Sink, a.BatchSize, a.Updated = "renamed", false, nil, 0, a.Updated.Add(time.Hour)
 	a.Type, a.ErrorHandling, a.BatchTimeout, a.RetryTimeout, a.BlockedRetryDelay = "webhooks", "skip", 0, 1, 2
+	a.Confirmations = new(0)
 	require.NoError(t, s.UpdateStream(ctx, a))
 	got, err := s.Stream(ctx, "renamed")
 	require.NoError(t, err)

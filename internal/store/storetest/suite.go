@@ -26,8 +26,8 @@ func Run(t *testing.T, fresh New) {
 		name  string
 		tests map[string]func(t *testing.T, s store.Store)
 	}{
-		{"accept", acceptTests}, {"update", updateTests}, {"read", readTests}, {"advance", advanceTests},
-		{"streams", streamTests}, {"log", logTests},
+		{"accept", acceptTests}, {"update", updateTests}, {"renumber", renumberTests}, {"nonces", nonceTests}, {"read", readTests}, {"advance", advanceTests},
+		{"streams", streamTests}, {"log", logTests}, {"retention", retentionTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,6 +42,10 @@ func Run(t *testing.T, fresh New) {
 	t.Run("reopen", func(t *testing.T) {
 		t.Parallel()
 		reopen(t, fresh(t))
+	})
+	t.Run("reopen without rows", func(t *testing.T) {
+		t.Parallel()
+		numbersOutliveRows(t, fresh(t))
 	})
 	t.Run("model", func(t *testing.T) {
 		t.Parallel()

@@ -45,6 +45,7 @@ func updateStores(t *testing.T, s store.Store) {
 	second := &store.Attempt{
 		Tx: "a", Number: 2, Ledger: "main", State: store.AttemptSubmitting, Claim: 8, Hash: "h2", From: "alice", Nonce: tx.Nonce,
 		Expires: math.MaxUint64, Exclusive: "x", ConflictKeys: []string{`odd "key" <&>`}, Outcome: tx.Outcome,
+		Fee: []byte(`{"f":2}`),
 	}
 	payload := &store.Payload{Prepared: []byte("p2"), Sensitive: []byte("s2")}
 	f.update(&store.TxUpdate{
@@ -94,7 +95,7 @@ func updateRace(t *testing.T, s store.Store) {
 	require.Len(t, f.history("a"), 2)
 	log, err := s.Status(t.Context(), 0, 10)
 	require.NoError(t, err)
-	require.Len(t, log, 2)
+	require.Len(t, log, 1)
 }
 
 func updateMany(t *testing.T, s store.Store) {
@@ -202,7 +203,9 @@ func updateAnnounces(t *testing.T, s store.Store) {
 	require.NoError(t, err)
 	require.Len(t, log, 1)
 	require.Equal(t, store.Succeeded, log[0].Status)
-	require.Equal(t, store.SubConfirmed, log[0].Sub)
+	require.Equal(t, store.StatusEntry{
+		Seq: log[0].Seq, TxID: "a", Status: store.Succeeded, Sub: store.SubConfirmed, Time: tx.Updated, Tx: f.tx("a"),
+	}, log[0])
 	require.Equal(t, "a", log[0].TxID)
 }
 
@@ -239,9 +242,13 @@ func updateText(t *testing.T, s store.Store) {
 }
 
 var readTests = map[string]func(t *testing.T, s store.Store){
-	"nothing there": readNothing,
-	"pages":         readPages,
-	"healthy":       readHealthy,
+	"nothing there":      readNothing,
+	"pages":              readPages,
+	"healthy":            readHealthy,
+	"conditions":         listConditions,
+	"lists what changes": listOnTheMove,
+	"random filters":     listRandom,
+	"labels of replays":  listReplay,
 }
 
 func readNothing(t *testing.T, s store.Store) {

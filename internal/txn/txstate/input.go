@@ -6,6 +6,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
@@ -13,11 +14,13 @@ import (
 type Input interface{ step(s *State, e *Effects) }
 
 type (
-	// Decided is a decision of the policy engine. Fee is what to offer when the decision names none.
+	// Decided is a decision of the policy engine. Fee is what to offer with a first send when the decision names none. FeeError says why there
+	// is none although there has to be; "" lets it be sent without.
 	Decided struct {
 		policy.Decision
-		Fee json.RawMessage
-		Now time.Time
+		Fee      json.RawMessage
+		FeeError string
+		Now      time.Time
 	}
 
 	// Resumed begins the work on a transaction that was read from the store after a restart, or after another owner. Look is the
@@ -40,10 +43,11 @@ type (
 	// Sighted answers a Look: the chain has the attempt, in a block that is not known to be final and canonical. Hash is the attempt's.
 	Sighted struct{ Now time.Time }
 
-	// Missing answers a Look: the chain does not have the attempt, or nobody could be asked. If Resend is set, the same bytes are sent
-	// again.
+	// Missing answers a Look: the chain has none of the attempts, or nobody could be asked. If Resend is set, the same bytes are sent
+	// again; with a Fee other than theirs, what replaces them.
 	Missing struct {
 		Resend bool
+		Fee    json.RawMessage
 		Now    time.Time
 	}
 
@@ -55,9 +59,10 @@ type (
 		Now     time.Time
 	}
 
-	// Undone says that the block that held an attempt is no longer canonical.
+	// Undone says that the block that held an attempt is no longer canonical. Block is that block, if it is known.
 	Undone struct {
 		Attempt int
+		Block   *ffcapi.BlockRef
 		Now     time.Time
 	}
 
@@ -67,13 +72,17 @@ type (
 		Now   time.Time
 	}
 
-	// Fresh answers a Prepare with a new attempt. Number, Tx and signer are filled in here.
+	// Fresh answers a Prepare with a new attempt. Number, Tx, signer and nonce are filled in here.
 	Fresh struct {
-		Attempt store.Attempt
-		Payload store.Payload
-		Gas     string // "" keeps what is there
-		Now     time.Time
+		Attempt  store.Attempt
+		Payload  store.Payload
+		Gas      string  // "" keeps what is there
+		NodeNext *uint64 // the signer's next nonce as the node counts, when State.Renumbers
+		Now      time.Time
 	}
+
+	// Latest answers an AskNonce: the chain has used the signer's nonces below Next.
+	Latest struct{ Next uint64 }
 
 	// Unprepared answers a Prepare that failed.
 	Unprepared struct {
@@ -86,6 +95,9 @@ type (
 func Step(s State, in Input) (State, Effects) {
 	var e Effects
 	if s.Tx.Status.Terminal() {
+		if op, ok := in.(operation); ok && !op.done(&s) {
+			e.Refused = apitypes.ErrFinished
+		}
 		return s, e
 	}
 	s = s.clone()

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
@@ -15,13 +16,16 @@ func Rule(tx *store.Tx, attempts []*store.Attempt, hit int) *store.TxUpdate {
 	for i, a := range attempts {
 		s.Attempts[i] = *a
 	}
-	a := &s.Attempts[hit]
-	var in Input = Undone{Attempt: a.Number}
-	if a.Outcome != nil {
-		in = Found{Attempt: a.Number, Outcome: *a.Outcome}
+	a := s.Attempts[hit]
+	var e Effects
+	if a.Undone != nil || a.Outcome == nil {
+		s, e = Step(s, Undone{Attempt: a.Number, Block: a.Undone})
 	}
-	next, e := Step(s, in)
-	return e.Update(&next)
+	if a.Outcome != nil {
+		next, found := Step(s, Found{Attempt: a.Number, Outcome: *a.Outcome})
+		s, e = next, e.Then(found)
+	}
+	return e.Update(&s)
 }
 
 func (in Found) step(s *State, e *Effects) {
@@ -30,10 +34,15 @@ func (in Found) step(s *State, e *Effects) {
 		return // the first outcome that is final is the outcome
 	}
 	o := in.Outcome
+	s.progress(e, in.Now)
 	a.Outcome = &o
 	e.changed(a)
+	if o.By != "" {
+		s.usedBy(e, a, in.Now)
+		return
+	}
 	s.Tx.Hash = a.Hash
-	e.note(store.History{Sub: store.SubTracking, Action: ActionReceipt, Time: in.Now, Error: o.Reason, Info: blockInfo(&o)})
+	e.note(store.History{Sub: store.SubTracking, Action: ActionReceipt, Time: in.Now, Error: o.Reason, Info: blockInfo(o.Block)})
 	if !o.Final {
 		s.setSub(store.SubTracking, in.Now)
 		s.Tx.Error = ""
@@ -43,6 +52,8 @@ func (in Found) step(s *State, e *Effects) {
 	a.State = store.AttemptDone
 	s.exclude(e, a)
 	switch {
+	case !s.Tx.CancelAsked.IsZero() && s.settled():
+		s.cancelled(e, &o, in.Now)
 	case o.Success:
 		s.succeed(e, &o, in.Now)
 	case !s.settled():
@@ -63,7 +74,7 @@ func (in Found) step(s *State, e *Effects) {
 func (s *State) exclude(e *Effects, a *store.Attempt) {
 	for i := range s.Attempts {
 		other := &s.Attempts[i]
-		if other.Number == a.Number || other.State == store.AttemptDone || a.Exclusive == "" || other.Exclusive != a.Exclusive {
+		if other.Number == a.Number || other.State == store.AttemptDone || !excludes(a, other) {
 			continue
 		}
 		other.State, other.Dead = store.AttemptDone, fmt.Sprintf("attempt %d excludes it", a.Number)
@@ -83,7 +94,7 @@ func (s *State) settled() bool {
 
 func (s *State) succeed(e *Effects, o *store.Outcome, now time.Time) {
 	s.Tx.Outcome = o
-	e.note(store.History{Sub: store.SubConfirmed, Action: ActionConfirm, Time: now, Info: blockInfo(o)})
+	e.note(store.History{Sub: store.SubConfirmed, Action: ActionConfirm, Time: now, Info: blockInfo(o.Block)})
 	s.end(e, store.Succeeded, store.SubConfirmed, "", now)
 }
 
@@ -93,7 +104,7 @@ func (s *State) failed(e *Effects, o *store.Outcome, now time.Time) {
 	if reason == "" {
 		reason = "the chain refused it"
 	}
-	e.note(store.History{Sub: store.SubConfirmed, Action: ActionConfirm, Time: now, Info: blockInfo(o)})
+	e.note(store.History{Sub: store.SubConfirmed, Action: ActionConfirm, Time: now, Info: blockInfo(o.Block)})
 	s.end(e, store.Failed, store.SubFailed, reason, now)
 }
 
@@ -104,7 +115,12 @@ func (in Undone) step(s *State, e *Effects) {
 	}
 	a.Outcome = nil
 	e.changed(a)
-	e.note(store.History{Sub: store.SubTracking, Action: ActionUndone, Time: in.Now})
+	h := store.History{Sub: store.SubTracking, Action: ActionUndone, Time: in.Now}
+	if in.Block != nil {
+		h.Info = blockInfo(*in.Block)
+	}
+	e.note(h)
+	s.progress(e, in.Now)
 	s.setSub(store.SubTracking, in.Now)
 	s.Tx.Due = time.Time{}
 	e.Announce, e.Ask = true, true // nothing was due while it was in a block: the log wakes the manager
@@ -134,12 +150,12 @@ func (s *State) attempt(number int) *store.Attempt {
 	return nil
 }
 
-func blockInfo(o *store.Outcome) json.RawMessage {
+func blockInfo(at ffcapi.BlockRef) json.RawMessage {
 	b := make([]byte, 0, 128)
 	b = append(b, `{"block":"`...)
-	b = strconv.AppendUint(b, o.Block.Number, 10)
+	b = strconv.AppendUint(b, at.Number, 10)
 	b = append(b, `","hash":`...)
-	hash, err := json.Marshal(o.Block.Hash)
+	hash, err := json.Marshal(at.Hash)
 	if err != nil {
 		return nil // a string always encodes
 	}

@@ -1,6 +1,7 @@
 package txstate_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -92,6 +93,10 @@ func (s *script) run(words []string) string {
 	var e txstate.Effects
 	s.state, e = txstate.Step(s.state, s.input(words[0], args))
 	require.Equal(s.t, before.Tx.Status.Terminal(), before.Tx.Status.Terminal() && s.state.Tx.Status == before.Tx.Status)
+	if e.Renumber { // as the store does
+		next := *s.state.Tx.Nonce + 1
+		s.state.Tx.Nonce, s.state.Attempts[len(s.state.Attempts)-1].Nonce = &next, &next
+	}
 	return s.render(e)
 }
 
@@ -109,6 +114,7 @@ func (s *script) input(cmd string, a map[string]string) txstate.Input {
 		if f, ok := a["fee"]; ok {
 			in.Fee = []byte(f)
 		}
+		in.Decision.Fee, in.FeeError = raw(a["bid"]), a["unknown"]
 		return in
 	case "taken":
 		return txstate.Answered{Hash: a["hash"], Now: s.now}
@@ -123,15 +129,32 @@ func (s *script) input(cmd string, a map[string]string) txstate.Input {
 		return txstate.Sighted{Now: s.now}
 	case "missing":
 		_, resend := a["resend"]
-		return txstate.Missing{Resend: resend, Now: s.now}
+		return txstate.Missing{Resend: resend, Fee: raw(a["bid"]), Now: s.now}
 	case "block":
 		_, final := a["final"]
 		_, failed := a["failed"]
 		_, retryable := a["retryable"]
-		o := store.Outcome{Block: ffcapi.BlockRef{Number: s.number(a["n"]), Hash: "b" + a["n"]}, Success: !failed, Retryable: retryable, Final: final, Reason: a["reason"]}
+		o := store.Outcome{Block: ffcapi.BlockRef{Number: s.number(a["n"]), Hash: "b" + a["n"]}, Success: !failed && a["by"] == "", Retryable: retryable, Final: final, Reason: a["reason"], By: a["by"]}
 		return txstate.Found{Attempt: s.attempt(a), Outcome: o, Now: s.now}
 	case "undone":
 		return txstate.Undone{Attempt: s.attempt(a), Now: s.now}
+	case "suspend":
+		return txstate.Suspend{Now: s.now}
+	case "resume":
+		return txstate.Resume{Now: s.now}
+	case "again":
+		return txstate.TryAgain{Now: s.now}
+	case "cancel":
+		in := txstate.Cancel{Now: s.now}
+		_, in.GiveBack = a["giveback"]
+		if hash, ok := a["hash"]; ok {
+			in.Attempt = &store.Attempt{Hash: hash}
+		}
+		return in
+	case "patch":
+		return txstate.Patch{Attempt: store.Attempt{Hash: a["hash"]}, Request: []byte(`{}`), Now: s.now}
+	case "latest":
+		return txstate.Latest{Next: s.number(a["next"])}
 	case "passed":
 		return txstate.Passed{Block: s.number(a["n"]), Now: s.now}
 	case "fresh":
@@ -183,6 +206,9 @@ func (s *script) render(e txstate.Effects) string {
 	b.WriteString("\n")
 	for _, a := range s.state.Attempts {
 		fmt.Fprintf(&b, "    attempt %d %s hash=%q sends=%d open=%d", a.Number, a.State, a.Hash, a.Sends, a.Open)
+		if a.Fee != nil {
+			fmt.Fprintf(&b, " fee=%s", a.Fee)
+		}
 		if a.Dead != "" {
 			fmt.Fprintf(&b, " dead=%q", a.Dead)
 		}
@@ -213,17 +239,39 @@ func effects(e txstate.Effects) string {
 	for _, h := range e.History {
 		fmt.Fprintf(&b, " note(%s/%s)", h.Sub, h.Action)
 	}
-	b.WriteString(map[txstate.Do]string{txstate.Send: " SEND", txstate.Look: " LOOK", txstate.Prepare: " PREPARE"}[e.Do])
+	b.WriteString(map[txstate.Do]string{txstate.Send: " SEND", txstate.Look: " LOOK", txstate.Prepare: " PREPARE", txstate.AskNonce: " ASK NONCE", txstate.UseUp: " USE UP"}[e.Do])
 	if e.Ask {
 		b.WriteString(" ask")
 	}
+	if e.Refused != nil {
+		fmt.Fprintf(&b, " refused(%s)", e.Refused)
+	}
+	if e.GiveBack {
+		b.WriteString(" give back")
+	}
+	if e.Renumber {
+		b.WriteString(" renumber")
+	}
 	if e.Resend {
 		b.WriteString(" or resend")
+	}
+	if e.Fee != nil {
+		fmt.Fprintf(&b, " for %s", e.Fee)
+	}
+	if e.Repeats > 0 {
+		fmt.Fprintf(&b, " payload of %d", e.Repeats)
 	}
 	if b.Len() == 0 {
 		return " nothing"
 	}
 	return b.String()
+}
+
+func raw(text string) json.RawMessage {
+	if text == "" {
+		return nil
+	}
+	return json.RawMessage(text)
 }
 
 // accepted is a transaction as the store holds it after it was accepted.

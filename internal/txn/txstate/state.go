@@ -22,11 +22,16 @@ type State struct {
 	Claimed   bool          // that send was counted in the store before it began
 	SentAt    time.Time     // when it began
 	Answer    time.Time     // when the newest one ended
+	Lost      bool          // the chain has used the nonce, and all attempts with it are dead: it was somebody else
 	LastError *ffcapi.Error // answer to the newest Submit or Prepare if it failed; nil after success and after a restart
 }
 
-// Reload is s with what is stored now, when somebody else changed it meanwhile. What only this process knows stays.
+// Reload is s with what is stored now, when somebody else changed it meanwhile. What only this process knows stays, unless it is about
+// an attempt that is not the newest any more: what its send will be answered does not matter, because it was found dead meanwhile.
 func (s State) Reload(tx *store.Tx, attempts []*store.Attempt) State {
+	if tx.Attempt != s.Tx.Attempt && s.Tx.Attempt != 0 {
+		s.LastError, s.Lost, s.Sending = nil, false, false
+	}
 	s.Tx = *tx
 	s.Attempts = make([]store.Attempt, len(attempts))
 	for i, a := range attempts {
@@ -62,23 +67,17 @@ func (s *State) dead(a *store.Attempt) bool {
 	}
 }
 
-// nonceUsed reports whether the chain has used the transaction's nonce up for one of its own attempts.
+// nonceUsed reports whether the chain has used the transaction's nonce up, for one of its own attempts or for another transaction.
 func (s *State) nonceUsed() bool {
-	return slices.ContainsFunc(s.Attempts, func(a store.Attempt) bool { return a.Outcome != nil && a.Outcome.Final })
+	return s.Lost || slices.ContainsFunc(s.Attempts, func(a store.Attempt) bool {
+		return a.Outcome != nil && a.Outcome.Final && s.current(&a)
+	})
 }
 
 // replaceable reports whether the transaction may be prepared afresh or failed. While a send is under way its answer belongs to
 // the newest attempt, so that has to stay the newest.
 func (s *State) replaceable() bool {
-	if s.Sending {
-		return false
-	}
-	for i := range s.Attempts {
-		if !s.dead(&s.Attempts[i]) {
-			return false
-		}
-	}
-	return s.Tx.Nonce == nil || s.nonceUsed()
+	return !s.Sending && s.settled() && (s.Tx.Nonce == nil || s.nonceUsed())
 }
 
 // phase is what policies call how far the newest attempt got.
@@ -87,9 +86,9 @@ func (s *State) phase() policy.Phase {
 	switch {
 	case a.State == store.AttemptDone:
 		return policy.Ended
-	case a.Outcome != nil:
+	case s.outcome() != nil:
 		return policy.Tracking
-	case s.dead(a):
+	case s.settled():
 		return policy.Ready
 	case s.Tx.Sub == store.SubTracking, s.Tx.Sub == store.SubStale:
 		return policy.Tracking
@@ -126,13 +125,13 @@ func (s *State) View() policy.View {
 		Tx: policy.Tx{
 			ID: s.Tx.ID, Ledger: s.Tx.Ledger, From: s.Tx.From, To: s.Tx.To, Nonce: s.Tx.Nonce, Created: s.Tx.Created,
 			Phase: s.phase(), Attempt: a.Number, Sends: a.Sends,
-			FirstSubmit: s.Tx.FirstSubmit, LastSubmit: s.Tx.LastSubmit,
+			FirstSubmit: s.Tx.FirstSubmit, LastSubmit: s.Tx.LastSubmit, Fee: a.Fee,
 			Replaceable: s.replaceable(),
 		},
 		State:     s.Tx.PolicyState,
 		LastError: s.LastError,
 	}
-	if o := a.Outcome; o != nil {
+	if o := s.outcome(); o != nil {
 		v.Outcome = &policy.Outcome{Block: o.Block, Success: o.Success, Reason: o.Reason, Retryable: o.Retryable, Final: o.Final}
 	}
 	return v
@@ -146,6 +145,6 @@ func (s *State) Submission(p *store.Payload) *ffcapi.Submission {
 			Ledger: a.Ledger, Payload: p.Prepared, Hash: a.Hash, Gas: s.Tx.Gas, Result: p.Result,
 			Expires: a.Expires, Exclusive: a.Exclusive, ConflictKeys: a.ConflictKeys, Sensitive: p.Sensitive,
 		},
-		From: s.Tx.From, To: s.Tx.To, Value: s.Tx.Value, Gas: s.Tx.Gas, Nonce: s.Tx.Nonce, Fee: s.Tx.Fee,
+		From: s.Tx.From, To: s.Tx.To, Value: s.Tx.Value, Gas: s.Tx.Gas, Nonce: s.Tx.Nonce, Fee: a.Fee,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
@@ -22,6 +23,11 @@ const (
 	ActionPrepare     = "PrepareTransaction"
 	ActionUndone      = "ReceiptRemoved"
 	ActionFail        = "GiveUp"
+	ActionUpdate      = "ExternalUpdate"
+	ActionSuspend     = "Suspend"
+	ActionResume      = "Resume"
+	ActionCancel      = "Cancel"
+	ActionRetry       = "Retry"
 )
 
 const (
@@ -34,19 +40,23 @@ const (
 )
 
 func (in Decided) step(s *State, e *Effects) {
+	if s.Tx.Status == store.Suspended || s.lost(e, in.Now) {
+		return
+	}
 	s.setPolicy(e, in.State)
 	switch in.Do {
 	case policy.Submit:
 		s.decidedSubmit(e, in)
 	case policy.Prepare:
-		switch {
-		case !s.replaceable():
+		if !s.replaceable() {
 			s.wait(e, in.Until, in.Now, true)
-		case s.Tx.Nonce != nil:
-			s.fail(e, in.Reason, in.Now) // its nonce is used; a new payload would need another
-		default:
-			e.Do = Prepare
+			return
 		}
+		if s.Tx.Kind == apitypes.FillNonce {
+			s.fail(e, in.Reason, in.Now) // there is no request to prepare
+			return
+		}
+		e.Do = Prepare
 	case policy.Fail:
 		if !s.replaceable() {
 			s.wait(e, in.Until, in.Now, true)
@@ -54,10 +64,10 @@ func (in Decided) step(s *State, e *Effects) {
 		}
 		s.fail(e, in.Reason, in.Now)
 	case policy.Reconcile:
-		s.look(e, false)
+		s.reconcile(e)
 		s.wait(e, in.Until, in.Now, true)
 	default:
-		o := s.newest().Outcome
+		o := s.outcome()
 		s.wait(e, in.Until, in.Now, in.Do != policy.Wait || o == nil || o.Final)
 	}
 }
@@ -66,30 +76,26 @@ func (in Decided) step(s *State, e *Effects) {
 func (s *State) decidedSubmit(e *Effects, in Decided) {
 	a := s.newest()
 	switch {
-	case s.Sending || a.State == store.AttemptDone || a.Outcome != nil:
+	case s.Sending || a.State == store.AttemptDone || s.outcome() != nil:
 		s.wait(e, in.Until, in.Now, true)
 	case s.LastError != nil && s.LastError.Kind == ffcapi.NonceTooLow:
-		s.look(e, false)
+		s.reconcile(e)
 		s.wait(e, in.Until, in.Now, true)
 	case a.Sends > 0 && (in.Now.Sub(s.Tx.LastSubmit).Abs() < minPause || in.Now.Sub(s.Answer).Abs() < minPause):
 		s.wait(e, in.Now.Add(minPause), in.Now, true)
-	case s.phase() == policy.Tracking && a.Hash != "":
+	case s.tracked() && len(s.Sought()) > 0:
 		s.look(e, true) // it may have got there, and nobody noticed
+		e.Fee = in.Decision.Fee
+	case s.feeless(&in):
+		s.awaitFee(e, &in)
 	default:
-		fee := in.Decision.Fee
-		if !json.Valid(fee) {
-			fee = in.Fee
-		}
-		if !json.Valid(fee) {
-			fee = nil
-		}
-		s.send(e, fee, in.Now)
+		s.sendFor(e, in.Decision.Fee, in.Fee, in.Now)
 	}
 }
 
-// look has the newest attempt looked for, if it can be.
+// look has the attempts looked for that can be.
 func (s *State) look(e *Effects, resend bool) {
-	if s.newest().Hash != "" && s.phase() != policy.Ended {
+	if len(s.Sought()) > 0 && s.phase() != policy.Ended {
 		e.Do, e.Resend = Look, resend
 	}
 }
@@ -97,27 +103,42 @@ func (s *State) look(e *Effects, resend bool) {
 // send claims the newest attempt, if need be, and has it sent.
 func (s *State) send(e *Effects, fee json.RawMessage, now time.Time) {
 	a := s.newest()
-	if a.Sends == 0 && fee != nil && s.Tx.Fee == nil {
-		s.Tx.Fee = fee
-		e.note(store.History{Sub: s.Tx.Sub, Action: ActionFee, Time: now, Info: fee})
+	if a.Sends == 0 && a.Open == 0 && a.Fee == nil { // what an owner before may have sent offered nothing
+		s.setFee(e, a, fee, now)
 	}
 	s.Sending, s.Claimed, s.SentAt = true, false, now
 	switch {
 	case a.State == store.AttemptPrepared || a.Open == 0:
 		// From here on bytes may be out, and the store has to know before they are.
+		tracked := s.tracked()
 		s.Claimed = true
 		a.State = store.AttemptSubmitting
 		a.Claim = s.Generation
 		a.Open++
 		s.sent(a)
-		s.setSub(store.SubSubmitting, now)
+		if tracked {
+			s.stale(e, now) // a node has taken what this replaces, so whatever comes after it may go
+		} else {
+			s.setSub(store.SubSubmitting, now)
+		}
 		e.changed(a)
-	case s.Tx.Sub == store.SubTracking:
-		s.setSub(store.SubStale, now)
-		e.note(store.History{Sub: store.SubStale, Action: ActionTimeout, Time: now})
+	default:
+		s.stale(e, now)
 	}
 	s.Tx.Due = time.Time{}
 	e.Do = Send
+}
+
+// stale notes that what a node took has to be sent again. The history says so once for each attempt; how often it was sent is in the
+// count of the sends, which are folded.
+func (s *State) stale(e *Effects, now time.Time) {
+	if s.Tx.Sub != store.SubTracking {
+		return
+	}
+	s.setSub(store.SubStale, now)
+	if s.newest().Sends <= 1 {
+		e.note(store.History{Sub: store.SubStale, Action: ActionTimeout, Time: now})
+	}
 }
 
 // sent counts the send under way.
@@ -147,6 +168,7 @@ func (in Resumed) step(s *State, e *Effects) {
 		e.changed(a)
 	}
 	switch {
+	case s.Tx.Status == store.Suspended:
 	case s.phase() != policy.Unknown:
 		e.Ask = true
 	case a.Hash != "":
@@ -164,14 +186,7 @@ func (in Answered) step(s *State, e *Effects) {
 		return
 	}
 	s.Sending, s.Answer = false, in.Now
-	if !s.Claimed {
-		s.sent(a)
-		if in.Err == nil || in.Err.Sent != ffcapi.SentNo {
-			a.Open++
-		}
-	} else if in.Err != nil && in.Err.Sent == ffcapi.SentNo && s.Tx.Sub == store.SubSubmitting {
-		a.Open-- // unless a block has shown meanwhile that it did leave
-	}
+	s.account(a, in.Err != nil && in.Err.Sent == ffcapi.SentNo)
 	e.changed(a)
 	taken := in.Err == nil
 	hash := in.Hash
@@ -189,7 +204,9 @@ func (in Answered) step(s *State, e *Effects) {
 			s.look(e, false) // its block may have passed while nobody knew what to look for
 		}
 	}
-	s.Tx.Hash = a.Hash
+	if a.Hash != "" {
+		s.Tx.Hash = a.Hash
+	}
 	if taken {
 		s.taken(e, in.Now)
 	} else {
@@ -198,11 +215,32 @@ func (in Answered) step(s *State, e *Effects) {
 	e.Ask = true
 }
 
+// account counts a send that has ended. nothing: it certainly left nothing.
+func (s *State) account(a *store.Attempt, nothing bool) {
+	switch {
+	case !s.Claimed:
+		s.sent(a)
+		if !nothing {
+			a.Open++
+		}
+	case nothing && (s.Tx.Sub == store.SubSubmitting || s.Tx.Sub == store.SubStale):
+		a.Open-- // unless a block has shown meanwhile that it did leave
+	}
+}
+
 func (s *State) taken(e *Effects, now time.Time) {
 	a := s.newest()
 	s.LastError = nil
 	a.Error, s.Tx.Error = "", ""
 	e.note(store.History{Sub: s.Tx.Sub, Action: ActionSubmit, Time: now, Info: hashInfo(a.Hash)})
+	s.track(e, now)
+}
+
+// track notes that a node has the transaction. When it had it before, that is no progress.
+func (s *State) track(e *Effects, now time.Time) {
+	if s.Tx.Sub != store.SubTracking && s.Tx.Sub != store.SubStale {
+		s.progress(e, now)
+	}
 	s.setSub(store.SubTracking, now)
 }
 
@@ -221,7 +259,7 @@ func (s *State) refused(e *Effects, err *ffcapi.Error, now time.Time) {
 
 // unsettled sets the sub-status of an attempt that no node has taken yet.
 func (s *State) unsettled(now time.Time) {
-	if s.newest().Open == 0 {
+	if s.newest().Open == 0 && s.settled() {
 		s.setSub(store.SubPrepared, now)
 	} else {
 		s.setSub(store.SubUnknownOutcome, now)
@@ -250,7 +288,7 @@ func (in Unsent) step(s *State, e *Effects) {
 
 func (in Sighted) step(s *State, e *Effects) {
 	if s.Tx.Sub != store.SubTracking {
-		s.setSub(store.SubTracking, in.Now)
+		s.track(e, in.Now)
 		s.Tx.Error = ""
 		e.Write = true
 	}
@@ -260,37 +298,28 @@ func (in Sighted) step(s *State, e *Effects) {
 
 func (in Missing) step(s *State, e *Effects) {
 	a := s.newest()
-	if in.Resend && a.State == store.AttemptSubmitting && a.Outcome == nil && !s.Sending {
-		s.send(e, nil, in.Now)
+	if in.Resend && a.State == store.AttemptSubmitting && s.outcome() == nil && !s.Sending && s.Tx.Status != store.Suspended {
+		s.sendFor(e, in.Fee, nil, in.Now)
 	}
 }
 
 func (in Fresh) step(s *State, e *Effects) {
-	if !s.replaceable() || s.Tx.Nonce != nil {
+	if !s.replaceable() {
 		return // the answer to a question that is no longer open
 	}
-	for i := range s.Attempts {
-		a := &s.Attempts[i]
-		if a.State != store.AttemptDone {
-			a.State, a.Dead = store.AttemptDone, "replaced before anything left"
-			e.changed(a)
-		}
+	renumber, was := s.Renumbers(), s.Tx.Nonce
+	s.supersede(e, replacement{Attempt: in.Attempt, Payload: in.Payload, Gas: in.Gas, Why: "replaced before anything left", Now: in.Now})
+	if renumber {
+		s.Lost = false
+		e.Renumber, e.NodeNext = true, in.NodeNext
+		e.note(store.History{Sub: s.Tx.Sub, Action: ActionAssignNonce, Time: in.Now, Info: nonceInfo(*was)})
 	}
-	a := in.Attempt
-	a.Tx, a.Number, a.State, a.From = s.Tx.ID, s.newest().Number+1, store.AttemptPrepared, s.Tx.From
-	s.Attempts = append(s.Attempts, a)
-	e.changed(&a)
-	payload := in.Payload
-	e.Payload = &payload
-	s.Tx.Attempt, s.Tx.Hash = a.Number, a.Hash
-	if in.Gas != "" {
-		s.Tx.Gas = in.Gas
+	e.note(store.History{Sub: s.Tx.Sub, Action: ActionPrepare, Time: in.Now, Info: attemptInfo(s.Tx.Attempt)})
+	if !renumber {
+		e.Ask = true
+		return
 	}
-	s.LastError = nil
-	s.Tx.Fee = nil
-	s.setSub(store.SubPrepared, in.Now)
-	e.note(store.History{Sub: store.SubPrepared, Action: ActionPrepare, Time: in.Now, Info: attemptInfo(a.Number)})
-	e.Ask = true
+	s.Tx.Due = time.Time{} // the store assigns the nonce, and that says whose turn it is
 }
 
 func (in Unprepared) step(s *State, e *Effects) {
@@ -303,6 +332,9 @@ func (in Unprepared) step(s *State, e *Effects) {
 // wait leaves the transaction alone until the engine is asked again, which is not at once whatever it says. bounded: there has to be a
 // time, because nothing else may ever wake it.
 func (s *State) wait(e *Effects, until, now time.Time, bounded bool) {
+	if s.Tx.Status == store.Suspended {
+		return
+	}
 	switch soonest := now.Add(minPause); {
 	case until.IsZero() && bounded:
 		until = now.Add(refusedPause)
@@ -317,18 +349,11 @@ func (s *State) wait(e *Effects, until, now time.Time, bounded bool) {
 
 // fail ends a transaction of which every attempt is dead.
 func (s *State) fail(e *Effects, reason string, now time.Time) {
-	newest := s.newest()
-	for i := range s.Attempts {
-		a := &s.Attempts[i]
-		if a.State != store.AttemptDone {
-			a.State, a.Dead = store.AttemptDone, "given up before anything left"
-			e.changed(a)
-		}
-	}
+	s.bury(e, "given up before anything left")
 	if reason == "" {
 		reason = "given up"
 	}
-	if newest.Outcome != nil {
+	if newest := s.newest(); newest.Outcome != nil && newest.Outcome.By == "" {
 		o := *newest.Outcome
 		s.Tx.Outcome = &o
 	}
@@ -361,17 +386,6 @@ func (s *State) setPolicy(e *Effects, state json.RawMessage) {
 		s.Tx.PolicyState = state
 		e.Write = true
 	}
-}
-
-func hashInfo(hash string) json.RawMessage {
-	if hash == "" {
-		return nil
-	}
-	raw, err := json.Marshal(map[string]string{"hash": hash})
-	if err != nil {
-		return nil // a string always encodes
-	}
-	return raw
 }
 
 func attemptInfo(n int) json.RawMessage { return json.RawMessage(fmt.Sprintf(`{"attempt":%d}`, n)) }

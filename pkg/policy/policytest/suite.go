@@ -32,6 +32,8 @@ func Run(t *testing.T, factory func() policy.Engine) {
 	t.Run("a block that may change is left alone", func(t *testing.T) { testInBlock(t, e) })
 	t.Run("pure", func(t *testing.T) { testPure(t, e) })
 	t.Run("any state is survived", func(t *testing.T) { testForeignState(t, e) })
+	t.Run("what the chain lost is sent again in time", func(t *testing.T) { testLost(t, e) })
+	t.Run("any life keeps the rules", func(t *testing.T) { testRandom(t, e) })
 }
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -51,8 +53,7 @@ func view(phase policy.Phase) policy.View {
 }
 
 // ask calls the engine and checks what holds for every answer.
-func ask(t *testing.T, e policy.Engine, v policy.View) policy.Decision {
-	t.Helper()
+func ask(t require.TestingT, e policy.Engine, v policy.View) policy.Decision {
 	d := e.Decide(v)
 	require.Contains(t, []policy.Do{policy.Submit, policy.Prepare, policy.Wait, policy.Reconcile, policy.Fail}, d.Do)
 	require.True(t, d.State == nil || json.Valid(d.State), "state is JSON: %q", d.State)
@@ -182,7 +183,7 @@ func testPure(t *testing.T, e policy.Engine) {
 	views := corpus()
 	want := make([]policy.Decision, len(views))
 	for i, v := range views {
-		before := clone(t, v)
+		before := clone(v)
 		want[i] = e.Decide(v)
 		require.Equal(t, before, v, "the view was changed")
 	}
@@ -235,9 +236,12 @@ func corpus() []policy.View {
 	return views
 }
 
-func clone(t *testing.T, v policy.View) policy.View {
-	t.Helper()
-	v.State, v.Fee = slices.Clone(v.State), slices.Clone(v.Fee)
+func clone(v policy.View) policy.View {
+	v.State, v.Fee, v.Tx.Fee = slices.Clone(v.State), slices.Clone(v.Fee), slices.Clone(v.Tx.Fee)
+	if v.Tx.Nonce != nil {
+		nonce := *v.Tx.Nonce
+		v.Tx.Nonce = &nonce
+	}
 	if v.Outcome != nil {
 		o := *v.Outcome
 		v.Outcome = &o

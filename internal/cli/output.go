@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hyperledger/firefly-common/pkg/fftypes"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// The values of --output.
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+func checkOutput(kind string) error {
+	if kind != outputTable && kind != outputJSON {
+		return fmt.Errorf("--output %q: give %s or %s", kind, outputTable, outputJSON)
+	}
+	return nil
+}
+
+// show prints an answer of the API.
+func show(w io.Writer, kind string, answer any) error {
+	if kind == outputJSON {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(answer)
+	}
+	switch a := answer.(type) {
+	case []*apitypes.Transaction:
+		return table(w, a)
+	case *apitypes.Transaction:
+		return table(w, []*apitypes.Transaction{a})
+	case *apitypes.TransactionWithStatus:
+		if err := table(w, []*apitypes.Transaction{&a.Transaction}); err != nil || len(a.History) == 0 {
+			return err
+		}
+		return showHistory(w, a.History)
+	default:
+		_, err := fmt.Fprintln(w, answer)
+		return err
+	}
+}
+
+func table(w io.Writer, list []*apitypes.Transaction) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "ID\tSTATUS\tSUBSTATUS\tFROM\tTO\tUPDATED\tMESSAGE")
+	for _, tx := range list {
+		fmt.Fprintln(tw, row(tx.ID, tx.Status, tx.SubStatus, tx.From, tx.To, clock(tx.Updated), tx.Progress.Message))
+	}
+	return tw.Flush()
+}
+
+func showHistory(w io.Writer, groups []apitypes.HistoryStatus) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "\nTIME\tSUBSTATUS\tACTION\tCOUNT\tERROR")
+	for _, g := range groups {
+		for _, a := range g.Actions {
+			fmt.Fprintln(tw, row(clock(a.Time), g.SubStatus, a.Action, fmt.Sprint(a.Count), a.LastError))
+		}
+	}
+	return tw.Flush()
+}
+
+// row joins cells. What comes from a chain must not break the table, or command the terminal.
+func row(cells ...string) string {
+	for i, c := range cells {
+		cells[i] = strings.Map(func(r rune) rune {
+			if r < ' ' || r >= 0x7f && r < 0xa0 {
+				return ' '
+			}
+			return r
+		}, c)
+	}
+	return strings.TrimRight(strings.Join(cells, "\t"), "\t")
+}
+
+func clock(t *fftypes.FFTime) string {
+	if t == nil {
+		return ""
+	}
+	return time.Time(*t).UTC().Format("2006-01-02T15:04:05.000Z")
+}

@@ -1,0 +1,92 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Acceptance is what became of a request.
+type Acceptance int
+
+// The results of a request to submit.
+const (
+	AcceptedNew Acceptance = iota
+	AcceptedReplay
+	Refused // by validation, by the chain, or because its key was used with another body
+	Overloaded
+	Failed // by the store or a node: the same request can be repeated
+	acceptances
+)
+
+var acceptanceNames = [acceptances]string{"new", "replay", "refused", "overloaded", "failed"}
+
+// Transactions counts what happens to transactions.
+type Transactions struct {
+	accepted        [acceptances]prometheus.Counter
+	ended, answered *prometheus.CounterVec
+}
+
+// Load is how busy the transaction manager is.
+type Load struct {
+	Pending int // transactions that are not final
+	Sending int // batches being sent
+	Limit   int // batches that may be sent at once: shrinks when the chain asks to slow down
+	Signers int // with open transactions
+}
+
+// NewTransactions registers the metrics.
+func NewTransactions(reg prometheus.Registerer) *Transactions {
+	accepted := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pyralis_transaction_requests_total", Help: "Requests to submit a transaction, by what became of them.",
+	}, []string{"result"})
+	t := &Transactions{
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pyralis_transactions_ended_total", Help: "Transactions that have ended.",
+		}, []string{"status"}),
+		answered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pyralis_transaction_sends_total", Help: "Submit calls, by the kind of answer; \"taken\" for success.",
+		}, []string{"answer"}),
+	}
+	for a, name := range acceptanceNames {
+		t.accepted[a] = accepted.WithLabelValues(name)
+	}
+	reg.MustRegister(accepted, t.ended, t.answered)
+	return t
+}
+
+// RegisterLoad registers metrics of the load, which is asked for at each scrape.
+func RegisterLoad(reg prometheus.Registerer, load func() Load) {
+	for name, g := range map[string]struct {
+		help string
+		of   func(Load) int
+	}{
+		"pyralis_transactions_pending":        {"Transactions that are not final.", func(l Load) int { return l.Pending }},
+		"pyralis_transaction_sends_in_flight": {"Batches of sends under way.", func(l Load) int { return l.Sending }},
+		"pyralis_transaction_sends_limit":     {"Batches of sends that may be under way; it shrinks when the chain asks to slow down.", func(l Load) int { return l.Limit }},
+		"pyralis_transactions_signers":        {"Signers with transactions that are not final.", func(l Load) int { return l.Signers }},
+	} {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: g.help}, func() float64 { return float64(g.of(load())) }))
+	}
+}
+
+// Accepted counts a request to submit.
+func (t *Transactions) Accepted(a Acceptance) {
+	if t != nil {
+		t.accepted[a].Inc()
+	}
+}
+
+// Ended counts the end of a transaction.
+func (t *Transactions) Ended(status string) {
+	if t != nil {
+		t.ended.WithLabelValues(status).Inc()
+	}
+}
+
+// Sent counts a Submit call; kind is the kind of its error, "" for success.
+func (t *Transactions) Sent(kind string) {
+	if t == nil {
+		return
+	}
+	if kind == "" {
+		kind = "taken"
+	}
+	t.answered.WithLabelValues(kind).Inc()
+}

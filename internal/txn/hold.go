@@ -1,0 +1,58 @@
+package txn
+
+import "container/heap"
+
+// hold keeps a suspended item where it is, and calls it back from the worker that has it.
+func (s *schedule) hold(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[id]
+	if it == nil {
+		return
+	}
+	if it.place == running {
+		it.woken, it.recall = true, true
+		return
+	}
+	it.held = true
+	s.untime(it)
+}
+
+// untime takes an item's timer away.
+func (s *schedule) untime(it *item) {
+	if it.slot != noTimer {
+		heap.Remove(&s.due, it.slot)
+	}
+}
+
+// recalled reports whether an item that a worker has was suspended meanwhile.
+func (s *schedule) recalled(it *item) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return it.recall
+}
+
+// blocker is what an item in line waits for: the first one there, if that may not go now.
+func (s *schedule) blocker(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[id]
+	if it == nil || it.place != inLine {
+		return ""
+	}
+	first := it.lane.line[0]
+	if first != it && first.place == inLine && (first.held || first.due.After(s.now())) {
+		return first.id
+	}
+	return ""
+}
+
+// holding is how many transactions of a signer are here.
+func (s *schedule) holding(key laneKey) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.lanes[key]; l != nil {
+		return l.items
+	}
+	return 0
+}

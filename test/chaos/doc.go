@@ -1,0 +1,5 @@
+// Package chaos breaks things on purpose and checks that nothing was lost and nothing happened twice. `make chaos` lists its parts.
+//
+// Its tests have the build tag chaos. CHAOS_KILLS is how often the node is killed (20), CHAOS_SEED the seed of everything that is drawn
+// (logged): the same seed kills at the same instants and posts the same requests.
+package chaos
