@@ -131,8 +131,7 @@ func TestSuspendedSurvivesARestart(t *testing.T) {
 	r, _ := stopping(t, setup{sequenced: true, place: place})
 	r.submit(submission("a0"))
 	r.untilSent(1)
-	_, err := r.SuspendTransaction(t.Context(), "a0")
-	require.NoError(t, err)
+	r.pause("a0")
 	r.submit(submission("a1"))
 	r.crash()
 
@@ -144,7 +143,7 @@ func TestSuspendedSurvivesARestart(t *testing.T) {
 	require.Equal(t, store.Suspended, second.until("a0", store.SubPrepared).Status)
 	require.Eventually(t, func() bool { return second.show("a2").BlockedBy == "a0" }, wait, tick)
 	require.Len(t, f.sends(), 1)
-	_, err = second.ResumeTransaction(t.Context(), "a0")
+	_, err := second.ResumeTransaction(t.Context(), "a0")
 	require.NoError(t, err)
 	second.until("a2", store.SubTracking)
 	var order []uint64
