@@ -34,6 +34,7 @@ type schedule struct {
 	unread  int  // accepted before, and not loaded yet
 	accepts int  // under way
 	waiting int  // items in a line or ready
+	inHand  int  // items that workers have
 
 	crowd    crowd
 	handed   int // handovers in memory

@@ -41,6 +41,7 @@ func (s *schedule) pick() []*item {
 			continue
 		}
 		s.waiting -= len(batch)
+		s.inHand += len(batch)
 		for _, it := range batch {
 			it.place, it.woken, it.recall = running, false, false
 			if it.slot != noTimer {
@@ -62,7 +63,7 @@ func (s *schedule) from(l *lane) []*item {
 	if l.looked = len(l.ready) > 0 && (!l.looked || len(l.line) == 0 || !l.sendable(l.line[0], now)); l.looked {
 		n := 1
 		if s.sequenced {
-			n = min(len(l.ready), batchSize)
+			n = min(len(l.ready), s.breadth())
 		}
 		batch := append([]*item(nil), l.ready[:n]...)
 		clear(l.ready[:n])
@@ -70,7 +71,7 @@ func (s *schedule) from(l *lane) []*item {
 		return batch
 	}
 	var batch []*item
-	width := l.width
+	width := min(l.width, s.breadth())
 	if s.crowded() {
 		width = min(width, crowdWidth)
 	}
@@ -107,6 +108,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 	l := batch[0].lane
 	l.running--
 	s.busy--
+	s.inHand -= len(batch)
 	l.width = min(2*l.width, batchSize)
 	for i, it := range batch {
 		v := verdicts[i]
