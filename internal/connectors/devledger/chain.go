@@ -260,11 +260,14 @@ func (o *overlay) record(t *poolTx) txRecord {
 		return txRecord{hash: t.hash, status: statusDuplicate}
 	}
 	o.seen[key] = true
-	r := txRecord{hash: t.hash, from: t.call.from, nonce: t.nonce, payload: t.payload}
-	err := o.pay(t)
+	r := txRecord{hash: t.hash, from: t.from, nonce: t.nonce, payload: t.payload}
+	c, offer, err := decodeSigned(t.payload, o.sequenced)
+	if err == nil {
+		err = o.pay(c, offer)
+	}
 	var eff effect
 	if err == nil {
-		eff, err = t.call.run(o)
+		eff, err = c.run(o)
 	}
 	if err != nil {
 		r.status, r.reason = statusFailed, err.Error()
@@ -272,23 +275,23 @@ func (o *overlay) record(t *poolTx) txRecord {
 	}
 	switch {
 	case eff.del:
-		o.changed[t.call.id] = nil
+		o.changed[c.id] = nil
 	case eff.put != nil:
-		o.changed[t.call.id] = eff.put
+		o.changed[c.id] = eff.put
 	}
 	r.event, r.data, r.result = eff.event, eff.data, eff.result
 	return r
 }
 
 // pay charges the gas of a transaction, and refuses one that has too little.
-func (o *overlay) pay(t *poolTx) error {
+func (o *overlay) pay(c call, offer terms) error {
 	have := uint64(noBound)
 	if o.balance > 0 {
-		have = o.funds(t.call.from) - o.paid[t.call.from]
+		have = o.funds(c.from) - o.paid[c.from]
 	}
-	charge, err := settle(t.call, t.terms, have)
+	charge, err := settle(c, offer, have)
 	if o.balance > 0 {
-		o.paid[t.call.from] += charge
+		o.paid[c.from] += charge
 	}
 	return err
 }

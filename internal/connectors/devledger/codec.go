@@ -128,11 +128,12 @@ func sign(payload []byte, t terms) []byte {
 	if t == (terms{}) {
 		return payload
 	}
-	b := make([]byte, 0, len(payload)+21)
-	b = append(b, payloadPriced)
-	b = binary.AppendUvarint(b, t.gas)
-	b = binary.AppendUvarint(b, t.price)
-	return append(b, payload...)
+	var room [1 + 2*binary.MaxVarintLen64]byte
+	head := append(room[:0], payloadPriced)
+	head = binary.AppendUvarint(head, t.gas)
+	head = binary.AppendUvarint(head, t.price)
+	b := make([]byte, 0, len(head)+len(payload)) // it is kept as long as the transaction waits
+	return append(append(b, head...), payload...)
 }
 
 // unsign takes apart what sign put together.

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -25,7 +27,7 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 			"add": func(t *rapid.T) {
 				signer := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "signer")
 				number++
-				tx := &poolTx{nonce: chain[signer] + uint64(rapid.IntRange(0, 4).Draw(t, "ahead")), call: call{from: signer}, payload: []byte("p")}
+				tx := &poolTx{nonce: chain[signer] + uint64(rapid.IntRange(0, 4).Draw(t, "ahead")), from: signer, payload: []byte("p")}
 				binary.BigEndian.PutUint64(tx.hash[:], number)
 				if waiting[signer] == nil {
 					waiting[signer] = map[uint64]digest{}
@@ -43,7 +45,7 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 			"block": func(t *rapid.T) {
 				taken := p.take(rapid.IntRange(1, 3).Draw(t, "most"))
 				for _, tx := range taken {
-					signer := tx.call.from
+					signer := tx.from
 					require.Equal(t, chain[signer], tx.nonce)
 					require.Equal(t, waiting[signer][tx.nonce], tx.hash)
 					delete(waiting[signer], tx.nonce)
@@ -54,7 +56,7 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 			"reset": func(*rapid.T) {
 				for _, tx := range p.reset() {
 					tx.taken = false
-					p.add(tx, chain[tx.call.from])
+					p.add(tx, chain[tx.from])
 				}
 			},
 			"": func(t *rapid.T) {
@@ -89,6 +91,37 @@ func TestFullPoolSaysSo(t *testing.T) {
 	_, err = l.Submit(t.Context(), &ffcapi.Submission{Prepared: p, From: "ann", Nonce: new(uint64)})
 	require.Equal(t, ffcapi.RateLimited, ffcapi.KindOf(err))
 	require.Equal(t, ffcapi.SentNo, ffcapi.AsError(err).Sent)
+}
+
+// TestWhatWaitsIsSmall: there may be a hundred thousand of them, beside the application.
+func TestWhatWaitsIsSmall(t *testing.T) { //nolint:paralleltest // others would be measured too
+	cfg := DefaultConfig()
+	cfg.Durable, cfg.BlockPeriod = false, time.Hour
+	l := newLedger(t, cfg, "")
+	const n = 20_000
+	before := heapInUse()
+	for i := range uint64(n) {
+		from := strings.Clone("0x00000000000000000000000000000000000000aa") // each submission has its own
+		req := createRequest(fmt.Sprintf("asset-%028d", i))
+		req.From = from
+		p, err := l.Prepare(t.Context(), req)
+		require.NoError(t, err)
+		p.Payload = append(make([]byte, 0, 4096), p.Payload...) // a buffer that is larger than what is in it
+		_, err = l.Submit(t.Context(), &ffcapi.Submission{Prepared: p, From: from, Nonce: &i, Gas: p.Gas})
+		require.NoError(t, err)
+	}
+	each := int64(heapInUse()-before) / n
+	runtime.KeepAlive(l)
+	require.Less(t, each, int64(350), "bytes for each, with its payload")
+}
+
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	for range 2 { // the second takes what the first has made free
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestPayloadRoundTrip(t *testing.T) {

@@ -30,7 +30,7 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 	waiting := newPool(l.cfg.Sequenced)
 	for _, t := range txs {
 		if drop == nil || !drop(t.hash.text()) {
-			waiting.add(t, c.nonces[t.call.from])
+			waiting.add(t, c.nonces[t.from])
 		}
 	}
 	for range depth {
@@ -51,8 +51,8 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 	defer l.mu.Unlock()
 	for _, t := range l.pool.reset() { // what came in meanwhile
 		_, onChain := c.txs[keyOf(t.hash)]
-		latest := c.nonces[t.call.from]
-		if !onChain && waiting.byHash[t.hash] == nil && waiting.sameNonce(t) == nil && t.nonce >= latest {
+		latest := c.nonces[t.from]
+		if !onChain && waiting.byHash[keyOf(t.hash)] == nil && waiting.sameNonce(t) == nil && t.nonce >= latest {
 			waiting.add(t, latest)
 		}
 	}
@@ -97,7 +97,9 @@ func (l *ledger) txsFrom(c *chain, number uint64) (txs []*poolTx, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("block %d: %w", n, err)
 			}
-			txs = append(txs, &poolTx{hash: t.hash, nonce: t.nonce, payload: t.payload, call: call, terms: terms})
+			p := newPoolTx(t.payload, call, terms)
+			p.hash, p.nonce = t.hash, t.nonce
+			txs = append(txs, p)
 		}
 	}
 	return txs, nil

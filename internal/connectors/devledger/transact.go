@@ -74,7 +74,7 @@ func (l *ledger) submit(ctx context.Context, sub *ffcapi.Submission) (string, er
 	if err := l.enter(ctx, MethodSubmit, sub.Prepared.Ledger); err != nil {
 		return "", unsent(err)
 	}
-	t, err := l.readSubmission(sub)
+	t, most, err := l.readSubmission(sub)
 	if err != nil {
 		return "", unsent(err)
 	}
@@ -86,7 +86,7 @@ func (l *ledger) submit(ctx context.Context, sub *ffcapi.Submission) (string, er
 		return "", unsent(ffcapi.Errorf(ffcapi.Unavailable, "the dev ledger is stopping"))
 	default:
 	}
-	if err := l.admit(t); err != nil {
+	if err := l.admit(t, most); err != nil {
 		return "", err
 	}
 	l.wake()
@@ -102,34 +102,34 @@ func unsent(err error) error {
 	return &e
 }
 
-// readSubmission checks a submission on its own, without a look at the ledger.
-func (l *ledger) readSubmission(sub *ffcapi.Submission) (*poolTx, error) {
+// readSubmission checks a submission on its own, without a look at the ledger. most is what it may cost.
+func (l *ledger) readSubmission(sub *ffcapi.Submission) (t *poolTx, most uint64, err error) {
 	c, err := decodePayload(sub.Prepared.Payload, l.cfg.Sequenced)
 	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.InvalidInput, "payload: not made by this ledger's Prepare: %w", err)
+		return nil, 0, ffcapi.Errorf(ffcapi.InvalidInput, "payload: not made by this ledger's Prepare: %w", err)
 	}
 	if c.from != sub.From {
-		return nil, invalid("from", "%q has not signed the payload, %q has", sub.From, c.from)
+		return nil, 0, invalid("from", "%q has not signed the payload, %q has", sub.From, c.from)
 	}
-	t := &poolTx{payload: sub.Prepared.Payload, call: c}
 	if !l.cfg.Sequenced {
+		t = newPoolTx(sub.Prepared.Payload, c, terms{})
 		t.hash = hashTx(t.payload, c.from, nil)
-		return t, nil
+		return t, 0, nil
 	}
 	if sub.Nonce == nil {
-		return nil, invalid("nonce", "it is missing: this ledger numbers the transactions of a signer")
+		return nil, 0, invalid("nonce", "it is missing: this ledger numbers the transactions of a signer")
 	}
-	t.nonce = *sub.Nonce
-	if t.terms, err = readTerms(sub); err != nil {
-		return nil, err
+	offer, err := readTerms(sub)
+	if err != nil {
+		return nil, 0, err
 	}
-	t.payload = sign(t.payload, t.terms)
-	t.hash = hashTx(t.payload, c.from, sub.Nonce)
-	return t, nil
+	t = newPoolTx(sign(sub.Prepared.Payload, offer), c, offer)
+	t.nonce, t.hash = *sub.Nonce, hashTx(t.payload, c.from, sub.Nonce)
+	return t, cost(cmp.Or(offer.gas, c.gas()), offer.price), nil
 }
 
-// admit takes a transaction into the pool, or says why not.
-func (l *ledger) admit(t *poolTx) error {
+// admit takes a transaction into the pool that may cost so much at most, or says why not.
+func (l *ledger) admit(t *poolTx, most uint64) error {
 	refuse := func(kind ffcapi.Kind, sent ffcapi.Sent, format string, args ...any) error {
 		e := ffcapi.Errorf(kind, format, args...)
 		e.Sent, e.Hash = sent, t.hash.text()
@@ -140,19 +140,19 @@ func (l *ledger) admit(t *poolTx) error {
 	if pos, ok := l.chain.txs[keyOf(t.hash)]; ok {
 		return refuse(ffcapi.KnownTransaction, ffcapi.SentYes, "it is in block %d", pos.block())
 	}
-	if l.pool.byHash[t.hash] != nil {
+	if l.pool.byHash[keyOf(t.hash)] != nil {
 		return refuse(ffcapi.KnownTransaction, ffcapi.SentYes, "it waits for a block")
 	}
-	latest := l.chain.nonces[t.call.from]
+	latest := l.chain.nonces[t.from]
 	if l.cfg.Sequenced {
-		if err := l.admissible(t, latest); err != nil {
+		if err := l.admissible(t, most, latest); err != nil {
 			return refuse(err.Kind, ffcapi.SentNo, "%w", err)
 		}
 	}
 	if old := l.pool.sameNonce(t); old != nil {
 		if old.taken || !t.outbids(old) {
 			return refuse(ffcapi.Underpriced, ffcapi.SentNo, "transaction %s waits with nonce %d and offers %d for a unit of gas: offer more",
-				old.hash.text(), t.nonce, old.terms.price)
+				old.hash.text(), t.nonce, old.price)
 		}
 		l.pool.replace(old, t)
 		return nil
@@ -167,19 +167,18 @@ func (l *ledger) admit(t *poolTx) error {
 }
 
 // admissible applies the rules of nonces and fees. latest is the signer's next nonce on the chain. The caller holds mu.
-func (l *ledger) admissible(t *poolTx, latest uint64) *ffcapi.Error {
-	next := l.pool.pending(t.call.from, latest)
+func (l *ledger) admissible(t *poolTx, most, latest uint64) *ffcapi.Error {
+	next := l.pool.pending(t.from, latest)
 	price := l.gasPrice.Load()
-	most := cost(cmp.Or(t.terms.gas, t.call.gas()), t.terms.price)
-	switch have := l.chain.funds(t.call.from); {
+	switch have := l.chain.funds(t.from); {
 	case t.nonce < latest:
-		return ffcapi.Errorf(ffcapi.NonceTooLow, "nonce %d of %s is used: the next one is %d", t.nonce, t.call.from, latest)
-	case t.terms.price < price:
-		return ffcapi.Errorf(ffcapi.Underpriced, "%d is offered for a unit of gas: it costs %d", t.terms.price, price)
+		return ffcapi.Errorf(ffcapi.NonceTooLow, "nonce %d of %s is used: the next one is %d", t.nonce, t.from, latest)
+	case t.price < price:
+		return ffcapi.Errorf(ffcapi.Underpriced, "%d is offered for a unit of gas: it costs %d", t.price, price)
 	case t.nonce > next && t.nonce-next > l.cfg.FutureNonces:
-		return ffcapi.Errorf(ffcapi.Unavailable, "nonce %d of %s leaves a gap: the next one is %d", t.nonce, t.call.from, next)
+		return ffcapi.Errorf(ffcapi.Unavailable, "nonce %d of %s leaves a gap: the next one is %d", t.nonce, t.from, next)
 	case most > have:
-		return tooPoor(t.call.from, most, have)
+		return tooPoor(t.from, most, have)
 	default:
 		return nil
 	}
