@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -88,4 +89,35 @@ func OutcomeTexts(o *store.Outcome) (got any, want string, err error) {
 		got, err = outcomeValue(o)
 	}
 	return got, want, err
+}
+
+// WriterPlans are how PostgreSQL goes about the writer's updates of many rows, by their SQL.
+func WriterPlans(tb testing.TB, s *Store) map[string]string {
+	tb.Helper()
+	plans := map[string]string{}
+	session, ok := s.writer.session.(*pgSession)
+	require.True(tb, ok)
+	require.NoError(tb, s.lone(tb.Context(), nil, func(*group) error {
+		for id, st := range statements {
+			if st.many == "" {
+				continue
+			}
+			name := fmt.Sprintf("plan_of_%d", id)
+			nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(st.types)), ", ")
+			if _, err := session.conn.Exec(tb.Context(), "PREPARE "+name+" AS "+session.many[id]); err != nil {
+				return err
+			}
+			rows, err := session.conn.Query(tb.Context(), "EXPLAIN EXECUTE "+name+"("+nulls+")", pgx.QueryExecModeSimpleProtocol)
+			if err != nil {
+				return err
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return err
+			}
+			plans[session.many[id]] = strings.Join(lines, "\n")
+		}
+		return nil
+	}))
+	return plans
 }

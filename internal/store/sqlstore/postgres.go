@@ -33,7 +33,8 @@ const (
 // writerSettings make the plans of the writer's statements, which all look few rows up by key, the ones for large tables. Left to itself,
 // the server plans them once while the tables are still empty, for reading them from end to end, and keeps to that.
 var writerSettings = map[string]string{
-	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan",
+	"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	"plan_cache_mode": "force_generic_plan",
 }
 
 // OpenPostgres opens the store in a database. Errors: store.ErrInUse, store.ErrTooNew, store.ErrUnavailable. The connection string is

@@ -154,6 +154,7 @@ const (
 	openFill        = `kind = 'FillNonce' AND status IN ('Pending', 'Suspended')` // as tx_fill has it
 	atNonce         = ` AND a.nonce = t.nonce AND a.state = 'Submitting' AND a.final = 0`
 	openStatuses    = `status IN ('Pending', 'Suspended')`
+	notTerminal     = `status NOT IN ('Succeeded', 'Failed')` // the same, said so that no index of what is open is walked for it
 )
 
 var statements = [writerStatements]statement{
@@ -223,7 +224,7 @@ var statements = [writerStatements]statement{
 		WHERE seq IN (SELECT tx FROM keys WHERE {in key}) ORDER BY seq {update}`},
 	sqlUpdateTx:   updateOf("tx", "nonce, status, "+updateColumns, "seq, version", "isi"+progressTypes+"ii"),
 	sqlStatusTx:   updateOf("tx", "status, "+updateColumns, "seq, version", "si"+progressTypes+"ii"),
-	sqlProgressTx: updateOf("tx", updateColumns, "seq, version", "i"+progressTypes+"ii").onlyIf("tx." + openStatuses),
+	sqlProgressTx: updateOf("tx", updateColumns, "seq, version", "i"+progressTypes+"ii").onlyIf("tx." + notTerminal),
 	sqlSetRequest: {sql: `UPDATE tx_body SET request = ? WHERE tx = ?`},
 	sqlInsertHistory: {
 		sql:   `INSERT INTO history (tx, n, sub, action, first, last, count, error, info) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
