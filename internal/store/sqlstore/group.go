@@ -292,7 +292,12 @@ func (g *group) writeSigners() {
 	slices.SortFunc(ids, func(a, b signerID) int {
 		return cmp.Or(cmp.Compare(a.ledger, b.ledger), cmp.Compare(a.signer, b.signer))
 	})
-	for _, id := range ids {
-		g.session.exec(sqlSetSigner, 1, id.ledger, id.signer, bits(g.signers[id].next), g.now)
+	if len(ids) == 0 {
+		return
 	}
+	rows := make([][]any, len(ids))
+	for i, id := range ids {
+		rows[i] = []any{id.ledger, id.signer, bits(g.signers[id].next), g.now}
+	}
+	g.session.bulk(sqlSetSigner, rows)
 }

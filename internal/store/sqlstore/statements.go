@@ -181,8 +181,11 @@ var statements = [writerStatements]statement{
 	sqlTrimLog:        {sql: `DELETE FROM status_log WHERE seq <= ?`},
 
 	sqlSigner: {sql: `SELECT next_nonce FROM signers WHERE ledger = ? AND signer = ? {update}`},
-	sqlSetSigner: {sql: `INSERT INTO signers (ledger, signer, next_nonce, assigned_at) VALUES (?, ?, ?, ?)
-		ON CONFLICT (ledger, signer) DO UPDATE SET next_nonce = excluded.next_nonce, assigned_at = excluded.assigned_at`},
+	sqlSetSigner: {
+		sql: `INSERT INTO signers (ledger, signer, next_nonce, assigned_at) VALUES (?, ?, ?, ?)
+			ON CONFLICT (ledger, signer) DO UPDATE SET next_nonce = excluded.next_nonce, assigned_at = excluded.assigned_at`,
+		types: "ssii",
+	},
 
 	sqlHolder: {sql: `SELECT seq FROM tx WHERE ledger = ? AND signer = ? AND nonce = ? AND nonce IS NOT NULL AND ` + notFill + ` AND ` +
 		openStatuses},
