@@ -59,9 +59,11 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error)
 			err = errors.Join(fmt.Errorf("%s: %w", where, translatePostgres(err)), s.Close())
 		}
 	}()
-	if s.reader, err = openPgPool(ctx, s, pool, owner); err != nil {
+	var reads *pgReads
+	if s.reader, reads, err = openPgPool(ctx, s, pool, owner); err != nil {
 		return nil, err
 	}
+	s.hot = reads
 	session, err := newPgSession(ctx, withSettings(pool.ConnConfig, writerSettings))
 	if err != nil {
 		return nil, err
@@ -71,6 +73,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error)
 	if err := s.start(ctx, session, func(ctx context.Context, lost func()) { owner.watch(ctx, s.sawHead(), lost) }); err != nil {
 		return nil, errors.Join(err, session.close())
 	}
+	s.bg.Go("keys", reads.run)
 	return s, nil
 }
 
@@ -116,28 +119,23 @@ func withSettings(c *pgx.ConnConfig, more map[string]string) *pgx.ConnConfig {
 }
 
 // openPgPool opens the connections for reading, brings the schema up to date and takes the generation.
-func openPgPool(ctx context.Context, s *Store, cfg *pgxpool.Config, owner *pgOwner) (*reader, error) {
+func openPgPool(ctx context.Context, s *Store, cfg *pgxpool.Config, owner *pgOwner) (*reader, *pgReads, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.release = func() error {
 		pool.Close()
 		return owner.close()
 	}
 	db := stdlib.OpenDBFromPool(pool)
-	r, err := preparePg(ctx, s, db)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+	if s.fence, err = migratePg(ctx, db, s.opts); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
 	}
-	return r, nil
+	return &reader{db: db}, newPgReads(pool), nil
 }
 
-func preparePg(ctx context.Context, s *Store, db *sql.DB) (*reader, error) {
-	generation, err := migrate(ctx, db, dialectPostgres, toMicros(s.opts.Now()))
-	if err != nil {
-		return nil, err
-	}
-	s.fence = store.Fence{Lease: leaseName, Generation: generation}
-	return newReader(ctx, db, dialectPostgres)
+func migratePg(ctx context.Context, db *sql.DB, o Options) (store.Fence, error) {
+	generation, err := migrate(ctx, db, dialectPostgres, toMicros(o.Now()))
+	return store.Fence{Lease: leaseName, Generation: generation}, err
 }

@@ -104,13 +104,21 @@ var readSQL = [readCount]string{
 // reader is the read pool with its prepared statements.
 type reader struct {
 	db    *sql.DB
-	stmts [readCount]*sql.Stmt
+	stmts [readCount]*sql.Stmt // of SQLite
 }
 
-func newReader(ctx context.Context, db *sql.DB, d dialect) (*reader, error) {
+// hotReader carries reads out past database/sql.
+type hotReader interface {
+	serves(id readID) bool
+	// read is not for those that it does not serve. A row is valid during the call only, its values stay valid.
+	read(ctx context.Context, id readID, each func(r row) error, args []any) error
+	close() error
+}
+
+func newReader(ctx context.Context, db *sql.DB) (*reader, error) {
 	r := &reader{db: db}
 	for id, query := range readSQL {
-		st, err := db.PrepareContext(ctx, d.render(query)) //nolint:sqlclosecheck // closed with the pool
+		st, err := db.PrepareContext(ctx, dialectSQLite.render(query)) //nolint:sqlclosecheck // closed with the pool
 		if err != nil {
 			return nil, fmt.Errorf("prepare %q: %w", query, err)
 		}
@@ -125,10 +133,10 @@ const maxReadTries = 64
 // read runs a statement of the read pool and hands its rows to each. It is repeated on another connection when its own turns out to
 // be broken before the first row.
 func (s *Store) read(ctx context.Context, id readID, each func(r row) error, args ...any) error {
-	if s.hot != nil && hotReads[id] {
-		return s.translate(s.hot.read(ctx, id, each, args))
-	}
 	return s.retryRead(each, func(each func(r row) error) error {
+		if s.hot != nil && s.hot.serves(id) {
+			return s.translate(s.hot.read(ctx, id, each, args))
+		}
 		rows, err := s.reader.stmts[id].QueryContext(ctx, args...)
 		if err != nil {
 			return s.translate(err)

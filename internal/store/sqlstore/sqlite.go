@@ -59,10 +59,11 @@ func OpenSQLite(ctx context.Context, cfg SQLiteConfig) (_ *Store, err error) {
 	if s.reader, err = openSQLitePool(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), session.close())
 	}
-	if s.hot, err = newReadPool(ctx, path); err != nil {
+	hot, err := newReadPool(ctx, path)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), session.close())
 	}
-	s.dir = cfg.Dir
+	s.dir, s.hot = cfg.Dir, hot
 	s.texts, s.ints, s.translate = session.texts, session.ints, translateSQLite
 	s.memory = newMemory()
 	s.broken = func(error) bool { return false }
@@ -144,7 +145,7 @@ func openSQLitePool(ctx context.Context, path string) (*reader, error) {
 	n := max(4, 2*runtime.GOMAXPROCS(0))
 	db.SetMaxOpenConns(n)
 	db.SetMaxIdleConns(n)
-	r, err := newReader(ctx, db, dialectSQLite)
+	r, err := newReader(ctx, db)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -51,6 +51,8 @@ func newReadPool(ctx context.Context, path string) (*readPool, error) {
 	return p, nil
 }
 
+func (p *readPool) serves(id readID) bool { return hotReads[id] }
+
 // read runs a statement on the next connection that is free.
 func (p *readPool) read(ctx context.Context, id readID, each func(r row) error, args []any) error {
 	select {

@@ -50,7 +50,7 @@ type Store struct {
 	writer    *writer
 	memory    *memory // of the writer; nil: it reads everything
 	reader    *reader
-	hot       *readPool          // for hotReads; nil: these go to reader, too
+	hot       hotReader          // nil: all reads go to reader
 	texts     func([]string) any // the argument of a list
 	ints      func([]int64) any
 	translate func(error) error
