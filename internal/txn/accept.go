@@ -277,8 +277,7 @@ func (m *Manager) newTx(r *request, p *ffcapi.Prepared) *store.NewTx {
 // newItem is the schedule's item of what was just stored.
 func newItem(tx *store.Tx, n *store.NewTx) *item {
 	it := itemOf(tx)
-	it.fresh = &handover{tx: tx, attempt: n.Attempt, payload: n.Payload}
-	it.fresh.attempt.Tx, it.fresh.attempt.Nonce = tx.ID, tx.Nonce
+	it.fresh = handoverOf(tx, n)
 	return it
 }
 

@@ -47,11 +47,31 @@ type item struct {
 	missed  *missed       // where its block may have passed unnoticed; nil: nowhere
 }
 
-// handover is what a transaction's first send needs.
+// handover is what a transaction's first send needs. A burst leaves many of them, so it is what does not follow from the row.
 type handover struct {
-	tx      *store.Tx
-	attempt store.Attempt
-	payload store.Payload
+	tx        *store.Tx
+	hash      string
+	expires   uint64
+	exclusive string
+	conflicts []string
+	payload   store.Payload
+}
+
+// handoverOf takes from a first attempt what its row does not say.
+func handoverOf(tx *store.Tx, n *store.NewTx) *handover {
+	a := &n.Attempt
+	return &handover{
+		tx: tx, hash: a.Hash, expires: a.Expires, exclusive: a.Exclusive, conflicts: a.ConflictKeys, payload: n.Payload,
+	}
+}
+
+// attempt is the first attempt, as it was stored.
+func (h *handover) attempt() store.Attempt {
+	tx := h.tx
+	return store.Attempt{
+		Tx: tx.ID, Number: 1, Ledger: tx.Ledger, State: store.AttemptPrepared, Hash: h.hash, From: tx.From, Nonce: tx.Nonce,
+		Expires: h.expires, Exclusive: h.exclusive, ConflictKeys: h.conflicts,
+	}
 }
 
 func (h *handover) size() int {

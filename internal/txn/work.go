@@ -189,7 +189,7 @@ func (m *Manager) read(ctx context.Context, j *job) error {
 	if h := j.it.fresh; h != nil {
 		j.it.fresh = nil
 		m.sched.took(h)
-		j.state.Tx, j.state.Attempts = *h.tx, []store.Attempt{h.attempt}
+		j.state.Tx, j.state.Attempts = *h.tx, []store.Attempt{h.attempt()}
 		j.payload = &h.payload
 		return nil
 	}
