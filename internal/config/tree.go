@@ -189,7 +189,7 @@ type StreamDefaults struct {
 // DevLedger is the embedded ledger.
 type DevLedger struct {
 	BlockPeriod          time.Duration `key:"blockPeriod" default:"0" min:"0" max:"1h" doc:"Time between blocks. 0: a block at once for what waits."`
-	MaxBlockTransactions int           `key:"maxBlockTransactions" default:"500" min:"1" max:"100000" doc:"Transactions in a block at most."`
+	MaxBlockTransactions int           `key:"maxBlockTransactions" default:"5000" min:"1" max:"100000" doc:"Transactions in a block at most."`
 	Sequenced            bool          `key:"sequenced" default:"true" doc:"Transactions of a signer carry nonces and commit in their order."`
 	Durable              bool          `key:"durable" default:"true" doc:"Keep the ledger in the data directory. false: in memory only, for benchmarks."`
 	Finality             string        `key:"finality" default:"instant" enum:"instant,confirmations" doc:"Whether a block is final at once, or only under enough others (see confirmations.required)."`
