@@ -9,7 +9,7 @@ import (
 // and sent a moment later.
 const (
 	crowdPerCPU = 16 // accepts at once, for each processor
-	burstPerCPU = 8192
+	burstPerCPU = 16384
 	crowdWidth  = 2
 	// A group of accepts ends together, so a crowd is one until none was seen for crowdGap. It has the machine for crowdFor.
 	crowdGap = 50 * time.Millisecond

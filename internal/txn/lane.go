@@ -36,6 +36,7 @@ type item struct {
 	trace   *metrics.Trace
 	held    bool // suspended: it keeps its place, and what comes after it in its lane waits
 	recall  bool // it was suspended while a worker had it
+	left    bool // its worker has sent it, and what comes after it in its lane may go
 	anew    bool // somebody changed it: what its sends answered before does not count any more
 
 	// Owned by the worker that runs it.
@@ -80,13 +81,13 @@ func (h *handover) size() int {
 
 type laneKey struct{ ledger, signer string }
 
-// lane is what one signer has on one ledger. On a chain with nonces it has one worker at most, and line is in the order of
+// lane is what one signer has on one ledger. On a chain with nonces one worker at most sends for it, and line is in the order of
 // nonces; else items only ever go through ready.
 type lane struct {
 	key     laneKey
 	line    []*item // not taken by a node yet; the first one may wait for its time
 	ready   []*item // to be looked at, whatever the order
-	running int     // workers that have some of it
+	running int     // workers that have some of it which may not have left
 	listed  bool    // in the ring
 	looked  bool    // the last batch was of ready
 	items   int

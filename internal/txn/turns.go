@@ -43,7 +43,7 @@ func (s *schedule) pick() []*item {
 		s.waiting -= len(batch)
 		s.inHand += len(batch)
 		for _, it := range batch {
-			it.place, it.woken, it.recall = running, false, false
+			it.place, it.woken, it.recall, it.left = running, false, false, false
 			if it.slot != noTimer {
 				heap.Remove(&s.due, it.slot)
 			}
@@ -101,12 +101,26 @@ type verdict struct {
 	due     time.Time // when to look at it again; zero: when something changes
 }
 
+// left lets what comes after a batch in its lane go: all of the batch has left, and is with its worker only until that is stored.
+func (s *schedule) left(batch []*item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := batch[0].lane
+	for _, it := range batch {
+		it.left = true
+	}
+	l.running--
+	s.list(l)
+}
+
 // done takes a batch back.
 func (s *schedule) done(batch []*item, verdicts []verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := batch[0].lane
-	l.running--
+	if !batch[0].left {
+		l.running--
+	}
 	s.busy--
 	s.inHand -= len(batch)
 	l.width = min(2*l.width, batchSize)

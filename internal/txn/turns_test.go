@@ -78,3 +78,21 @@ func TestHandoverOfWhatEndsUntouched(t *testing.T) {
 	require.Zero(t, s.handedBy)
 	require.Empty(t, s.lanes)
 }
+
+// TestWhatHasLeftHoldsNobodyUp: it is with its worker still, and is put back as ever.
+func TestWhatHasLeftHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	s, _ := opened(true, 8)
+	s.accept(t, "alice", 0)
+	first := s.next()
+	s.accept(t, "alice", 1)
+	require.Nil(t, s.next(), "the first may not have left")
+	s.left(first)
+	second := s.next()
+	require.Equal(t, []string{"alice/1"}, ids(second))
+	s.accept(t, "alice", 2)
+	s.done(first, []verdict{{ordered: true}})
+	require.Nil(t, s.next(), "the second may not have left")
+	s.done(second, []verdict{{gone: true}})
+	require.Equal(t, "alice/0", s.next()[0].id, "nobody knows what became of it: it goes first")
+}

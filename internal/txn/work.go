@@ -47,7 +47,8 @@ func (m *Manager) worker(ctx context.Context) {
 }
 
 // work begins the items' sends together, sends in order, and stores the answers as they come. Beginning is what waits for the disk,
-// and the store lets those who wait together share one commit.
+// and the store lets those who wait together share one commit. When the node has taken all of them, their signer's next ones may go: it
+// has nothing to wait for but the disk.
 func (m *Manager) work(batch []*item) []verdict {
 	jobs := make([]*job, len(batch))
 	for i, it := range batch {
@@ -56,28 +57,16 @@ func (m *Manager) work(batch []*item) []verdict {
 	together(jobs, func(j *job) { m.begin(m.life, j) })
 
 	var answers sync.WaitGroup
-	blocked := false
-	for _, j := range jobs {
-		sending := j.err == nil && j.effects.Do == txstate.Send
-		switch {
-		case !sending:
-		case m.life.Err() != nil:
-			m.drop(j, m.life.Err())
-		case m.withheld(j, blocked):
-			blocked = true
-			m.spread(&answers, len(jobs), func() { m.unsend(m.life, j) })
-			continue
-		default:
-			in := m.submit(m.life, j)
-			if j.it.ordered && !takenBy(in) {
-				blocked = true
-			}
-			m.spread(&answers, len(jobs), func() { m.answer(m.life, j, in) })
-			continue
-		}
-		if j.it.ordered && (j.err != nil || !j.state.Taken()) {
-			blocked = true
-		}
+	later := answers.Go // beside what follows
+	var last func()
+	if len(jobs) == 1 {
+		later = func(fn func()) { last = fn } // nothing follows
+	}
+	if m.send(jobs, later) {
+		m.sched.left(batch)
+	}
+	if last != nil {
+		last()
 	}
 	answers.Wait()
 
@@ -86,6 +75,37 @@ func (m *Manager) work(batch []*item) []verdict {
 		verdicts[i] = m.judge(j)
 	}
 	return verdicts
+}
+
+// send hands the jobs that are to be sent to the node, in order, and what came of each to later. It reports whether the node has taken all.
+func (m *Manager) send(jobs []*job, later func(func())) (left bool) {
+	blocked := false
+	left = true
+	for _, j := range jobs {
+		sending := j.err == nil && j.effects.Do == txstate.Send
+		switch {
+		case !sending:
+		case m.life.Err() != nil:
+			m.drop(j, m.life.Err())
+		case m.withheld(j, blocked):
+			blocked, left = true, false
+			later(func() { m.unsend(m.life, j) })
+			continue
+		default:
+			in := m.submit(m.life, j)
+			if j.it.ordered && !takenBy(in) {
+				blocked = true
+			}
+			left = left && in.Err == nil
+			later(func() { m.answer(m.life, j, in) })
+			continue
+		}
+		left = false
+		if j.it.ordered && (j.err != nil || !j.state.Taken()) {
+			blocked = true
+		}
+	}
+	return left
 }
 
 // withheld reports whether a send that was claimed must not begin: what has to go before did not, somebody has suspended it meanwhile, or it
@@ -108,15 +128,6 @@ func together(jobs []*job, fn func(*job)) {
 		wg.Go(func() { fn(j) })
 	}
 	wg.Wait()
-}
-
-// spread calls fn beside what follows when there is something that follows.
-func (m *Manager) spread(wg *sync.WaitGroup, jobs int, fn func()) {
-	if jobs == 1 {
-		fn()
-		return
-	}
-	wg.Go(fn)
 }
 
 // takenBy reports whether what comes after in the order of nonces may be sent.
