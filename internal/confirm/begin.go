@@ -8,6 +8,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/confirm/chainview"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // begin finds out where the run starts and makes its view.
@@ -48,7 +49,7 @@ func (r *run) instant() bool { return r.info.Finality == ffcapi.Instant }
 func (r *run) ask(ctx context.Context) (*ffcapi.Ledger, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := r.opts.Connector.Ledger(ctx, r.ledger)
+	info, err := survive.Ask(survive.Log(r.log), func() (*ffcapi.Ledger, error) { return r.opts.Connector.Ledger(ctx, r.ledger) })
 	if err != nil {
 		return nil, fmt.Errorf("ask for the ledger: %w", err)
 	}
@@ -59,7 +60,7 @@ func (r *run) ask(ctx context.Context) (*ffcapi.Ledger, error) {
 func (r *run) block(ctx context.Context, number uint64) (*ffcapi.Block, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	b, err := r.opts.Connector.Block(ctx, r.ledger, number)
+	b, err := survive.Ask(survive.Log(r.log), func() (*ffcapi.Block, error) { return r.opts.Connector.Block(ctx, r.ledger, number) })
 	if err != nil {
 		return nil, fmt.Errorf("block %d: %w", number, err)
 	}

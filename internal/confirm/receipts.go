@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/retry"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // receipts returns the outcomes of those transactions of a block that may be ours, where the block does not tell them. It asks until
@@ -82,7 +83,9 @@ func (r *run) round(ctx context.Context, b ffcapi.BlockRef, mine []ffcapi.TxOutc
 func (r *run) receipt(ctx context.Context, b ffcapi.BlockRef, listed *ffcapi.TxOutcome, to *asked) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rec, err := r.opts.Connector.Receipt(call, &ffcapi.ReceiptQuery{Ledger: r.ledger, Hash: listed.Hash})
+	rec, err := survive.Ask(survive.Log(r.log), func() (*ffcapi.Receipt, error) {
+		return r.opts.Connector.Receipt(call, &ffcapi.ReceiptQuery{Ledger: r.ledger, Hash: listed.Hash})
+	})
 	switch {
 	case err != nil:
 		return err

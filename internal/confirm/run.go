@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/confirm/chainview"
 	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // run is one stretch of following a ledger, from the durable position until something ends it. It belongs to one goroutine.
@@ -83,7 +85,8 @@ func (r *run) read(ctx context.Context, after ffcapi.BlockRef) {
 			return false
 		}
 	}
-	for b, err := range r.opts.Connector.Blocks(ctx, r.ledger, after) {
+	blocks := survive.Seq(survive.Log(r.log), func() iter.Seq2[*ffcapi.Block, error] { return r.opts.Connector.Blocks(ctx, r.ledger, after) })
+	for b, err := range blocks {
 		if err == nil && b == nil {
 			err = ffcapi.Errorf(ffcapi.Internal, "the connector gave neither a block nor an error")
 		}

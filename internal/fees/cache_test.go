@@ -218,3 +218,26 @@ func TestAnswerWithoutFee(t *testing.T) {
 		require.ErrorContains(t, err, "no fee")
 	}
 }
+
+// A connector that panics is asked again later, and nobody waits for it meanwhile.
+func TestConnectorThatPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := &estimator{}
+		e.on = func(context.Context, string) (json.RawMessage, error) {
+			if e.asked.Load() == 1 {
+				panic("no idea")
+			}
+			return json.RawMessage("7"), nil
+		}
+		s := newSource(t, e)
+		for range 2 {
+			_, err := s.Fee(t.Context(), "main")
+			require.ErrorContains(t, err, "panicked: no idea")
+		}
+		pass(t, 6*time.Second)
+		fee, err := s.Fee(t.Context(), "main")
+		require.NoError(t, err)
+		require.Equal(t, "7", string(fee))
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // Where fees come from.
@@ -69,7 +70,10 @@ func New(o Options) (Source, error) {
 		if !ok {
 			return nil, errors.New(`fees.source: "connector" cannot be used: the connector does not estimate fees`)
 		}
-		return newCache(&o, estimator.EstimateFee, func() {}), nil
+		ask := func(ctx context.Context, ledger string) (json.RawMessage, error) {
+			return survive.Call(nil, func() (json.RawMessage, error) { return estimator.EstimateFee(ctx, ledger) })
+		}
+		return newCache(&o, ask, func() {}), nil
 	case REST:
 		r, err := newOracle(&o.REST)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -153,7 +154,9 @@ func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) e
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
-	resolved, err := m.opts.Connector.Listener(ctx, &ffcapi.ListenerSpec{Filters: l.Filters, Options: l.Options, FromBlock: from})
+	resolved, err := survive.Ask(survive.Log(m.opts.Log), func() (*ffcapi.Listener, error) {
+		return m.opts.Connector.Listener(ctx, &ffcapi.ListenerSpec{Filters: l.Filters, Options: l.Options, FromBlock: from})
+	})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -319,7 +320,7 @@ func (r *reader) blockTimes(ctx context.Context, ledger string, p *ffcapi.EventP
 func (r *reader) block(ctx context.Context, ledger string, number uint64) (*ffcapi.Block, error) {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	return r.run.m.opts.Connector.Block(ctx, ledger, number)
+	return survive.Ask(survive.Log(r.run.log), func() (*ffcapi.Block, error) { return r.run.m.opts.Connector.Block(ctx, ledger, number) })
 }
 
 // pageBytes is about what a page takes in memory.

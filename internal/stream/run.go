@@ -14,6 +14,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -275,7 +276,7 @@ func (m *Manager) finality(ctx context.Context, ledger string) (ffcapi.Finality,
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
-	l, err := m.opts.Connector.Ledger(ctx, ledger)
+	l, err := survive.Ask(survive.Log(m.opts.Log), func() (*ffcapi.Ledger, error) { return m.opts.Connector.Ledger(ctx, ledger) })
 	if err != nil {
 		return "", fmt.Errorf("ledger %q: %w", ledger, err)
 	}

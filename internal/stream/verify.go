@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // errChainChanged says that a block that was read is no longer on the chain.
@@ -72,7 +73,7 @@ func (r *run) onChain(ctx context.Context, ledger string, ref ffcapi.BlockRef) (
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()
-	b, err := r.m.opts.Connector.Block(ctx, ledger, ref.Number)
+	b, err := survive.Ask(survive.Log(r.log), func() (*ffcapi.Block, error) { return r.m.opts.Connector.Block(ctx, ledger, ref.Number) })
 	switch {
 	case ffcapi.KindOf(err) == ffcapi.Pruned:
 		r.log.WithField("block", ref.Number).Warn("The node no longer has the block of the checkpoint; it cannot be verified")

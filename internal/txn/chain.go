@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -95,7 +96,7 @@ func asked[T any](ctx context.Context, m *Manager, call func(context.Context) (T
 	}
 	bounded, cancel := context.WithTimeout(ctx, m.opts.QueryTimeout)
 	defer cancel()
-	out, err := call(bounded)
+	out, err := survive.Call(m.panicked, func() (T, error) { return call(bounded) })
 	if err != nil {
 		return none, m.tooLate(ctx, err)
 	}

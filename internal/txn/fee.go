@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 )
 
@@ -18,7 +19,7 @@ func (m *Manager) fee(ctx context.Context, s *txstate.State) (fee json.RawMessag
 	}
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
-	fee, err := m.opts.Fees.Fee(call, s.Tx.Ledger)
+	fee, err := survive.Call(m.panicked, func() (json.RawMessage, error) { return m.opts.Fees.Fee(call, s.Tx.Ledger) })
 	if err == nil {
 		return fee, ""
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // ledgers is what the manager knows of the ledgers in use.
@@ -81,6 +82,6 @@ func (m *Manager) standing(ctx context.Context, tx *store.Tx, b ffcapi.BlockRef)
 		return false, false // above everything seen
 	}
 	// Final, and so deep that the chain view has let go of it.
-	block, err := m.opts.Connector.Block(ctx, ledger, b.Number)
+	block, err := survive.Ask(m.panicked, func() (*ffcapi.Block, error) { return m.opts.Connector.Block(ctx, ledger, b.Number) })
 	return err == nil && block.Hash == b.Hash, final
 }

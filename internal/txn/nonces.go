@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -12,7 +13,10 @@ import (
 func (m *Manager) nonces(ctx context.Context, key laneKey) (pending, latest uint64, err error) {
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
-	pending, latest, err = m.sequencer.NextNonce(call, key.ledger, key.signer)
+	func() {
+		defer survive.Panic(&err, m.panicked)
+		pending, latest, err = m.sequencer.NextNonce(call, key.ledger, key.signer)
+	}()
 	if err != nil {
 		return 0, 0, m.tooLate(ctx, err)
 	}
@@ -48,12 +52,9 @@ func (m *Manager) useUp(ctx context.Context, key laneKey, nonce uint64) (*ffcapi
 	}
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
-	p, err := m.sequencer.Cancel(call, key.ledger, key.signer, nonce)
-	switch {
-	case err != nil:
+	p, err := survive.Ask(m.panicked, func() (*ffcapi.Prepared, error) { return m.sequencer.Cancel(call, key.ledger, key.signer, nonce) })
+	if err != nil {
 		return nil, m.tooLate(ctx, err)
-	case p == nil:
-		return nil, ffcapi.Errorf(ffcapi.Internal, "the connector prepared nothing")
 	}
 	return p, nil
 }

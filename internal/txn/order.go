@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -28,7 +29,7 @@ func newOrder(kind string, req *ffcapi.Request, definition, contract json.RawMes
 
 // prepared has the connector prepare an order.
 func (m *Manager) prepared(ctx context.Context, o order) (p *ffcapi.Prepared, err error) {
-	defer m.survive(&err)
+	defer survive.Panic(&err, m.panicked)
 	switch {
 	case o.deploy == nil:
 		p, err = m.opts.Connector.Prepare(ctx, o.Request)

@@ -3,11 +3,11 @@ package txn
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 )
 
@@ -39,26 +39,20 @@ func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
 
 // handOver gives a transaction to the connector.
 func (m *Manager) handOver(ctx context.Context, j *job) (sent *ffcapi.Submitted, err error) {
-	defer m.survive(&err)
+	defer survive.Panic(&err, m.panicked)
 	return m.opts.Connector.Submit(ctx, j.state.Submission(j.payload))
 }
 
 // receipt asks the connector what became of an attempt.
 func (m *Manager) receipt(ctx context.Context, attempt *store.Attempt, ledger string) (r *ffcapi.Receipt, err error) {
-	defer m.survive(&err)
+	defer survive.Panic(&err, m.panicked)
 	return m.opts.Connector.Receipt(ctx, &ffcapi.ReceiptQuery{Ledger: ledger, Hash: attempt.Hash})
 }
 
-// survive makes an error of a panic of the connector, which says nothing about what has left. Ending the process would cost all transactions,
-// and again after each restart. It is called by defer only.
-func (m *Manager) survive(err *error) {
-	p := recover() //nolint:revive // see above
-	if p == nil {
-		return
-	}
-	*err = &ffcapi.Error{Kind: ffcapi.Internal, Sent: ffcapi.SentMaybe, Message: fmt.Sprintf("the connector panicked: %v", p)}
+// panicked is told of the connector's panics. Where one transaction makes it panic, a thousand may.
+func (m *Manager) panicked(p any, stack []byte) {
 	if m.trouble.ok() {
-		m.log.Errorf("The connector panicked: %v\n%s", p, debug.Stack())
+		survive.Log(m.log)(p, stack)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/survive"
 )
 
 // healthTimeout bounds one look at the chain and the store.
@@ -25,7 +26,7 @@ func (n *Node) ready(ctx context.Context) (ready bool, details json.RawMessage) 
 	defer cancel()
 	problem := n.store.Ping(ctx)
 	if h, ok := n.connector.(ffcapi.Health); ok {
-		d, err := h.Health(ctx)
+		d, err := survive.Call(survive.Log(n.part("chain")), func() (json.RawMessage, error) { return h.Health(ctx) })
 		problem, details = errors.Join(problem, err), d
 	}
 	if problem == nil {
