@@ -3,12 +3,14 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -121,26 +123,49 @@ func (c *Client) Transaction(ctx context.Context, id string, history bool) (*api
 	return tx, nil
 }
 
-// waitStep is how long one request waits: proxies cut off what is silent for longer.
-const waitStep = 30 * time.Second
+const (
+	// waitStep is how long one request waits: proxies cut off what is silent for longer.
+	waitStep = 30 * time.Second
+	// askPause is the least time from one request to the next.
+	askPause = time.Second
+)
 
-// Await is Transaction, but waits until the transaction is final, or for atMost.
+// Await is Transaction, but waits until the transaction is final, or for atMost. A node that waits less is asked again, and so is one that
+// goes away after it has answered; when the time is over, its last answer is the answer.
 func (c *Client) Await(ctx context.Context, id string, history bool, atMost time.Duration) (*apitypes.TransactionWithStatus, error) {
 	until := time.Now().Add(atMost)
+	var last *apitypes.TransactionWithStatus
 	for {
-		left := max(0, time.Until(until))
-		q := url.Values{"wait": {min(left, waitStep).String()}}
+		asked := time.Now()
+		q := url.Values{"wait": {min(max(0, until.Sub(asked)), waitStep).String()}}
 		if history {
 			q.Set("history", "true")
 		}
 		tx := &apitypes.TransactionWithStatus{}
-		if _, err := c.call(ctx, http.MethodGet, path("transactions", id), q, nil, tx); err != nil {
+		_, err := c.call(ctx, http.MethodGet, path("transactions", id), q, nil, tx)
+		switch {
+		case err == nil && tx.Progress.Status != apitypes.InProgress:
+			return tx, nil
+		case err == nil:
+			last = tx
+		case last == nil || ctx.Err() != nil || !passing(err):
 			return nil, err
 		}
-		if left <= waitStep || tx.Progress.Status != apitypes.InProgress {
-			return tx, nil
+		if pause := min(askPause-time.Since(asked), time.Until(until)); pause > 0 {
+			if err := retry.Sleep(ctx, pause); err != nil {
+				return nil, err
+			}
+		}
+		if !time.Now().Before(until) {
+			return last, nil
 		}
 	}
+}
+
+// passing reports whether an error says nothing about what was asked, only that nobody answers now.
+func passing(err error) bool {
+	var e *Error
+	return !errors.As(err, &e) || e.Status == http.StatusTooManyRequests || e.Status >= http.StatusBadGateway
 }
 
 // Receipt returns the outcome of a transaction on the chain; an error that IsNotFound while there is none.

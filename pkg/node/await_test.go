@@ -33,8 +33,8 @@ func TestAwaitEndsWithTheNode(t *testing.T) {
 	require.NoError(t, err)
 	status := make(chan string, 1)
 	go func() {
-		tx, err := c.Await(t.Context(), "a", false, 30*time.Second)
-		require.NoError(t, err)
+		tx, err := c.Await(t.Context(), "a", false, 4*time.Second)
+		require.NoError(t, err, "what it was told before the node went away")
 		status <- tx.Status
 	}()
 	require.Eventually(t, func() bool { return n.Waiting() == 1 }, patience, 5*time.Millisecond)
