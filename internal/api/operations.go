@@ -25,7 +25,7 @@ type Retry struct {
 
 // RetryHeaders names the transaction that a retry makes.
 type RetryHeaders struct {
-	ID string `json:"id" doc:"Id of the new transaction, and its idempotency key. If absent, it is the old id with :retry-1 added, or with its number raised."`
+	ID string `json:"id" doc:"Id of the new transaction, and its idempotency key. If absent, it is the old id with :retry-1 added, or with its number raised. Where that has more than 256 characters, all but the first 200 of the old id are replaced by ~ and 16 digits that are made of it."`
 }
 
 func operationRoutes() []*route {

@@ -3,6 +3,7 @@ package txn
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -13,8 +14,12 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
-// retrySuffix stands between a transaction's id and the number of its retry.
-const retrySuffix = ":retry-"
+const (
+	// retrySuffix stands between a transaction's id and the number of its retry.
+	retrySuffix = ":retry-"
+	// retryKeeps is how much of an id stays in that of its retry, if all of it is too much: so little that there is room for any number.
+	retryKeeps = 200
+)
 
 // RetryTransaction sends the request of a failed transaction again, as a new transaction with the id as, or with one that is derived
 // from the old id if as is "": the same each time, so that a repetition is a replay. A pending transaction that was refused when it was
@@ -78,8 +83,19 @@ func retryHash(of string, body json.RawMessage) [32]byte {
 	return sha256.Sum256(append([]byte("retry of "+of+"\n"), body...))
 }
 
-// retryID is the id of a transaction's retry: a:retry-1 after a, a:retry-2 after that.
+// retryID is the id of a transaction's retry: a:retry-1 after a, a:retry-2 after that. Where that would be too long, the end of a gives way
+// to a digest of it.
 func retryID(id string) string {
+	next := nextRetry(id)
+	if len(next) <= maxID {
+		return next
+	}
+	end := strings.LastIndex(next, retrySuffix)
+	digest := sha256.Sum256([]byte(next[:end]))
+	return next[:retryKeeps] + "~" + hex.EncodeToString(digest[:8]) + next[end:]
+}
+
+func nextRetry(id string) string {
 	if i := strings.LastIndex(id, retrySuffix); i > 0 {
 		if n, err := strconv.ParseUint(id[i+len(retrySuffix):], 10, 31); err == nil {
 			return id[:i] + retrySuffix + strconv.FormatUint(n+1, 10)
