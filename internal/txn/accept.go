@@ -257,7 +257,7 @@ func (m *Manager) newTx(r *request, p *ffcapi.Prepared) *store.NewTx {
 	n := &store.NewTx{
 		Tx: store.Tx{
 			ID: r.id, Kind: r.kind, Sub: store.SubReceived, Ledger: p.Ledger,
-			From: r.call.From, To: r.call.To, Nonce: r.nonce, Value: r.call.Value, Gas: gas, Attempt: 1, Hash: p.Hash,
+			From: r.call.From, To: r.call.To, Nonce: r.nonce, Value: r.call.Value, Gas: gas, Fee: r.call.fee, Attempt: 1, Hash: p.Hash,
 			Labels: r.labels, Required: r.required, RetryOf: r.retryOf,
 		},
 		BodyHash:   r.hash,

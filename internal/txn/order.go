@@ -13,6 +13,7 @@ import (
 type order struct {
 	*ffcapi.Request                       // of a deployment: what it has in common with a call
 	deploy          *ffcapi.DeployRequest // nil: it is a call
+	fee             json.RawMessage       // what it is to offer, see withPrice; nil: as the policy engine says
 }
 
 // newOrder makes the order of a command.

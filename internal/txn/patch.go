@@ -5,6 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
 
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -33,6 +37,30 @@ func checkUpdate(u *apitypes.TransactionUpdate) error {
 		return apitypes.Invalidf("transactionData", "change to, gas, value or gasPrice", "cannot be changed: it is made of the request")
 	case u.GasPrice != nil && !json.Valid(u.GasPrice):
 		return apitypes.Invalidf("gasPrice", "give JSON", "is %q", u.GasPrice)
+	}
+	if _, err := amount("gas", u.Gas); err != nil {
+		return err
+	}
+	if _, err := amount("value", u.Value); err != nil {
+		return err
+	}
+	return checkPrice("gasPrice", u.GasPrice)
+}
+
+// checkPrice refuses what is below zero, in whatever form a chain takes a price: a number, as such or in a string, or an object of prices.
+func checkPrice(field string, price json.RawMessage) error {
+	var parts map[string]json.RawMessage
+	if json.Unmarshal(price, &parts) == nil {
+		for _, name := range slices.Sorted(maps.Keys(parts)) {
+			if err := checkPrice(field+"."+name, parts[name]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	n, ok := new(big.Rat).SetString(strings.Trim(string(bytes.TrimSpace(price)), `"`))
+	if ok && n.Sign() < 0 {
+		return apitypes.Invalidf(field, "must not be negative", "is %s", price)
 	}
 	return nil
 }
@@ -117,6 +145,9 @@ func patched(raw json.RawMessage, s *txstate.State, u *apitypes.TransactionUpdat
 		return nil, nil, err
 	}
 	if u.GasPrice != nil {
+		if all["headers"], err = withPrice(all["headers"], u.GasPrice); err != nil {
+			return nil, nil, err
+		}
 		old := s.Tx.Fee
 		if len(bytes.TrimSpace(old)) == 0 {
 			old = json.RawMessage("null")
@@ -128,4 +159,17 @@ func patched(raw json.RawMessage, s *txstate.State, u *apitypes.TransactionUpdat
 	}
 	request, err = json.Marshal(all)
 	return request, info, err
+}
+
+// withPrice notes in the headers of a stored request what it is to offer, for whoever sends it again. There it is in nobody's way: elsewhere
+// it would be an option of the chain's.
+func withPrice(headers, price json.RawMessage) (json.RawMessage, error) {
+	all := map[string]json.RawMessage{}
+	if present(headers) != nil {
+		if err := json.Unmarshal(headers, &all); err != nil {
+			return nil, err
+		}
+	}
+	all["gasPrice"] = price
+	return json.Marshal(all)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hyperledger/firefly-common/pkg/fftypes"
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
 // TestPatchOfWhatIsUnsent prepares it again and sends the new one, never the old one.
@@ -77,6 +79,17 @@ func TestPatchRefusals(t *testing.T) {
 	_, err := r.UpdateTransaction(t.Context(), "a", &apitypes.TransactionUpdate{Nonce: fftypes.NewFFBigInt(5)})
 	require.ErrorAs(t, err, &invalid)
 	require.Equal(t, "nonce", invalid.Field)
+	for field, u := range map[string]*apitypes.TransactionUpdate{
+		"gas":                   {Gas: fftypes.NewFFBigInt(-1)},
+		"value":                 {Value: fftypes.NewFFBigInt(-1)},
+		"nonce":                 {Nonce: fftypes.NewFFBigInt(-1)},
+		"gasPrice":              {GasPrice: json.RawMessage(` -7 `)},
+		"gasPrice.maxFeePerGas": {GasPrice: json.RawMessage(`{"maxFeePerGas":"-7","x":[1],"y":null,"z":"-"}`)},
+	} {
+		_, err := r.UpdateTransaction(t.Context(), "a", u)
+		require.ErrorAs(t, err, &invalid, field)
+		require.Equal(t, field, invalid.Field)
+	}
 	data := "0x"
 	_, err = r.UpdateTransaction(t.Context(), "a", &apitypes.TransactionUpdate{TransactionData: &data})
 	require.ErrorAs(t, err, &invalid)
@@ -127,6 +140,64 @@ func TestRetryOfWhatFailed(t *testing.T) {
 	require.ErrorIs(t, err, apitypes.ErrNotFailed)
 	_, _, err = r.Submit(t.Context(), submission("a:retry-1"))
 	require.ErrorIs(t, err, store.ErrKeyReused, "a post is no retry")
+}
+
+// TestRetryOffersWhatWasPatched: a retry does not forget the price that somebody has set, nor does the retry of that.
+func TestRetryOffersWhatWasPatched(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	var broke atomic.Bool
+	r.fake.onSubmit = func(context.Context, *ffcapi.Submission, int) error {
+		if broke.Load() {
+			return refusal("broke")
+		}
+		return &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentNo}
+	}
+	r.submit(submission("a"))
+	r.untilSent(1)
+	r.pause("a")
+	price := json.RawMessage(`{"maxFeePerGas":"9"}`)
+	_, err := r.UpdateTransaction(t.Context(), "a", &apitypes.TransactionUpdate{GasPrice: price})
+	require.NoError(t, err)
+	broke.Store(true)
+	_, err = r.ResumeTransaction(t.Context(), "a")
+	require.NoError(t, err)
+	r.until("a", store.SubFailed)
+	before := len(r.fake.sends())
+	tx, _, err := r.RetryTransaction(t.Context(), "a", "")
+	require.NoError(t, err)
+	require.JSONEq(t, string(price), string(tx.GasPrice))
+	r.until("a:retry-1", store.SubFailed)
+	_, _, err = r.RetryTransaction(t.Context(), "a:retry-1", "")
+	require.NoError(t, err)
+	r.until("a:retry-2", store.SubFailed)
+	sent := r.fake.sends()[before:]
+	require.Len(t, sent, 2)
+	for _, s := range sent {
+		require.JSONEq(t, string(price), s.fee)
+	}
+}
+
+// TestPatchedPriceOfAFreshAttempt: what replaces an attempt that lost a race offers the same.
+func TestPatchedPriceOfAFreshAttempt(t *testing.T) {
+	t.Parallel()
+	var off atomic.Bool
+	r := newRig(t, setup{opts: func(o *txn.Options) {
+		o.Policy = engineFunc(func(v policy.View) policy.Decision {
+			if !off.Load() {
+				return policy.Decision{Do: policy.Wait, Until: v.Now.Add(10 * time.Millisecond)}
+			}
+			return stubborn{}.Decide(v)
+		})
+	}})
+	r.submit(submission("a"))
+	_, err := r.UpdateTransaction(t.Context(), "a", &apitypes.TransactionUpdate{GasPrice: json.RawMessage("9")})
+	require.NoError(t, err)
+	off.Store(true)
+	row := r.until("a", store.SubTracking)
+	r.view.block(0, ffcapi.TxOutcome{Hash: row.Hash, Reason: "conflict", Retryable: true})
+	sent := r.untilSent(2)
+	require.Equal(t, []string{"9", "9"}, []string{sent[0].fee, sent[1].fee})
 }
 
 // TestRetryOfWhatIsStuck tries it again now, however long the policy engine meant to wait.

@@ -200,6 +200,10 @@ func storedRequest(kind string, raw json.RawMessage) (o order, err error) {
 
 		Definition json.RawMessage `json:"definition"`
 		Contract   json.RawMessage `json:"contract"`
+
+		Headers struct {
+			GasPrice json.RawMessage `json:"gasPrice"`
+		} `json:"headers"`
 	}
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return o, err
@@ -228,7 +232,9 @@ func storedRequest(kind string, raw json.RawMessage) (o order, err error) {
 			return o, err
 		}
 	}
-	return newOrder(kind, r, present(b.Definition), present(b.Contract)), nil
+	o = newOrder(kind, r, present(b.Definition), present(b.Contract))
+	o.fee = present(b.Headers.GasPrice)
+	return o, nil
 }
 
 // present is raw, or nil if it is null.

@@ -76,8 +76,9 @@ type (
 	Fresh struct {
 		Attempt  store.Attempt
 		Payload  store.Payload
-		Gas      string  // "" keeps what is there
-		NodeNext *uint64 // the signer's next nonce as the node counts, when State.Renumbers
+		Gas      string          // "" keeps what is there
+		Fee      json.RawMessage // what it is to offer; nil: as the policy engine says
+		NodeNext *uint64         // the signer's next nonce as the node counts, when State.Renumbers
 		Now      time.Time
 	}
 

@@ -309,6 +309,7 @@ func (in Fresh) step(s *State, e *Effects) {
 	}
 	renumber, was := s.Renumbers(), s.Tx.Nonce
 	s.supersede(e, replacement{Attempt: in.Attempt, Payload: in.Payload, Gas: in.Gas, Why: "replaced before anything left", Now: in.Now})
+	s.Tx.Fee = in.Fee
 	if renumber {
 		s.Lost = false
 		e.Renumber, e.NodeNext = true, in.NodeNext
