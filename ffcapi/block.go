@@ -57,4 +57,6 @@ type TxOutcome struct {
 	Reason    string          // why it failed, in the chain's words
 	Retryable bool            // failed for a reason that a fresh preparation may not meet again (e.g. a read conflict)
 	Result    json.RawMessage // return value where the block holds it
+
+	ContractLocation json.RawMessage // of a deployment, as in its receipt
 }

@@ -2,6 +2,7 @@ package ffcapitest
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,16 +40,30 @@ func (b *bench) receipt(hash string) *ffcapi.Receipt {
 	return r
 }
 
+// sayWhere checks that a block that has outcomes says what the receipt does.
+func (b *bench) sayWhere(hash string, r *ffcapi.Receipt) {
+	b.Helper()
+	block, err := b.Connector.Block(b.ctx, b.Ledger, r.Block.Number)
+	require.NoError(b, err)
+	i := slices.IndexFunc(block.Transactions, func(tx ffcapi.TxOutcome) bool { return tx.Hash == hash })
+	if require.GreaterOrEqual(b, i, 0); block.Outcomes {
+		require.Equal(b, r.ContractLocation, block.Transactions[i].ContractLocation)
+	}
+}
+
 var deployPromises = []promise{
 	{name: "put a contract where the receipt says", check: func(b *bench) {
 		signer := b.Signer()
-		r := b.receipt(b.submit(b.deployment(b.Contract.Deploy(signer, b.id(0)))))
+		deployed := b.submit(b.deployment(b.Contract.Deploy(signer, b.id(0))))
+		r := b.receipt(deployed)
 		require.True(b, r.Success)
+		b.sayWhere(deployed, r)
 		require.True(b, json.Valid(r.ContractLocation), "%s", r.ContractLocation)
 		hash := b.submit(b.submission(b.Contract.CreateAt(r.ContractLocation, signer, b.id(1))))
 		p := b.placed(hash)
 		require.True(b, p.success)
 		require.Nil(b, b.receipt(hash).ContractLocation, "nothing was deployed")
+		b.sayWhere(hash, b.receipt(hash))
 		require.Empty(b, b.ids(b.session(b.Connector, b.query(b.from(), p.BlockRef, 10))), "events of another contract")
 	}},
 	{name: "have no effect before they are sent", check: func(b *bench) {

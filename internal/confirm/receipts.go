@@ -93,6 +93,7 @@ func (r *run) receipt(ctx context.Context, b ffcapi.BlockRef, listed *ffcapi.TxO
 		to.outcome = ffcapi.TxOutcome{
 			Hash: listed.Hash, Index: rec.TxIndex, From: listed.From, Nonce: listed.Nonce,
 			Success: rec.Success, Reason: rec.Reason, Retryable: rec.Retryable, Result: rec.Result,
+			ContractLocation: rec.ContractLocation,
 		}
 		to.answered, to.here = true, true
 	case r.earlier(b, rec.Block):

@@ -121,7 +121,10 @@ type Outcome struct {
 	Reason    string          `json:"reason,omitempty"`
 	Retryable bool            `json:"retryable,omitempty"`
 	Result    json.RawMessage `json:"result,omitempty"`
-	Final     bool            `json:"final"` // the block cannot change any more
+	// ContractLocation is where a deployment has put the contract, in the chain's own terms.
+	ContractLocation json.RawMessage `json:"contractLocation,omitempty"`
+
+	Final bool `json:"final"` // the block cannot change any more
 	// Required is how many blocks must follow for that, where the transaction asked for a number of its own; filled in by the store.
 	Required *int `json:"required,omitempty"`
 

@@ -49,7 +49,8 @@ func (m *Manager) search(ctx context.Context, j *job) txstate.Input {
 	}
 	o := &b.Transactions[i]
 	return txstate.Found{Attempt: a.Number, Now: m.opts.Now(), Outcome: store.Outcome{
-		Block: b.BlockRef, Index: o.Index, Success: o.Success, Reason: o.Reason, Retryable: o.Retryable, Result: o.Result, Final: true,
+		Block: b.BlockRef, Index: o.Index, Success: o.Success, Reason: o.Reason, Retryable: o.Retryable, Result: o.Result,
+		ContractLocation: o.ContractLocation, Final: true,
 	}}
 }
 

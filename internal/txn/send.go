@@ -112,7 +112,8 @@ func (m *Manager) lookFor(call context.Context, tx *store.Tx, attempt *store.Att
 	switch _, known := m.opts.Chain.Canonical(tx.Ledger, r.Block.Number); {
 	case canonical && final:
 		return txstate.Found{Attempt: attempt.Number, Now: m.opts.Now(), Outcome: store.Outcome{
-			Block: r.Block, Index: r.TxIndex, Success: r.Success, Reason: r.Reason, Retryable: r.Retryable, Result: r.Result, Final: true,
+			Block: r.Block, Index: r.TxIndex, Success: r.Success, Reason: r.Reason, Retryable: r.Retryable, Result: r.Result,
+			ContractLocation: r.ContractLocation, Final: true,
 		}}
 	case canonical, !final && !known: // it may still change, or the node is ahead of what was seen
 		return txstate.Sighted{Now: m.opts.Now()}

@@ -121,6 +121,7 @@ func receipt(o *store.Outcome) *apitypes.Receipt {
 		BlockHash:        o.Block.Hash,
 		Success:          o.Success,
 		ProtocolID:       ProtocolID(o),
+		ContractLocation: o.ContractLocation,
 		Result:           o.Result,
 		Reason:           o.Reason,
 	}

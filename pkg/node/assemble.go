@@ -231,7 +231,7 @@ func reply(e store.StatusEntry) *apitypes.Reply {
 		m.ErrorMessage = e.Tx.Error
 	}
 	if o := e.Tx.Outcome; o != nil {
-		m.ProtocolID = txn.ProtocolID(o)
+		m.ProtocolID, m.ContractLocation = txn.ProtocolID(o), o.ContractLocation
 	}
 	return m
 }

@@ -78,6 +78,31 @@ func TestRepliesAndEventsReachTheWebSocket(t *testing.T) {
 	require.Equal(t, reply.TransactionHash, batch.Events[0].TransactionHash)
 }
 
+// Who deploys a contract is told where it is, whether the blocks say so or the receipts.
+func TestRepliesOfDeployments(t *testing.T) {
+	t.Parallel()
+	for _, inBlocks := range []string{"true", "false"} {
+		n := start(t, config(t, "PYRALIS_DEVLEDGER_OUTCOMESINBLOCKS="+inBlocks))
+		replies := hears(t, n, 0)
+		require.NoError(t, replies.SetReadDeadline(time.Now().Add(patience)))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.URL(), strings.NewReader(
+			`{"headers":{"type":"DeployContract","id":"d"},"from":"alice","contract":"assets","params":["shop"]}`))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusAccepted, resp.StatusCode)
+		var reply apitypes.Reply
+		require.NoError(t, replies.ReadJSON(&reply))
+		require.Equal(t, apitypes.TransactionSuccess, reply.Headers.Type)
+		require.JSONEq(t, `{"address":"shop"}`, string(reply.ContractLocation))
+		tx, err := api(t, n).Transaction(t.Context(), "d", false)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"address":"shop"}`, string(tx.Receipt.ContractLocation))
+	}
+}
+
 // Clients are told that the server goes, rather than cut off: a cut looks like a broken network.
 func TestStopSaysGoodbyeToWebSockets(t *testing.T) {
 	t.Parallel()

@@ -86,6 +86,7 @@ func (l *ledger) outcome(t *txRecord, index uint64) ffcapi.TxOutcome {
 	if len(t.result) > 0 {
 		o.Result = t.result
 	}
+	o.ContractLocation = deployed(t)
 	return o
 }
 
@@ -209,11 +210,8 @@ func (l *ledger) receipt(q *ffcapi.ReceiptQuery, filters []filter, r blockRefs, 
 			}
 		}
 	}
-	contract := contractOf(t.payload)
-	if t.status == statusOK && opOf(t.payload) == opDeploy {
-		out.ContractLocation = location(contract)
-	}
-	extra := map[string]any{"contract": contract}
+	out.ContractLocation = deployed(t)
+	extra := map[string]any{"contract": contractOf(t.payload)}
 	if q.ExtractSigner {
 		extra["from"] = t.from
 	}

@@ -97,3 +97,11 @@ func (c call) deploy(st assetReader) (effect, error) {
 
 // location is where a deployed contract is, in the words of a receipt.
 func location(contract string) json.RawMessage { return appendFields(nil, "address", contract) }
+
+// deployed is the location of the contract that a transaction has put on the ledger; nil if it has not.
+func deployed(t *txRecord) json.RawMessage {
+	if t.status != statusOK || opOf(t.payload) != opDeploy {
+		return nil
+	}
+	return location(contractOf(t.payload))
+}

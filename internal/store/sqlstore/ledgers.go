@@ -125,7 +125,7 @@ func outcomesOf(a *store.Advance) (*candidates, error) {
 			}
 			out := &store.Outcome{
 				Block: b.Block, Index: o.Index, Success: o.Success, Reason: text(o.Reason), Retryable: o.Retryable, Result: o.Result,
-				Final: a.HasFinal && b.Block.Number <= a.Final,
+				ContractLocation: o.ContractLocation, Final: a.HasFinal && b.Block.Number <= a.Final,
 			}
 			c.hashes = append(c.hashes, o.Hash)
 			c.byHash[o.Hash] = out

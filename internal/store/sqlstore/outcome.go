@@ -8,25 +8,33 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
-// outcomeValue is an outcome as it is stored. What the chain says is not to be argued with: a result that is no JSON becomes a string.
+// outcomeValue is an outcome as it is stored. What the chain says is not to be argued with: what is no JSON becomes a string.
 func outcomeValue(o *store.Outcome) (any, error) {
 	if o == nil {
 		return nil, nil //nolint:nilnil // a NULL
 	}
-	if len(o.Result) > 0 && !json.Valid(o.Result) {
-		result, err := jsonText(string(o.Result))
-		if err != nil {
-			return nil, err
-		}
+	if !encoded(o.Result) || !encoded(o.ContractLocation) {
 		quoted := *o
-		quoted.Result = json.RawMessage(result)
+		for _, m := range []*json.RawMessage{&quoted.Result, &quoted.ContractLocation} {
+			if encoded(*m) {
+				continue
+			}
+			s, err := jsonText(string(*m))
+			if err != nil {
+				return nil, err
+			}
+			*m = json.RawMessage(s)
+		}
 		o = &quoted
 	}
-	if !plain(o.Block.Hash) || !plain(o.Reason) || !plain(o.By) || bytes.ContainsAny(o.Result, " \t\r\n") {
+	if len(o.ContractLocation) > 0 || !plain(o.Block.Hash) || !plain(o.Reason) || !plain(o.By) || bytes.ContainsAny(o.Result, " \t\r\n") {
 		return jsonText(o)
 	}
 	return text(string(appendOutcome(make([]byte, 0, 192+len(o.Result)), o))), nil
 }
+
+// encoded reports whether a value is JSON, or none.
+func encoded(m json.RawMessage) bool { return len(m) == 0 || json.Valid(m) }
 
 // plain reports whether s stands in JSON as it is.
 func plain(s string) bool {
@@ -38,7 +46,7 @@ func plain(s string) bool {
 	return true
 }
 
-// appendOutcome encodes an outcome of plain strings, and a result without spaces, as jsonText does. Each block writes two for each of its
+// appendOutcome encodes an outcome of plain strings, a result without spaces and no deployment, as jsonText does. Each block writes two for each of its
 // transactions.
 func appendOutcome(b []byte, o *store.Outcome) []byte {
 	quoted := func(key, s string) {

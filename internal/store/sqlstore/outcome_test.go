@@ -20,7 +20,7 @@ func TestOutcomesAreEncodedAsJSON(t *testing.T) {
 		o := &store.Outcome{
 			Index: rapid.Uint64().Draw(t, "index"), Success: rapid.Bool().Draw(t, "success"), Reason: words.Draw(t, "reason"),
 			Retryable: rapid.Bool().Draw(t, "retryable"), Final: rapid.Bool().Draw(t, "final"), By: words.Draw(t, "by"),
-			Result: json.RawMessage(results.Draw(t, "result")),
+			Result: json.RawMessage(results.Draw(t, "result")), ContractLocation: json.RawMessage(results.Draw(t, "location")),
 		}
 		o.Block.Number, o.Block.Hash = rapid.Uint64().Draw(t, "number"), words.Draw(t, "hash")
 		if rapid.Bool().Draw(t, "of its own") {
@@ -29,6 +29,9 @@ func TestOutcomesAreEncodedAsJSON(t *testing.T) {
 		}
 		if len(o.Result) == 0 {
 			o.Result = nil
+		}
+		if len(o.ContractLocation) == 0 {
+			o.ContractLocation = nil
 		}
 		got, want, err := sqlstore.OutcomeTexts(o)
 		require.NoError(t, err)

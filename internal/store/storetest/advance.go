@@ -72,7 +72,7 @@ func advanceByHash(t *testing.T, s store.Store) {
 	f.accept(newTx("b"))
 	f.claim("a")
 	f.claim("b")
-	bad := ffcapi.TxOutcome{Hash: "hash-b", Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`)}
+	bad := ffcapi.TxOutcome{Hash: "hash-b", Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`), ContractLocation: []byte(`"0xc"`)}
 	c.advance(final(c.next(3, ffcapi.TxOutcome{Hash: "stranger"}, ok("a"), bad), 3))
 
 	tx, a := f.tx("a"), f.attempts("a")[0]
@@ -88,7 +88,7 @@ func advanceByHash(t *testing.T, s store.Store) {
 
 	tx = f.tx("b")
 	require.Equal(t, store.Failed, tx.Status)
-	require.Equal(t, &store.Outcome{Block: block(3), Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`), Final: true}, tx.Outcome)
+	require.Equal(t, &store.Outcome{Block: block(3), Index: 5, Reason: "conflict", Retryable: true, Result: []byte(`{"x":1}`), ContractLocation: []byte(`"0xc"`), Final: true}, tx.Outcome)
 	log, err := s.Status(t.Context(), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, log, 2)
@@ -332,9 +332,10 @@ func advanceResult(t *testing.T, s store.Store) {
 	c := f.chain()
 	f.accept(newTx("a"))
 	f.claim("a")
-	c.advance(final(c.next(1, ffcapi.TxOutcome{Hash: "hash-a", Success: true, Result: []byte("not <JSON>")}), 1))
+	c.advance(final(c.next(1, ffcapi.TxOutcome{Hash: "hash-a", Success: true, Result: []byte("not <JSON>"), ContractLocation: []byte("0x<c>")}), 1))
 	require.Equal(t, store.Succeeded, f.tx("a").Status)
 	require.JSONEq(t, `"not <JSON>"`, string(f.tx("a").Outcome.Result))
+	require.JSONEq(t, `"0x<c>"`, string(f.tx("a").Outcome.ContractLocation))
 }
 
 // advanceStranger: some chains let anybody choose the hash of a transaction. That must not stop the ledger.

@@ -131,7 +131,7 @@ func (s *State) cancelled(e *Effects, o *store.Outcome, now time.Time) {
 	h := store.History{Sub: store.SubCancelled, Action: ActionCancel, Time: now}
 	if o != nil {
 		none := *o
-		none.Success, none.Reason, none.Result = false, reasonCancelled, nil
+		none.Success, none.Reason, none.Result, none.ContractLocation = false, reasonCancelled, nil, nil
 		s.Tx.Outcome = &none
 		h.Info = blockInfo(o.Block)
 	}
