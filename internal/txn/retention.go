@@ -142,8 +142,10 @@ func (r *Retention) due(ctx context.Context) (before time.Time, consumed int64, 
 	if len(needed) > 1 && needed[1].Time.Before(before) {
 		r.warn(needed[1].Time)
 	}
-	if len(needed) > 0 && needed[0].Time.Before(before) {
-		before = needed[0].Time
+	for i := range needed { // the second one is the older one if the clock was put back between them
+		if needed[i].Time.Before(before) {
+			before = needed[i].Time
+		}
 	}
 	return before, consumed, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
 	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -137,6 +138,52 @@ func TestRetentionWaitsForConsumers(t *testing.T) {
 		head, err := r.store.StatusHead(t.Context())
 		return err == nil && head > log[0].Seq
 	}, wait, tick, "positions are never given out twice")
+}
+
+// A clock that was ahead when one was accepted, and was put back since, holds up neither what came later nor the log.
+func TestRetentionWithAClockPutBack(t *testing.T) {
+	t.Parallel()
+	place := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
+	r := newRig(t, setup{place: place})
+	r.finish("ahead", "a", "b")
+	r.stop()
+	require.NoError(t, r.store.Close())
+	year := (365 * 24 * time.Hour).Microseconds()
+	place.Exec(t, fmt.Sprintf("UPDATE tx SET created = created + %d, updated = updated + %[1]d WHERE id = 'ahead'", year))
+	place.Exec(t, fmt.Sprintf("UPDATE status_log SET time = time + %d WHERE id = 'ahead'", year))
+
+	r = newRig(t, setup{place: place})
+	r.retain(2*time.Hour, nil)
+	r.untilGone("a")
+	r.untilGone("b")
+	require.Eventually(t, func() bool {
+		log, err := r.store.Status(t.Context(), 0, 10)
+		return err == nil && len(log) == 1 && log[0].TxID == "b"
+	}, wait, tick, "the newest row stays")
+	_, err := r.Transaction(t.Context(), "ahead", false)
+	require.NoError(t, err, "when it ended is not known")
+}
+
+// What somebody has yet to take is kept, even if the clock was put back before it was written.
+func TestRetentionWaitsForWhatWasWrittenAfterTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	place := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
+	r := newRig(t, setup{place: place})
+	r.finish("free", "taken", "needed")
+	log, err := r.store.Status(t.Context(), 0, 10)
+	require.NoError(t, err)
+	r.stop()
+	require.NoError(t, r.store.Close())
+	day := (24 * time.Hour).Microseconds()
+	place.Exec(t, fmt.Sprintf("UPDATE tx SET created = created - %d, updated = updated - %[1]d WHERE id = 'needed'", day))
+	place.Exec(t, fmt.Sprintf("UPDATE tx SET created = created - %d, updated = updated - %[1]d WHERE id = 'free'", 2*day))
+	place.Exec(t, fmt.Sprintf("UPDATE status_log SET time = time - %d WHERE id = 'needed'", day))
+
+	r = newRig(t, setup{place: place})
+	r.retain(2*time.Hour, func() int64 { return log[0].Seq })
+	r.untilGone("free")
+	_, err = r.Transaction(t.Context(), "needed", false)
+	require.NoError(t, err)
 }
 
 // A listener that nobody uses any more makes the database grow: that is said, and not all the time.

@@ -73,7 +73,11 @@ func (s *Store) Remove(ctx context.Context, f store.Fence, before time.Time, aft
 		next = seen[len(seen)-1].Seq
 	}
 	var old []*store.Tx
+	now := s.opts.Now()
 	for _, tx := range seen {
+		if tx.Created.After(now) {
+			continue // the clock was put back since, so it says nothing about those behind it
+		}
 		if !tx.Created.Before(before) {
 			next = 0 // nothing behind it can have ended before
 			break
@@ -143,13 +147,12 @@ func (s *Store) TrimStatus(ctx context.Context, f store.Fence, upTo int64, befor
 		return 0, err
 	}
 	upTo = min(upTo, head-1)
-	n, last := 0, int64(0)
+	seen, n, last := 0, 0, int64(0)
 	err = s.read(ctx, readLogHead, func(r row) error {
-		if r.int(0) > upTo || !r.time(1).Before(before) {
-			upTo = 0 // rows go from the oldest on, without a gap
-			return nil
+		// Rows go from the oldest on, without a gap. One that was written before another is older, whatever the clock said then.
+		if seen++; r.int(0) <= upTo && r.time(1).Before(before) {
+			n, last = seen, r.int(0)
 		}
-		n, last = n+1, r.int(0)
 		return nil
 	}, limitOf(limit))
 	if err == nil && n > 0 {
