@@ -2,10 +2,10 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Acceptance is what became of a request.
+// Acceptance is what became of a transaction that was to be accepted.
 type Acceptance int
 
-// The results of a request to submit.
+// The results of an acceptance.
 const (
 	AcceptedNew Acceptance = iota
 	AcceptedReplay
@@ -34,7 +34,7 @@ type Load struct {
 // NewTransactions registers the metrics.
 func NewTransactions(reg prometheus.Registerer) *Transactions {
 	accepted := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "pyralis_transaction_requests_total", Help: "Requests to submit a transaction, by what became of them.",
+		Name: "pyralis_transaction_requests_total", Help: "Transactions that were to be accepted, one by one, in a batch, as a retry or to fill a nonce, by what became of that.",
 	}, []string{"result"})
 	t := &Transactions{
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -66,7 +66,7 @@ func RegisterLoad(reg prometheus.Registerer, load func() Load) {
 	}
 }
 
-// Accepted counts a request to submit.
+// Accepted counts a transaction that was to be accepted, whichever way it came.
 func (t *Transactions) Accepted(a Acceptance) {
 	if t != nil {
 		t.accepted[a].Inc()

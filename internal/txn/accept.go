@@ -43,7 +43,7 @@ func acceptance(replay bool, err error) metrics.Acceptance {
 	case errors.Is(err, apitypes.ErrTooManyPending):
 		return metrics.Overloaded
 	case errors.As(err, &invalid), errors.Is(err, store.ErrKeyReused), errors.Is(err, store.ErrInvalid),
-		errors.As(err, &chain) && chain.Kind.Final():
+		errors.Is(err, apitypes.ErrNonceRefused), errors.As(err, &chain) && chain.Kind.Final():
 		return metrics.Refused
 	default:
 		return metrics.Failed

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -47,7 +48,10 @@ func (m *Manager) RetryTransaction(ctx context.Context, id, as string) (tx *apit
 	if err != nil {
 		return nil, false, err
 	}
+	ctx, span := m.opts.Stages.Begin(ctx, metrics.Accept, r.id)
 	row, replay, err := m.flights.do(ctx, r, func() (*store.Tx, bool, error) { return m.accept(ctx, r) })
+	m.opts.Counts.Accepted(acceptance(replay, err))
+	span.End(r.id, err)
 	if err != nil {
 		return nil, false, err
 	}

@@ -107,52 +107,54 @@ func (m *Manager) FillNonces(ctx context.Context, ledger, signer string) ([]*api
 	}
 	filled := []*apitypes.Transaction{}
 	for _, nonce := range c.gaps {
-		switch row, err := m.fill(ctx, key, nonce); {
-		case errors.Is(err, apitypes.ErrNonceRefused): // it was given back meanwhile: it is no gap any more
-		case err != nil:
-			return nil, err
-		default:
-			filled = append(filled, m.transaction(row))
+		row, replay, err := m.fill(ctx, key, nonce)
+		if errors.Is(err, apitypes.ErrNonceRefused) {
+			continue // it was given back meanwhile: it is no gap any more
 		}
+		m.opts.Counts.Accepted(acceptance(replay, err))
+		if err != nil {
+			return nil, err
+		}
+		filled = append(filled, m.transaction(row))
 	}
 	return filled, nil
 }
 
-// fill accepts a transaction that uses a nonce up.
-func (m *Manager) fill(ctx context.Context, key laneKey, nonce uint64) (*store.Tx, error) {
+// fill accepts a transaction that uses a nonce up. replay: there is one already.
+func (m *Manager) fill(ctx context.Context, key laneKey, nonce uint64) (tx *store.Tx, replay bool, err error) {
 	id, err := m.fillID(ctx, key, nonce)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	p, err := m.useUp(ctx, key, nonce)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := m.use(ctx, key.ledger); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	lane, ticket, ok := m.sched.begin(key, m.opts.MaxPending)
 	if !ok {
-		return nil, apitypes.ErrTooManyPending
+		return nil, false, apitypes.ErrTooManyPending
 	}
 	n, err := m.newFill(key, id, nonce)
 	if err != nil {
 		m.sched.abandoned(lane, ticket)
-		return nil, err
+		return nil, false, err
 	}
 	n.Tx.Gas, n.Tx.Hash = p.Gas, p.Hash
 	n.Attempt, n.Payload = attemptOf(p, key.signer), payloadOf(p)
 	n.Attempt.Number, n.Attempt.Ledger = 1, key.ledger
 	acc, err := m.opts.Store.Accept(context.WithoutCancel(ctx), m.opts.Fence(), n)
 	if err != nil {
-		return nil, m.refused(lane, ticket, &request{id: id, nonce: &nonce}, err)
+		return nil, false, m.refused(lane, ticket, &request{id: id, nonce: &nonce}, err)
 	}
 	if acc.Replay {
 		m.sched.abandoned(lane, ticket)
-		return acc.Tx, nil
+		return acc.Tx, true, nil
 	}
 	m.sched.accepted(lane, ticket, newItem(acc.Tx, n))
-	return acc.Tx, nil
+	return acc.Tx, false, nil
 }
 
 func (m *Manager) newFill(key laneKey, id string, nonce uint64) (*store.NewTx, error) {
