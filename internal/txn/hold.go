@@ -14,7 +14,9 @@ func (s *schedule) hold(id string) {
 		it.woken, it.recall = true, true
 		return
 	}
-	it.held = true
+	if it.held = true; it.doubt {
+		return // it is asked what became of it, and goes no further
+	}
 	s.untime(it)
 }
 

@@ -143,9 +143,10 @@ func cut(items []*item, i int) []*item {
 	return slices.Delete(items, i, i+1)
 }
 
-// sendable reports whether an item of the line may go: nothing before it can turn up any more, and its time has come.
+// sendable reports whether an item of the line may go: nothing before it can turn up any more, and its time has come. Of one that is
+// suspended, it may be asked what became of it.
 func (l *lane) sendable(it *item, now time.Time) bool {
-	return it.place == inLine && !it.held && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
+	return it.place == inLine && (!it.held || it.doubt) && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
 }
 
 // finish notes the end of an Accept.

@@ -107,21 +107,20 @@ func (m *Manager) loadOpen(ctx context.Context) {
 }
 
 // restored is the schedule's item of a transaction that was read. What was under way is found out one by one; what a node took
-// waits for its block.
+// waits for its block. To ask is no send, so that is done for what is suspended, too.
 func (m *Manager) restored(tx *store.Tx) *item {
 	it := itemOf(tx)
 	it.resume = true
 	it.held = tx.Status == store.Suspended
-	switch tx.Sub {
-	case store.SubTracking, store.SubStale:
+	switch {
+	case tx.Sub == store.SubTracking, tx.Sub == store.SubStale:
 		it.ordered = false
 		it.due = m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
 		if tx.Due.After(it.due) {
 			it.due = tx.Due
 		}
-	case store.SubSubmitting, store.SubUnknownOutcome:
+	case open(tx.Sub):
 		it.doubt = true
-	default:
 	}
 	return it
 }

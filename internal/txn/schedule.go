@@ -168,7 +168,7 @@ func (s *schedule) put(it *item) {
 		it.place = inLine
 		s.waiting++
 		l.insert(it)
-	case later, it.held, it.due.IsZero() && it.place == running:
+	case later, it.held && !it.doubt, it.due.IsZero() && it.place == running:
 		it.place = parked
 	default:
 		it.place = again

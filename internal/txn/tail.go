@@ -64,10 +64,15 @@ func (m *Manager) noticed(entries []store.StatusEntry) {
 				m.opts.Stages.Confirmed(trace, e.TxID, string(e.Status), e.Status == store.Succeeded, e.Tx.FirstSubmit, e.Time)
 			}
 		case e.Tx == nil:
-		case e.Tx.Status == store.Suspended:
+		case e.Tx.Status == store.Suspended && !open(e.Tx.Sub):
 			m.sched.hold(e.TxID)
 		default:
-			m.sched.rouse(e.TxID, false)
+			m.sched.rouse(e.TxID, false) // or it is suspended, and is asked what became of it
 		}
 	}
+}
+
+// open reports whether a sub-status says that it is not known what became of a send.
+func open(sub store.SubStatus) bool {
+	return sub == store.SubSubmitting || sub == store.SubUnknownOutcome
 }

@@ -17,9 +17,12 @@ import (
 const (
 	storeRetry  = time.Second      // until a transaction that could not be read or written is tried again
 	ledgerRetry = 5 * time.Second  // until one is tried again whose ledger is stopped
+	doubtRetry  = time.Second      // until it is asked again what became of one that is suspended
 	engineRetry = 10 * time.Second // until the policy engine is asked again about one over which it panicked
 	againAfter  = time.Second      // until one is prepared again that was prepared, or was not to be, a moment ago
 	writeWithin = 30 * time.Second // for a write of a store that is alive
+
+	doubtRetryMost = time.Minute
 )
 
 // errTooManyConflicts is the answer of a store that says again and again that somebody else was faster.
@@ -153,6 +156,11 @@ func (m *Manager) judge(j *job) verdict {
 	}
 	it.lastErr, it.errOf = j.state.LastError, j.state.Tx.Attempt
 	v := verdict{ordered: !j.state.Taken(), due: j.state.Tx.Due, held: j.state.Tx.Status == store.Suspended}
+	if it.doubt = it.doubt || j.state.Doubtful(); it.doubt && v.held {
+		// The longer nobody could tell, the longer it may take.
+		now := m.opts.Now()
+		v.due = now.Add(min(max(now.Sub(j.state.Tx.SubSince), doubtRetry), doubtRetryMost))
+	}
 	if j.moved() {
 		v.moved, v.order = true, *j.state.Tx.Nonce
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
 func equal(a, b *uint64) bool { return a != nil && b != nil && *a == *b }
@@ -37,6 +38,22 @@ func (s *State) reconcile(e *Effects) {
 		return
 	}
 	s.look(e, false)
+}
+
+// Doubtful reports whether it is not known what became of a suspended transaction, and time or the chain may tell. To ask is no send.
+func (s *State) Doubtful() bool {
+	if s.Tx.Status != store.Suspended || s.Sending {
+		return false
+	}
+	return s.Expires() || s.phase() == policy.Unknown && len(s.Sought()) > 0
+}
+
+// inquire has it found out what became of a transaction that must not be sent.
+func (s *State) inquire(e *Effects) {
+	e.Ask = true
+	if s.phase() == policy.Unknown {
+		s.look(e, false)
+	}
 }
 
 func (in Latest) step(s *State, e *Effects) {

@@ -139,6 +139,9 @@ func (in Passed) step(s *State, e *Effects) {
 		e.changed(a)
 		e.Ask = true
 	}
+	if e.Write && s.Tx.Status == store.Suspended && s.settled() {
+		s.setSub(store.SubPrepared, in.Now) // nobody goes on with it now, so it has to look like what it is
+	}
 }
 
 func (s *State) attempt(number int) *store.Attempt {

@@ -169,6 +169,7 @@ func (in Resumed) step(s *State, e *Effects) {
 	}
 	switch {
 	case s.Tx.Status == store.Suspended:
+		s.inquire(e)
 	case s.phase() != policy.Unknown:
 		e.Ask = true
 	case a.Hash != "":
@@ -178,7 +179,12 @@ func (in Resumed) step(s *State, e *Effects) {
 	}
 }
 
-func (in Woken) step(_ *State, e *Effects) { e.Ask = true }
+func (in Woken) step(s *State, e *Effects) {
+	e.Ask = true
+	if s.Doubtful() {
+		s.inquire(e)
+	}
+}
 
 func (in Answered) step(s *State, e *Effects) {
 	a := s.newest()

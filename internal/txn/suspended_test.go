@@ -1,0 +1,113 @@
+package txn_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
+	"github.com/pyralis-io/pyralis/internal/txn"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+)
+
+// interrupted is a place with a transaction that was suspended while its send was under way, and whose process was then killed.
+func interrupted(t *testing.T, sequenced bool, expires uint64) *sqlstoretest.Place {
+	t.Helper()
+	place := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
+	r := newRig(t, setup{sequenced: sequenced, place: place})
+	r.fake.onPrepare = func(context.Context, *ffcapi.Request) (*ffcapi.Prepared, error) {
+		return &ffcapi.Prepared{Payload: []byte("a"), Hash: hashOf("a"), Expires: expires}, nil
+	}
+	r.fake.onSubmit = func(ctx context.Context, _ *ffcapi.Submission, _ int) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r.submit(submission("a"))
+	r.untilSent(1)
+	_, err := r.SuspendTransaction(t.Context(), "a")
+	require.NoError(t, err)
+	r.crash()
+	return place
+}
+
+// TestSuspendedIsFoundOnTheChain after a restart, without being resumed.
+func TestSuspendedIsFoundOnTheChain(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		t.Run(fmt.Sprint(sequenced), func(t *testing.T) {
+			t.Parallel()
+			place, f := interrupted(t, sequenced, 0), newFake()
+			f.put("a", &ffcapi.Receipt{Block: ffcapi.BlockRef{Number: 1, Hash: "b1"}, Success: true})
+			r := newRig(t, setup{place: place, sequenced: sequenced, fake: f, stopped: true})
+			require.NoError(t, r.view.Ready(t.Context(), ""))
+			r.view.mu.Lock()
+			r.view.safe, r.view.hashes[1] = ffcapi.BlockRef{Number: 1, Hash: "b1"}, "b1"
+			r.view.mu.Unlock()
+			r.start()
+			r.until("a", store.SubConfirmed)
+			require.Empty(t, f.sends())
+		})
+	}
+}
+
+// TestSuspendedIsAskedForAgain, until the chain is past what could hold it. Then it can be cancelled and changed.
+func TestSuspendedIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		t.Run(fmt.Sprint(sequenced), func(t *testing.T) {
+			t.Parallel()
+			expires := uint64(1)
+			if sequenced {
+				expires = 0 // what has a nonce is out until that is used
+			}
+			place, f := interrupted(t, sequenced, expires), newFake()
+			r := newRig(t, setup{place: place, sequenced: sequenced, fake: f})
+			require.Eventually(t, func() bool { return f.calls("Receipt") >= 2 }, wait, tick, "asked again")
+			_, err := r.CancelTransaction(t.Context(), "a")
+			require.ErrorIs(t, err, apitypes.ErrMayBeOut, "that no node has it proves nothing")
+			if sequenced {
+				r.submit(submission("b"))
+				require.Eventually(t, func() bool { return r.show("b").BlockedBy == "a" }, wait, tick)
+				require.Empty(t, f.sends())
+				return
+			}
+			r.view.block(0)
+			r.view.block(0)
+			row := r.until("a", store.SubPrepared)
+			require.Equal(t, store.Suspended, row.Status)
+			require.Empty(t, f.sends())
+			to := "other"
+			_, err = r.UpdateTransaction(t.Context(), "a", &apitypes.TransactionUpdate{To: &to})
+			require.NoError(t, err)
+			_, err = r.CancelTransaction(t.Context(), "a")
+			require.NoError(t, err)
+			r.until("a", store.SubCancelled)
+			require.Empty(t, f.sends())
+		})
+	}
+}
+
+// TestSuspendedInDoubt is asked for in the process that has sent it, too.
+func TestSuspendedInDoubt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{opts: func(o *txn.Options) { o.Policy = patient{} }})
+	r.fake.onSubmit = func(context.Context, *ffcapi.Submission, int) error {
+		return &ffcapi.Error{Kind: ffcapi.Timeout, Sent: ffcapi.SentMaybe}
+	}
+	r.submit(submission("a"))
+	r.until("a", store.SubUnknownOutcome)
+	require.Zero(t, r.fake.calls("Receipt"))
+	_, err := r.SuspendTransaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return r.fake.calls("Receipt") >= 2 }, wait, tick)
+	began := time.Now()
+	r.fake.put("a#1", &ffcapi.Receipt{Block: ffcapi.BlockRef{Number: 1, Hash: "b1"}, Success: true})
+	require.Equal(t, store.Suspended, r.until("a", store.SubTracking).Status, "it is in a block that is not final")
+	require.Len(t, r.fake.sends(), 1)
+	require.Less(t, time.Since(began), wait/2)
+}
