@@ -21,8 +21,10 @@
 //   - The claim of a send is durable before its first byte leaves.
 //   - Where a chain has nonces, one Submit per signer is under way at most, in the order of the nonces: what comes later waits
 //     until a node took what comes before, or until it is known that its nonce is used.
+//   - While a node refuses one that it had taken before, those behind it that are out as well are not sent again: its own send goes first.
 //   - Operations of users are written beside the workers: the version of the row decides who was first, and the other one begins again.
-//     A suspended transaction keeps its place in line and holds no worker. What may have left is neither cancelled nor changed.
+//     A suspended transaction keeps its place in line and holds no worker. What may have left is neither cancelled nor changed;
+//     what became of it is asked for meanwhile, which is no send.
 //   - A nonce is given back only if no send of its transaction ever began and no later one was assigned; else it is used up on the chain.
 //     One that somebody else used is replaced by the next at the tail, once nothing of its transaction can be on the chain.
 //   - Slots for sending are not held while a transaction waits for its block.

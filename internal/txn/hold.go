@@ -1,6 +1,9 @@
 package txn
 
-import "container/heap"
+import (
+	"container/heap"
+	"time"
+)
 
 // hold keeps a suspended item where it is, and calls it back from the worker that has it.
 func (s *schedule) hold(id string) {
@@ -47,6 +50,22 @@ func (s *schedule) blocker(id string) string {
 		return first.id
 	}
 	return ""
+}
+
+// behind is when to ask again about an item that a node has taken before, while one with a lower nonce is refused: after the next send of
+// that. false: there is none.
+func (s *schedule) behind(id string) (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[id]
+	if it == nil || !s.sequenced || it.lane.lost == nil || it.lane.lost.order >= it.order {
+		return time.Time{}, false
+	}
+	now, due := s.now(), it.lane.lost.due
+	if !due.After(now) {
+		return now.Add(behindMost), true // a worker has it, or it is suspended
+	}
+	return due.Add(behindPause), true
 }
 
 // holding is how many transactions of a signer are here.

@@ -92,6 +92,7 @@ type lane struct {
 	looked  bool    // the last batch was of ready
 	items   int
 	next    uint64 // the nonce after the newest one that left
+	lost    *item  // the first one whose last send was refused, as far as is known: before it is in order, sending a later one again is in vain
 	width   int    // items that are claimed together; little when the first of them keeps failing, since the others then wait
 
 	// Accepts under way, numbered in the order in which they began. Nonces are handed out in the store: an Accept that began
@@ -148,6 +149,18 @@ func cut(items []*item, i int) []*item {
 func (l *lane) sendable(it *item, now time.Time) bool {
 	return it.place == inLine && (!it.held || it.doubt) && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
 }
+
+// refused notes what became of an item's last send.
+func (l *lane) refused(it *item, refused bool) {
+	switch {
+	case refused && (l.lost == nil || it.order < l.lost.order):
+		l.lost = it
+	case !refused && l.lost == it:
+		l.lost = nil
+	}
+}
+
+func byOrder(a, b *item) int { return cmp.Compare(a.order, b.order) }
 
 // finish notes the end of an Accept.
 func (l *lane) finish(ticket uint64) {

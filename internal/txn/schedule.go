@@ -292,6 +292,7 @@ func (s *schedule) forget(it *item) {
 		heap.Remove(&s.due, it.slot)
 	}
 	l := it.lane
+	l.refused(it, false)
 	if it.place == inLine || it.place == again {
 		s.waiting--
 		l.remove(it)

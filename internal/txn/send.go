@@ -11,6 +11,52 @@ import (
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 )
 
+// send hands the jobs that are to be sent to the node, in order, and what came of each to later. It reports whether the node has taken all.
+func (m *Manager) send(jobs []*job, later func(func())) (left bool) {
+	blocked, refused := false, false
+	left = true
+	for _, j := range jobs {
+		sending := j.err == nil && j.effects.Do == txstate.Send
+		switch {
+		case !sending:
+		case m.life.Err() != nil:
+			m.drop(j, m.life.Err())
+		case m.withheld(j, blocked, refused):
+			blocked, left = true, false
+			later(func() { m.unsend(m.life, j) })
+			continue
+		default:
+			in := m.submit(m.life, j)
+			if !takenBy(in) {
+				refused, blocked = true, blocked || j.it.ordered
+			}
+			left = left && in.Err == nil
+			later(func() { m.answer(m.life, j, in) })
+			continue
+		}
+		left = false
+		if j.it.ordered && (j.err != nil || !j.state.Taken()) {
+			blocked = true
+		}
+	}
+	return left
+}
+
+// withheld reports whether a send that was claimed must not begin: what has to go before did not, somebody has suspended it meanwhile, or it
+// has got another nonce, and with it another turn. Nor what is sent again, when one with a lower nonce was refused just now.
+func (m *Manager) withheld(j *job, blocked, refused bool) bool {
+	if refused && m.sequencer != nil && !j.it.ordered {
+		j.verdict.due = m.opts.Now().Add(behindPause)
+		return true
+	}
+	return blocked && j.it.ordered || j.moved() || m.sched.recalled(j.it)
+}
+
+// takenBy reports whether what comes after in the order of nonces may be sent.
+func takenBy(in txstate.Answered) bool {
+	return in.Err == nil || in.Err.Kind == ffcapi.KnownTransaction || in.Err.Kind == ffcapi.NonceTooLow
+}
+
 // submit sends. Its claim is stored.
 func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
 	call, cancel := m.calling(ctx, m.opts.SubmitTimeout)

@@ -3,6 +3,7 @@ package txn
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -64,6 +65,9 @@ func (s *schedule) from(l *lane) []*item {
 		n := 1
 		if s.sequenced {
 			n = min(len(l.ready), s.breadth())
+			if !slices.IsSortedFunc(l.ready, byOrder) {
+				slices.SortStableFunc(l.ready, byOrder) // what the chain misses first goes first
+			}
 		}
 		batch := append([]*item(nil), l.ready[:n]...)
 		clear(l.ready[:n])
@@ -96,6 +100,7 @@ type verdict struct {
 	gone    bool
 	ordered bool      // still not taken by a node
 	held    bool      // suspended
+	refused bool      // its last send was
 	moved   bool      // it has another nonce
 	order   uint64    // that nonce
 	due     time.Time // when to look at it again; zero: when something changes
@@ -134,6 +139,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 		if v.moved {
 			it.order, it.barrier = v.order, l.begun
 		}
+		l.refused(it, v.refused)
 		if it.ordered {
 			l.next = min(l.next, it.order)
 			l.width = 1

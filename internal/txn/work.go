@@ -19,10 +19,12 @@ const (
 	ledgerRetry = 5 * time.Second  // until one is tried again whose ledger is stopped
 	doubtRetry  = time.Second      // until it is asked again what became of one that is suspended
 	engineRetry = 10 * time.Second // until the policy engine is asked again about one over which it panicked
+	behindPause = time.Second      // from the send of one that was refused to the next look at those behind it
 	againAfter  = time.Second      // until one is prepared again that was prepared, or was not to be, a moment ago
 	writeWithin = 30 * time.Second // for a write of a store that is alive
 
 	doubtRetryMost = time.Minute
+	behindMost     = 10 * time.Second // behindPause, where no time of the next send is known
 )
 
 // errTooManyConflicts is the answer of a store that says again and again that somebody else was faster.
@@ -80,43 +82,6 @@ func (m *Manager) work(batch []*item) []verdict {
 	return verdicts
 }
 
-// send hands the jobs that are to be sent to the node, in order, and what came of each to later. It reports whether the node has taken all.
-func (m *Manager) send(jobs []*job, later func(func())) (left bool) {
-	blocked := false
-	left = true
-	for _, j := range jobs {
-		sending := j.err == nil && j.effects.Do == txstate.Send
-		switch {
-		case !sending:
-		case m.life.Err() != nil:
-			m.drop(j, m.life.Err())
-		case m.withheld(j, blocked):
-			blocked, left = true, false
-			later(func() { m.unsend(m.life, j) })
-			continue
-		default:
-			in := m.submit(m.life, j)
-			if j.it.ordered && !takenBy(in) {
-				blocked = true
-			}
-			left = left && in.Err == nil
-			later(func() { m.answer(m.life, j, in) })
-			continue
-		}
-		left = false
-		if j.it.ordered && (j.err != nil || !j.state.Taken()) {
-			blocked = true
-		}
-	}
-	return left
-}
-
-// withheld reports whether a send that was claimed must not begin: what has to go before did not, somebody has suspended it meanwhile, or it
-// has got another nonce, and with it another turn.
-func (m *Manager) withheld(j *job, blocked bool) bool {
-	return blocked && j.it.ordered || j.moved() || m.sched.recalled(j.it)
-}
-
 // moved reports whether the transaction has another nonce than the one in whose turn it was taken.
 func (j *job) moved() bool { return j.state.Tx.Nonce != nil && *j.state.Tx.Nonce != j.it.order }
 
@@ -131,11 +96,6 @@ func together(jobs []*job, fn func(*job)) {
 		wg.Go(func() { fn(j) })
 	}
 	wg.Wait()
-}
-
-// takenBy reports whether what comes after in the order of nonces may be sent.
-func takenBy(in txstate.Answered) bool {
-	return in.Err == nil || in.Err.Kind == ffcapi.KnownTransaction || in.Err.Kind == ffcapi.NonceTooLow
 }
 
 // judge says what becomes of a job's item.
@@ -160,6 +120,9 @@ func (m *Manager) judge(j *job) verdict {
 		// The longer nobody could tell, the longer it may take.
 		now := m.opts.Now()
 		v.due = now.Add(min(max(now.Sub(j.state.Tx.SubSince), doubtRetry), doubtRetryMost))
+	}
+	if e := j.state.LastError; e != nil && e.Kind != ffcapi.NonceTooLow {
+		v.refused = true
 	}
 	if j.moved() {
 		v.moved, v.order = true, *j.state.Tx.Nonce
@@ -314,6 +277,9 @@ func (m *Manager) ask(ctx context.Context, state txstate.State, effects txstate.
 	in.Fee, in.FeeError = m.fee(ctx, &state)
 	v.Fee = in.Fee
 	in.Decision = m.decide(v)
+	if until, behind := m.sched.behind(state.Tx.ID); behind && in.Do == policy.Submit && v.Tx.Phase == policy.Tracking {
+		in.Do, in.Until = policy.Wait, until
+	}
 	state, next := txstate.Step(state, in)
 	return state, effects.Then(next)
 }
