@@ -71,11 +71,13 @@ func (m *Manager) take(ctx context.Context, sub *apitypes.Submission) (tx *apity
 	return m.transaction(row), replay, nil
 }
 
-// accept takes a request from its key to its row. When anything refuses it, the key is looked up again: another process may have
-// accepted it meanwhile, and then the refusal is about what that one did.
+// accept takes a request from its key to its row. When anything refuses it, the key is looked up: it may have been accepted before, or
+// another process may have accepted it meanwhile, and then the refusal is about what that one did.
 func (m *Manager) accept(ctx context.Context, r *request) (*store.Tx, bool, error) {
-	if tx, err := m.replayed(ctx, r); tx != nil || err != nil {
-		return tx, true, err
+	if m.recent.has(r.id) {
+		if tx, err := m.replayed(ctx, r); tx != nil || err != nil {
+			return tx, true, err
+		}
 	}
 	tx, replay, err := m.acceptNew(ctx, r)
 	if err != nil {
@@ -84,7 +86,7 @@ func (m *Manager) accept(ctx context.Context, r *request) (*store.Tx, bool, erro
 	return tx, replay, nil
 }
 
-// reconsidered looks the key of a request up again that was refused.
+// reconsidered looks the key of a request up that was refused.
 func (m *Manager) reconsidered(ctx context.Context, r *request, err error) (*store.Tx, bool, error) {
 	if !r.given || errors.Is(err, store.ErrKeyReused) {
 		return nil, false, err
@@ -157,6 +159,9 @@ func (m *Manager) settled(
 	ctx context.Context, lane *lane, ticket uint64, r *request, n *store.NewTx, answer store.Acceptance,
 ) (*store.Tx, bool, error) {
 	acc := answer.Accepted
+	if r.given { // whatever the answer is
+		m.recent.add(r.id)
+	}
 	if answer.Err != nil {
 		return nil, false, m.refused(lane, ticket, r, answer.Err)
 	}

@@ -80,23 +80,6 @@ func TestGivenNonce(t *testing.T) {
 	require.EqualValues(t, 1, r.submit(sub).Nonce.Int().Uint64())
 }
 
-func TestReplay(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, setup{})
-	first := r.submit(submission("a"))
-	again := submission("a")
-	again.Raw = json.RawMessage(`{"params":[1.0],"method":"a", "to":"assets","from":"alice","headers":{"id":"a","type":"SendTransaction"}}`)
-	tx, replay, err := r.Submit(t.Context(), again)
-	require.NoError(t, err)
-	require.True(t, replay)
-	require.Equal(t, first.ID, tx.ID)
-	require.Equal(t, 1, r.fake.calls("Prepare"))
-
-	again.Raw = json.RawMessage(strings.Replace(string(again.Raw), "1.0", "2", 1))
-	_, _, err = r.Submit(t.Context(), again)
-	require.ErrorIs(t, err, store.ErrKeyReused)
-}
-
 func TestGeneratedIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -170,32 +153,6 @@ func TestRefusedLeavesNothing(t *testing.T) {
 	r.fake.onPrepare = nil
 	r.fake.mu.Unlock()
 	require.EqualValues(t, 0, r.submit(submission("a")).Nonce.Int().Uint64(), "neither its key nor a nonce is used up")
-}
-
-// TestRefusalOfAReplay: two posts of one key are prepared by two processes. One commits; what it did makes the other's simulation
-// fail. The answer is the transaction, not the refusal.
-func TestRefusalOfAReplay(t *testing.T) {
-	t.Parallel()
-	for _, refusal := range []error{
-		&ffcapi.Error{Kind: ffcapi.Reverted, Message: "it exists"},
-		&ffcapi.Error{Kind: ffcapi.Unavailable, Message: "away"},
-	} {
-		r := newRig(t, setup{})
-		r.fake.onPrepare = func(ctx context.Context, _ *ffcapi.Request) (*ffcapi.Prepared, error) {
-			// Another process, with the same store, is faster.
-			r.fake.mu.Lock()
-			r.fake.onPrepare = nil
-			r.fake.mu.Unlock()
-			if _, replay, err := r.twin().Submit(ctx, submission("a")); err != nil || replay {
-				t.Errorf("the other process: %v %v", replay, err)
-			}
-			return nil, refusal
-		}
-		tx, replay, err := r.Submit(t.Context(), submission("a"))
-		require.NoError(t, err)
-		require.True(t, replay)
-		require.Equal(t, "a", tx.ID)
-	}
 }
 
 // twin is another manager on the same store, as another process would have.

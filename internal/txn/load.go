@@ -91,6 +91,7 @@ func (m *Manager) loadOpen(ctx context.Context) {
 			}
 			for _, tx := range page {
 				m.sched.load(laneKey{tx.Ledger, tx.From}, m.restored(tx))
+				m.recent.add(tx.ID)
 				if !followed[tx.Ledger] {
 					m.opts.Chain.Follow(tx.Ledger)
 					followed[tx.Ledger] = true

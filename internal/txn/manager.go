@@ -25,6 +25,7 @@ type Manager struct {
 
 	sched     *schedule
 	flights   flights
+	recent    *recent // keys
 	waiters   waiters
 	ledgers   ledgers
 	unsettled unsettled
@@ -53,6 +54,7 @@ func New(o Options) (*Manager, error) {
 		prepares: make(chan struct{}, o.Prepares),
 		looks:    make(chan struct{}, max(1, o.Workers/2)),
 		sweeping: make(chan struct{}, 1),
+		recent:   newRecent(),
 	}
 	m.life, m.kill = context.WithCancelCause(context.Background())
 	m.trouble.now = o.Now
