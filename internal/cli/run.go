@@ -22,7 +22,8 @@ func newRun(plugins *plugin.Registry) *cobra.Command {
 		Use:   "run",
 		Short: "Run a node with a configuration file",
 		Long: "Run a node. Every key of the configuration file is also an environment variable; see config.md, or \"pyralis config docs\".\n" +
-			"Without -f, " + defaultFile + " is read if it exists.",
+			"Without -f, " + defaultFile + " is read if it exists.\n\n" +
+			"GOGC and GOMEMLIMIT mean what they mean to any Go program: less memory for more work, or the other way round. Without GOGC it is 80.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("file") {
@@ -46,6 +47,7 @@ func newRun(plugins *plugin.Registry) *cobra.Command {
 
 // serve runs a node until ctx is done or the node cannot go on. ready is called once it serves.
 func serve(ctx context.Context, plugins *plugin.Registry, cfg *config.Config, ready func(context.Context, *node.Node) error) error {
+	spare(os.Getenv)
 	n, err := node.New(ctx, node.Options{Config: cfg, Plugins: plugins})
 	if err != nil {
 		return err

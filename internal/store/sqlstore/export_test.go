@@ -91,33 +91,46 @@ func OutcomeTexts(o *store.Outcome) (got any, want string, err error) {
 	return got, want, err
 }
 
-// WriterPlans are how PostgreSQL goes about the writer's updates of many rows, by their SQL.
-func WriterPlans(tb testing.TB, s *Store) map[string]string {
+// KeyPlans are how PostgreSQL goes about the writer's updates of many rows and about reads by key, by their SQL.
+func KeyPlans(tb testing.TB, s *Store) map[string]string {
 	tb.Helper()
-	plans := map[string]string{}
 	session, ok := s.writer.session.(*pgSession)
 	require.True(tb, ok)
+	queries := map[string]int{} // how many arguments they have
+	for id, st := range statements {
+		if st.many != "" {
+			queries[session.many[id]] = len(st.types)
+		}
+	}
+	for id, keyed := range keyedReads {
+		if keyed {
+			queries[dialectPostgres.render(readSQL[id])] = strings.Count(readSQL[id], "?") + strings.Count(readSQL[id], "{in ")
+		}
+	}
+	plans := map[string]string{}
 	require.NoError(tb, s.lone(tb.Context(), nil, func(*group) error {
-		for id, st := range statements {
-			if st.many == "" {
-				continue
-			}
-			name := fmt.Sprintf("plan_of_%d", id)
-			nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(st.types)), ", ")
-			if _, err := session.conn.Exec(tb.Context(), "PREPARE "+name+" AS "+session.many[id]); err != nil {
-				return err
-			}
-			rows, err := session.conn.Query(tb.Context(), "EXPLAIN EXECUTE "+name+"("+nulls+")", pgx.QueryExecModeSimpleProtocol)
+		for query, n := range queries {
+			plan, err := planOf(tb.Context(), session.conn, fmt.Sprintf("plan%d", len(plans)), query, n)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", query, err)
 			}
-			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if err != nil {
-				return err
-			}
-			plans[session.many[id]] = strings.Join(lines, "\n")
+			plans[query] = plan
 		}
 		return nil
 	}))
 	return plans
+}
+
+// planOf is the plan that is kept of a query.
+func planOf(ctx context.Context, conn *pgx.Conn, name, query string, args int) (string, error) {
+	if _, err := conn.Exec(ctx, "PREPARE "+name+" AS "+query); err != nil {
+		return "", err
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", args), ", ")
+	rows, err := conn.Query(ctx, "EXPLAIN EXECUTE "+name+"("+nulls+")", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return "", err
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return strings.Join(lines, "\n"), err
 }

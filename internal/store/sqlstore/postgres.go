@@ -20,7 +20,7 @@ type PostgresConfig struct {
 	Options
 	// URL is a connection string of PostgreSQL, postgres://user@host/database or key=value.
 	URL string
-	// MaxConns bounds the connections for reading; two more are used for writing and for ownership. 0 is 10.
+	// MaxConns bounds the connections for reading, of which there are at least 2; two more are used for writing and for ownership. 0 is 10.
 	MaxConns int
 }
 
@@ -30,9 +30,9 @@ const (
 	maxAppName      = 63 // bytes; PostgreSQL cuts what is longer
 )
 
-// writerSettings make the plans of the writer's statements, which all look few rows up by key, the ones for large tables. Left to itself,
-// the server plans them once while the tables are still empty, for reading them from end to end, and keeps to that.
-var writerSettings = map[string]string{
+// keySettings make the plans of statements that look few rows up by key, as all of the writer's do, the ones for large tables. Left to
+// itself, the server plans them once while the tables are still empty, for reading them from end to end, and keeps to that.
+var keySettings = map[string]string{
 	"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
 	"plan_cache_mode": "force_generic_plan",
 }
@@ -64,7 +64,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (_ *Store, err error)
 		return nil, err
 	}
 	s.hot = reads
-	session, err := newPgSession(ctx, withSettings(pool.ConnConfig, writerSettings))
+	session, err := newPgSession(ctx, withSettings(pool.ConnConfig, keySettings))
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +120,10 @@ func withSettings(c *pgx.ConnConfig, more map[string]string) *pgx.ConnConfig {
 
 // openPgPool opens the connections for reading, brings the schema up to date and takes the generation.
 func openPgPool(ctx context.Context, s *Store, cfg *pgxpool.Config, owner *pgOwner) (*reader, *pgReads, error) {
+	keyed := cfg.Copy()
+	keyed.ConnConfig = withSettings(cfg.ConnConfig, keySettings)
+	keyed.MaxConns = max(1, cfg.MaxConns/2)
+	cfg.MaxConns = max(1, cfg.MaxConns-keyed.MaxConns)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +136,11 @@ func openPgPool(ctx context.Context, s *Store, cfg *pgxpool.Config, owner *pgOwn
 	if s.fence, err = migratePg(ctx, db, s.opts); err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return &reader{db: db}, newPgReads(pool), nil
+	reads, err := newPgReads(ctx, pool, keyed)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return &reader{db: db}, reads, nil
 }
 
 func migratePg(ctx context.Context, db *sql.DB, o Options) (store.Fence, error) {

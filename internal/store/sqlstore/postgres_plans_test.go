@@ -9,10 +9,11 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
 )
 
-// TestUpdatesGoByKey: a plan that is made when the tables are empty is kept while they grow, so it must not walk over what is open.
-func TestUpdatesGoByKey(t *testing.T) {
+// TestKeysFindRows: a plan that is made when the tables are empty is kept while they grow, so it must not walk over all that is open, or
+// over all there is.
+func TestKeysFindRows(t *testing.T) {
 	t.Parallel()
-	plans := sqlstore.WriterPlans(t, sqlstoretest.Open(t, sqlstoretest.Postgres))
+	plans := sqlstore.KeyPlans(t, sqlstoretest.Open(t, sqlstoretest.Postgres))
 	require.NotEmpty(t, plans)
 	for sql, plan := range plans {
 		require.Contains(t, plan, "_pkey", sql)

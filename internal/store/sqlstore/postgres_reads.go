@@ -7,27 +7,37 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// keyedReads are those that look few rows up by key. They are prepared, and have connections whose plans are kept.
+var keyedReads = [readCount]bool{
+	readTx: true, readAttempts: true, readBody: true, readHistory: true, readPayload: true, readFirstPayload: true, readKeys: true,
+	readSigner: true, readStatus: true, readLedger: true,
+}
+
 // pgReads carries out the reads of PostgreSQL. It does so without database/sql, which would prepare each statement anew on the
 // connection that it gets, and forget it afterwards: three round trips instead of one.
 type pgReads struct {
-	pool *pgxpool.Pool
-	sql  [readCount]string
-	mode []any // says how a statement is carried out; empty: as the connection string has it
+	sql   [readCount]string
+	keyed *pgxpool.Pool
+	pool  *pgxpool.Pool // for the others; somebody else closes it
+	mode  []any         // how these are carried out; empty: as the connection string has it
 
 	keys *keyReads
 }
 
-func newPgReads(pool *pgxpool.Pool) *pgReads {
+func newPgReads(ctx context.Context, pool *pgxpool.Pool, keyed *pgxpool.Config) (_ *pgReads, err error) {
 	p := &pgReads{pool: pool}
+	if p.keyed, err = pgxpool.NewWithConfig(ctx, keyed); err != nil {
+		return nil, err
+	}
 	p.keys = newKeyReads(p.readKeys)
 	for id, query := range readSQL {
 		p.sql[id] = dialectPostgres.render(query)
 	}
-	// Planned each time: a plan that was made when a table was empty would read it from end to end for as long as the connection lives.
-	if pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+	// Planned each time, for what the tables hold by then.
+	if keyed.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		p.mode = []any{pgx.QueryExecModeCacheDescribe}
 	}
-	return p
+	return p, nil
 }
 
 func (p *pgReads) serves(readID) bool { return true }
@@ -38,7 +48,11 @@ func (p *pgReads) read(ctx context.Context, id readID, each func(r row) error, a
 			return p.keys.read(ctx, key, each)
 		}
 	}
-	rows, err := p.pool.Query(ctx, p.sql[id], append(p.mode[:len(p.mode):len(p.mode)], args...)...)
+	pool := p.keyed
+	if !keyedReads[id] {
+		pool, args = p.pool, append(p.mode[:len(p.mode):len(p.mode)], args...)
+	}
+	rows, err := pool.Query(ctx, p.sql[id], args...)
 	if err != nil {
 		return err
 	}
@@ -66,4 +80,7 @@ func (p *pgReads) readKeys(ctx context.Context, keys []string) (map[string]row, 
 
 func (p *pgReads) run(ctx context.Context) { p.keys.run(ctx) }
 
-func (p *pgReads) close() error { return nil } // the pool has another owner
+func (p *pgReads) close() error {
+	p.keyed.Close()
+	return nil
+}
