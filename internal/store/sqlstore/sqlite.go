@@ -50,7 +50,7 @@ func OpenSQLite(ctx context.Context, cfg SQLiteConfig) (_ *Store, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	keeper := &walKeeper{path: path + "-wal", conn: copying, log: cfg.Log}
+	keeper := &walKeeper{conn: copying, log: cfg.Log}
 	s.release = func() error { return errors.Join(copying.Close(), lock.close()) }
 	session, err := newSQLiteSession(ctx, writing, keeper)
 	if err != nil {

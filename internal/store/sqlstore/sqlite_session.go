@@ -19,14 +19,14 @@ const maxParams = 64
 // check and several allocations to each statement. All statements are prepared at open; preparing one while a transaction is
 // open would wait for that transaction.
 type sqliteSession struct {
-	conn     sqliteConn
-	stmts    [writerStatements]sqliteStmt
-	begins   sqliteStmt
-	commits  sqliteStmt
-	rolls    sqliteStmt
-	truncate sqliteStmt
-	counts   sqliteStmt
-	wal      *walKeeper
+	conn    sqliteConn
+	stmts   [writerStatements]sqliteStmt
+	begins  sqliteStmt
+	commits sqliteStmt
+	rolls   sqliteStmt
+	restart sqliteStmt
+	counts  sqliteStmt
+	wal     *walKeeper
 
 	named   [maxParams]driver.NamedValue // reused for each call
 	dest    [maxParams]driver.Value      // reused for each row
@@ -70,7 +70,7 @@ func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqlit
 		sql string
 	}{
 		{&s.begins, "BEGIN IMMEDIATE"}, {&s.commits, "COMMIT"}, {&s.rolls, "ROLLBACK"},
-		{&s.truncate, "PRAGMA wal_checkpoint(TRUNCATE)"},
+		{&s.restart, "PRAGMA wal_checkpoint(RESTART)"},
 		{&s.counts, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'tx'"},
 	} {
 		if *f.to, err = s.prepare(ctx, f.sql); err != nil {
@@ -100,20 +100,32 @@ func prepareSQLite(ctx context.Context, c sqliteConn, query string) (sqliteStmt,
 
 // queryInt reads one number.
 func queryInt(ctx context.Context, c sqliteConn, query string) (int64, error) {
+	v, err := queryInts(ctx, c, query)
+	if err != nil {
+		return 0, err
+	}
+	return v[0], nil
+}
+
+// queryInts reads a row of numbers.
+func queryInts(ctx context.Context, c sqliteConn, query string) ([]int64, error) {
 	rows, err := c.QueryContext(ctx, query, nil)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", query, err)
+		return nil, fmt.Errorf("%s: %w", query, err)
 	}
 	dest := make([]driver.Value, len(rows.Columns()))
 	err = rows.Next(dest)
 	if err = errors.Join(err, rows.Close()); err != nil {
-		return 0, fmt.Errorf("%s: %w", query, err)
+		return nil, fmt.Errorf("%s: %w", query, err)
 	}
-	v, ok := dest[0].(int64)
-	if !ok {
-		return 0, fmt.Errorf("%s: answered %v", query, dest[0])
+	numbers := make([]int64, len(dest))
+	for i, d := range dest {
+		var ok bool
+		if numbers[i], ok = d.(int64); !ok {
+			return nil, fmt.Errorf("%s: answered %v", query, d)
+		}
 	}
-	return v, nil
+	return numbers, nil
 }
 
 func (s *sqliteSession) attach(context.Context) {} // a file is never away
@@ -229,13 +241,14 @@ func (s *sqliteSession) rollback() {
 
 func (s *sqliteSession) idle() {
 	if s.wal.tooLong() {
-		s.wal.truncated(s.truncateWAL())
+		s.wal.restarted(s.restartWAL())
 	}
 }
 
-// truncateWAL copies the log into the database and empties it. It does not wait for readers: then it is tried again later.
-func (s *sqliteSession) truncateWAL() error {
-	_, err := s.truncate.ExecContext(context.Background(), nil)
+// restartWAL copies the log into the database, and has the next write begin it anew. It does not wait for readers: then it is tried again
+// later.
+func (s *sqliteSession) restartWAL() error {
+	_, err := s.restart.ExecContext(context.Background(), nil)
 	return err
 }
 
@@ -243,7 +256,7 @@ func (s *sqliteSession) translate(err error) error { return translateSQLite(err)
 
 func (s *sqliteSession) close() error {
 	var errs []error
-	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.truncate, s.counts) {
+	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.restart, s.counts) {
 		if st != nil {
 			errs = append(errs, st.Close())
 		}

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +14,14 @@ const (
 	walMax      = 64 << 20 // one of this size is emptied, between two groups
 	walInterval = 200 * time.Millisecond
 	walPause    = time.Second // from one copy to the next, when less is added
-	walRetry    = time.Second // after a reader kept the log from being emptied
+	walRetry    = time.Second // after a reader kept the log from being begun anew
+	walFrame    = 4096 + 24   // bytes of a page in the log
 )
 
 // walKeeper keeps the write-ahead log short. Copying runs on a connection of its own, so that the writer's commits pay only for
-// their own bytes; it can keep up but cannot make the log start again while writes go on, so now and then the writer empties it.
+// their own bytes; it can keep up but cannot make the log start again while writes go on, so now and then the writer does. The file keeps
+// its size: a sync of what is written over costs half as much as one of what is written behind the end.
 type walKeeper struct {
-	path  string
 	conn  sqliteConn
 	log   *logrus.Entry
 	long  atomic.Bool // the log is longer than walMax
@@ -40,17 +40,29 @@ func (k *walKeeper) run(ctx context.Context) {
 			return
 		case now = <-tick.C:
 		}
-		size := k.size()
-		if !pace.due(size, now) {
-			continue
+		size, err := k.checkpoint(ctx, "NOOP")
+		if err == nil && pace.due(size, now) {
+			size, err = k.checkpoint(ctx, "PASSIVE")
 		}
-		if _, err := queryInt(ctx, k.conn, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			k.log.WithError(err).Warn("Cannot copy the write-ahead log into the database")
 		}
 		if size > walMax && time.Now().UnixNano() > k.again.Load() {
 			k.long.Store(true)
 		}
 	}
+}
+
+// checkpoint returns how much of the log is in use, in bytes.
+func (k *walKeeper) checkpoint(ctx context.Context, mode string) (size int64, err error) {
+	v, err := queryInts(ctx, k.conn, "PRAGMA wal_checkpoint("+mode+")") // busy, frames in the log, those of them that are copied
+	if err != nil {
+		return 0, err
+	}
+	if len(v) < 3 || v[1] == v[2] { // the next write begins it anew
+		return 0, nil
+	}
+	return v[1] * walFrame, nil
 }
 
 // walPace decides when to copy.
@@ -61,7 +73,7 @@ type walPace struct {
 
 // due reports whether a log of this size is to be copied now.
 func (p *walPace) due(size int64, now time.Time) bool {
-	p.size = min(p.size, size) // it was emptied
+	p.size = min(p.size, size) // it was begun anew
 	if size < walStart || size-p.size < walStep && now.Sub(p.at) < walPause {
 		return false
 	}
@@ -69,21 +81,13 @@ func (p *walPace) due(size int64, now time.Time) bool {
 	return true
 }
 
-func (k *walKeeper) size() int64 {
-	info, err := os.Stat(k.path)
-	if err != nil {
-		return 0 // there is none yet
-	}
-	return info.Size()
-}
-
 func (k *walKeeper) tooLong() bool { return k.long.Load() }
 
-// truncated says how emptying the log went.
-func (k *walKeeper) truncated(err error) {
+// restarted says how beginning the log anew went.
+func (k *walKeeper) restarted(err error) {
 	k.long.Store(false)
 	if err != nil {
-		k.log.WithError(err).Warn("Cannot empty the write-ahead log")
+		k.log.WithError(err).Warn("Cannot begin the write-ahead log anew")
 	}
 	k.again.Store(time.Now().Add(walRetry).UnixNano())
 }

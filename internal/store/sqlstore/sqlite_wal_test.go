@@ -1,10 +1,15 @@
 package sqlstore
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/store"
 )
 
 // TestPaceOfCopying: a log that grows is copied in large steps, one that does not now and then, and a short one never.
@@ -24,11 +29,55 @@ func TestPaceOfCopying(t *testing.T) {
 		{walInterval, walStart + walStep, true},
 		{walPause - 1, walStart + walStep, false}, // it may have begun from the start again, at the same size
 		{1, walStart + walStep, true},
-		{walInterval, 1, false}, // emptied
+		{walInterval, 1, false}, // begun anew
 		{walInterval, walStep, false},
 		{walInterval, walStep + 1, true},
 	} {
 		at = at.Add(c.after)
 		require.Equal(t, c.want, p.due(c.size, at), "%+v", c)
 	}
+}
+
+// TestLogIsWrittenOver: one that was copied is begun anew, in the same file.
+func TestLogIsWrittenOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := OpenSQLite(t.Context(), SQLiteConfig{Dir: dir})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	n := 0
+	accept := func(times int) {
+		for range times {
+			n++
+			_, err := s.Accept(t.Context(), s.Fence(), &store.NewTx{
+				Tx:         store.Tx{ID: fmt.Sprint("tx-", n), Kind: "SendTransaction", Ledger: "main", From: "alice"},
+				KeyExpires: time.Now().Add(time.Hour),
+				Attempt:    store.Attempt{Number: 1},
+				Payload:    store.Payload{Prepared: make([]byte, 100_000)},
+			})
+			require.NoError(t, err)
+		}
+	}
+	file := func() int64 {
+		info, err := os.Stat(filepath.Join(dir, SQLiteFile+"-wal"))
+		require.NoError(t, err)
+		return info.Size()
+	}
+	keeper := s.writer.session.(*sqliteSession).wal
+	used := func() int64 {
+		size, err := keeper.checkpoint(t.Context(), "NOOP")
+		require.NoError(t, err)
+		return size
+	}
+	accept(20)
+	require.Greater(t, used(), int64(2_000_000))
+	require.InDelta(t, used(), file(), 100)
+
+	keeper.long.Store(true)
+	accept(1)
+	require.Eventually(t, func() bool { return used() == 0 }, 10*time.Second, time.Millisecond)
+	size := file()
+	accept(5)
+	require.Less(t, used(), int64(1_000_000))
+	require.Equal(t, size, file())
 }
