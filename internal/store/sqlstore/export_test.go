@@ -134,3 +134,9 @@ func planOf(ctx context.Context, conn *pgx.Conn, name, query string, args int) (
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return strings.Join(lines, "\n"), err
 }
+
+// EncodeHistory and DecodeHistory are the stored form of what a transaction is accepted with.
+var (
+	EncodeHistory = encodeHistory
+	DecodeHistory = decodeHistory
+)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -21,6 +22,9 @@ type historyJSON struct {
 }
 
 func encodeHistory(hs []store.History) (string, error) {
+	if s, short := shortHistory(hs); short {
+		return s, nil
+	}
 	out := make([]historyJSON, len(hs))
 	for i := range hs {
 		h := normal(hs[i], time.Time{})
@@ -31,10 +35,25 @@ func encodeHistory(hs []store.History) (string, error) {
 	return jsonText(out)
 }
 
+// shortHistory is the form "sub-status/action" of a history that says no more than that, as most do that a transaction is accepted with.
+func shortHistory(hs []store.History) (string, bool) {
+	if len(hs) != 1 {
+		return "", false
+	}
+	h := &hs[0]
+	if !h.Time.IsZero() || !h.Last.IsZero() || h.Count > 1 || h.Error != "" || h.Info != nil || strings.ContainsAny(string(h.Sub), "/[") {
+		return "", false
+	}
+	return text(string(h.Sub) + "/" + h.Action), true
+}
+
 // decodeHistory reads what encodeHistory made; entries without a time were made at created.
 func decodeHistory(s string, created time.Time) ([]store.History, error) {
 	if s == "" {
 		return nil, nil
+	}
+	if sub, action, short := strings.Cut(s, "/"); short && s[0] != '[' {
+		return []store.History{normal(store.History{Sub: store.SubStatus(sub), Action: action}, created)}, nil
 	}
 	var in []historyJSON
 	if err := json.Unmarshal([]byte(s), &in); err != nil {

@@ -1,12 +1,16 @@
 package sqlstore_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
 )
 
@@ -39,5 +43,40 @@ func TestHistoryIsBounded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFormsOfHistory: what says little is stored in few bytes, and comes back the same.
+func TestFormsOfHistory(t *testing.T) {
+	t.Parallel()
+	created := time.UnixMicro(1_000_000).UTC()
+	for _, c := range []struct {
+		hs    []store.History
+		short bool
+	}{
+		{[]store.History{{Sub: store.SubReceived, Action: "AssignNonce"}}, true},
+		{[]store.History{{Sub: store.SubReceived, Action: "a/b", Count: 1}}, true},
+		{[]store.History{{Sub: "", Action: ""}}, true},
+		{[]store.History{{Sub: "a/b", Action: "c"}}, false},
+		{[]store.History{{Sub: "[", Action: "c"}}, false},
+		{[]store.History{{Sub: store.SubReceived, Action: "Retry", Info: json.RawMessage(`{}`)}}, false},
+		{[]store.History{{Sub: store.SubReceived, Action: "Retry", Error: "e"}}, false},
+		{[]store.History{{Sub: store.SubReceived, Action: "Retry", Count: 2}}, false},
+		{[]store.History{{Sub: store.SubReceived, Action: "Retry", Time: created.Add(time.Second)}}, false},
+		{[]store.History{{Sub: store.SubReceived, Action: "a"}, {Sub: store.SubReceived, Action: "b"}}, false},
+	} {
+		s, err := sqlstore.EncodeHistory(c.hs)
+		require.NoError(t, err)
+		require.Equal(t, c.short, !strings.HasPrefix(s, "["), s)
+		got, err := sqlstore.DecodeHistory(s, created)
+		require.NoError(t, err)
+		require.Len(t, got, len(c.hs))
+		for i, h := range c.hs {
+			if h.Time.IsZero() {
+				h.Time = created
+			}
+			h.Last, h.Count = h.Time, max(h.Count, 1)
+			require.Equal(t, h, got[i])
+		}
 	}
 }
