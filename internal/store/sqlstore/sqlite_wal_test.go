@@ -63,9 +63,11 @@ func TestLogIsWrittenOver(t *testing.T) {
 		require.NoError(t, err)
 		return info.Size()
 	}
-	keeper := s.writer.session.(*sqliteSession).wal
+	own, err := connectSQLite(t.Context(), filepath.Join(dir, SQLiteFile))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, own.Close()) })
 	used := func() int64 {
-		size, err := keeper.checkpoint(t.Context(), "NOOP")
+		size, err := (&walKeeper{conn: own}).checkpoint(t.Context(), "NOOP")
 		require.NoError(t, err)
 		return size
 	}
@@ -73,7 +75,7 @@ func TestLogIsWrittenOver(t *testing.T) {
 	require.Greater(t, used(), int64(2_000_000))
 	require.InDelta(t, used(), file(), 100)
 
-	keeper.long.Store(true)
+	s.writer.session.(*sqliteSession).wal.long.Store(true)
 	accept(1)
 	require.Eventually(t, func() bool { return used() == 0 }, 10*time.Second, time.Millisecond)
 	size := file()
