@@ -23,6 +23,16 @@ func (s *schedule) hold(id string) {
 	s.untime(it)
 }
 
+// recall calls a suspended item back from the worker that has it, which may have read it before it was suspended. Whoever takes it next
+// reads that it is.
+func (s *schedule) recall(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if it := s.items[id]; it != nil && it.place == running {
+		it.woken, it.recall = true, true
+	}
+}
+
 // untime takes an item's timer away.
 func (s *schedule) untime(it *item) {
 	if it.slot != noTimer {

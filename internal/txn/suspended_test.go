@@ -3,6 +3,7 @@ package txn_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,6 +89,78 @@ func TestSuspendedIsAskedForAgain(t *testing.T) {
 			require.NoError(t, err)
 			r.until("a", store.SubCancelled)
 			require.Empty(t, f.sends())
+		})
+	}
+}
+
+// heldStore keeps a suspension from being stored until release is closed.
+type heldStore struct {
+	store.Store
+	once             sync.Once
+	reached, release chan struct{}
+}
+
+func (s *heldStore) Update(ctx context.Context, f store.Fence, u *store.TxUpdate) error {
+	if u.Tx.Status == store.Suspended {
+		s.once.Do(func() { close(s.reached) })
+		<-s.release
+	}
+	return s.Store.Update(ctx, f, u)
+}
+
+// TestSuspendedWhileItIsLookedFor: a worker takes it after the suspension began and reads it before that is stored. It does not send it
+// again once the suspension was answered.
+func TestSuspendedWhileItIsLookedFor(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		t.Run(fmt.Sprint(sequenced), func(t *testing.T) {
+			t.Parallel()
+			place := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
+			r := newRig(t, setup{sequenced: sequenced, place: place})
+			r.fake.onSubmit = func(ctx context.Context, _ *ffcapi.Submission, _ int) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			r.submit(from("bob", "b"))
+			r.untilSent(1)
+			r.submit(submission("a"))
+			r.untilSent(2)
+			r.crash()
+
+			f, held := newFake(), &heldStore{reached: make(chan struct{}), release: make(chan struct{})}
+			asked, answer := make(chan string), map[string]chan struct{}{hashOf("b#1"): make(chan struct{}), hashOf("a#2"): make(chan struct{})}
+			f.onReceipt = func(ctx context.Context, q *ffcapi.ReceiptQuery) error {
+				select {
+				case asked <- q.Hash:
+				case <-answer[q.Hash]: // asked before
+				}
+				select {
+				case <-answer[q.Hash]:
+				case <-ctx.Done():
+				}
+				return nil
+			}
+			r = newRig(t, setup{sequenced: sequenced, place: place, fake: f, opts: func(o *txn.Options) {
+				held.Store, o.Store, o.Workers = o.Store, held, 1
+			}})
+			require.Equal(t, hashOf("b#1"), <-asked, "the only worker is busy")
+			suspended := make(chan error, 1)
+			go func() {
+				_, err := r.SuspendTransaction(context.Background(), "a")
+				suspended <- err
+			}()
+			<-held.reached
+			close(answer[hashOf("b#1")])
+			require.Equal(t, hashOf("a#2"), <-asked, "it is taken, and read as not suspended")
+			close(held.release)
+			require.NoError(t, <-suspended)
+			close(answer[hashOf("a#2")])
+			r.until("a", store.SubUnknownOutcome)
+			require.Eventually(t, func() bool { return f.calls("Receipt") > 2 }, wait, tick, "it is asked for again")
+			for _, s := range f.sends() {
+				require.NotEqual(t, "a#2", s.payload)
+			}
+			require.Equal(t, store.Suspended, r.until("a", store.SubUnknownOutcome).Status)
 		})
 	}
 }

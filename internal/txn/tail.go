@@ -67,6 +67,9 @@ func (m *Manager) noticed(entries []store.StatusEntry) {
 		case e.Tx.Status == store.Suspended && !open(e.Tx.Sub):
 			m.sched.hold(e.TxID)
 		default:
+			if e.Tx.Status == store.Suspended {
+				m.sched.recall(e.TxID)
+			}
 			m.sched.rouse(e.TxID, false) // or it is suspended, and is asked what became of it
 		}
 	}
