@@ -33,6 +33,33 @@ func (s *schedule) recall(id string) {
 	}
 }
 
+// inquire has a suspended item looked at once, which says whether it has to be asked again what became of it. It keeps its place, and what
+// comes after it stays where it is.
+func (s *schedule) inquire(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[id]
+	if it == nil || it.place == running {
+		return
+	}
+	it.held, it.doubt = true, true
+	s.look(it)
+}
+
+// look has an item looked at now that no worker has.
+func (s *schedule) look(it *item) {
+	s.untime(it)
+	switch it.place {
+	case parked:
+		it.due = s.now()
+		s.put(it)
+	case inLine:
+		it.due = time.Time{}
+		s.list(it.lane)
+	default: // it will be looked at anyway
+	}
+}
+
 // untime takes an item's timer away.
 func (s *schedule) untime(it *item) {
 	if it.slot != noTimer {

@@ -248,16 +248,7 @@ func (s *schedule) rouse(id string, anew bool) {
 		it.lastErr = nil
 	}
 	it.held = false
-	s.untime(it)
-	switch it.place {
-	case parked:
-		it.due = s.now()
-		s.put(it)
-	case inLine:
-		it.due = time.Time{}
-		s.list(it.lane)
-	default: // it will be looked at anyway
-	}
+	s.look(it)
 }
 
 // remove forgets a transaction that has ended, and returns its trace.

@@ -93,6 +93,27 @@ func TestSuspendedIsAskedForAgain(t *testing.T) {
 	}
 }
 
+// TestSuspendedWhileTracked: once the chain is past what could hold it, it can be changed and cancelled, without being resumed.
+func TestSuspendedWhileTracked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.fake.onPrepare = func(context.Context, *ffcapi.Request) (*ffcapi.Prepared, error) {
+		return &ffcapi.Prepared{Payload: []byte("a"), Hash: hashOf("a"), Expires: 1}, nil
+	}
+	r.submit(submission("a"))
+	r.until("a", store.SubTracking)
+	_, err := r.SuspendTransaction(t.Context(), "a")
+	require.NoError(t, err)
+	_, err = r.CancelTransaction(t.Context(), "a")
+	require.ErrorIs(t, err, apitypes.ErrMayBeOut)
+	r.view.block(0)
+	r.view.block(0)
+	require.Equal(t, store.Suspended, r.until("a", store.SubPrepared).Status)
+	_, err = r.CancelTransaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Len(t, r.fake.sends(), 1)
+}
+
 // heldStore keeps a suspension from being stored until release is closed.
 type heldStore struct {
 	store.Store

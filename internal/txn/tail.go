@@ -64,13 +64,11 @@ func (m *Manager) noticed(entries []store.StatusEntry) {
 				m.opts.Stages.Confirmed(trace, e.TxID, string(e.Status), e.Status == store.Succeeded, e.Tx.FirstSubmit, e.Time)
 			}
 		case e.Tx == nil:
-		case e.Tx.Status == store.Suspended && !open(e.Tx.Sub):
-			m.sched.hold(e.TxID)
+		case e.Tx.Status == store.Suspended:
+			m.sched.recall(e.TxID)
+			m.sched.inquire(e.TxID)
 		default:
-			if e.Tx.Status == store.Suspended {
-				m.sched.recall(e.TxID)
-			}
-			m.sched.rouse(e.TxID, false) // or it is suspended, and is asked what became of it
+			m.sched.rouse(e.TxID, false)
 		}
 	}
 }
