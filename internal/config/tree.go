@@ -46,7 +46,7 @@ type SQLite struct {
 // Postgres locates the PostgreSQL database.
 type Postgres struct {
 	URL      string `key:"url" secret:"true" check:"postgresURL" doc:"Connection URL, e.g. postgres://user:password@host:5432/database?sslmode=verify-full. Required with \"store.type: postgres\"."`
-	MaxConns int    `key:"maxConns" default:"20" min:"2" max:"10000" doc:"Connections to the database at most."`
+	MaxConns int    `key:"maxConns" default:"20" min:"2" max:"10000" doc:"Connections that read from the database at most: half of them serve reads by key, the others lists and searches. Two more come on top, that of the writer and the one that marks the owner of the database, so a node takes maxConns + 2 of the server's max_connections."`
 }
 
 // API is the REST and WebSocket server.
