@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pyralis-io/pyralis/internal/store"
 )
@@ -83,6 +84,9 @@ func (p *keyReads) lookUp(ctx context.Context, asked []*keyRead) {
 		keys[i] = k.key
 	}
 	found, err := p.ask(ctx, keys)
+	if errors.Is(err, context.DeadlineExceeded) { // its own: no caller's is
+		err = fmt.Errorf("%w: no answer within %s: %w", store.ErrUnavailable, pgAnswer, err)
+	}
 	if len(asked) > 1 && errors.Is(translatePostgres(err), store.ErrInvalid) {
 		for i := range asked { // one of them is no text: that one fails alone
 			p.lookUp(ctx, asked[i:i+1])

@@ -7,9 +7,12 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/store"
 )
 
 // asking begins to read a key. The answer is what was found of it, or the error.
@@ -98,4 +101,26 @@ func TestKeyFailsAlone(t *testing.T) {
 	require.ErrorIs(t, reads[1].err, bad)
 	require.NoError(t, errors.Join(reads[0].err, reads[2].err))
 	require.Equal(t, row{"b"}, reads[2].row)
+}
+
+// TestKeysUnanswered: a look-up that gets no connection in time says that the store is away, once to each that shares it.
+func TestKeysUnanswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		p := newKeyReads(func(ctx context.Context, _ []string) (map[string]row, error) {
+			asked++
+			<-ctx.Done()
+			return nil, ctx.Err() // as a pool does that has no connection left
+		})
+		go p.run(t.Context())
+		s := &Store{translate: translatePostgres, broken: isBroken}
+		began := time.Now()
+		err := s.retryRead(func(row) error { return nil }, func(each func(r row) error) error {
+			return s.translate(p.read(t.Context(), "a", each))
+		})
+		require.ErrorIs(t, err, store.ErrUnavailable)
+		require.Equal(t, 1, asked, "another connection would be no better")
+		require.Equal(t, pgAnswer, time.Since(began))
+	})
 }

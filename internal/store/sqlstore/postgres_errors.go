@@ -58,5 +58,6 @@ func isNetwork(err error) bool {
 // isBroken reports whether a connection that was there before was of no use, which says nothing about a new one.
 func isBroken(err error) bool {
 	var connect *pgconn.ConnectError
-	return errors.Is(err, store.ErrUnavailable) && !errors.As(err, &connect) && !pgconn.Timeout(err)
+	return errors.Is(err, store.ErrUnavailable) && !errors.As(err, &connect) && !pgconn.Timeout(err) &&
+		!errors.Is(err, context.DeadlineExceeded)
 }
