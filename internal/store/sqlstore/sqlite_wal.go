@@ -16,6 +16,7 @@ const (
 	walPause    = time.Second // from one copy to the next, when less is added
 	walRetry    = time.Second // after a reader kept the log from being begun anew
 	walFrame    = 4096 + 24   // bytes of a page in the log
+	walWarn     = time.Minute // from one warning to the next of its kind, while a failure lasts
 )
 
 // walKeeper keeps the write-ahead log short. Copying runs on a connection of its own, so that the writer's commits pay only for
@@ -26,6 +27,20 @@ type walKeeper struct {
 	log   *logrus.Entry
 	long  atomic.Bool // the log is longer than walMax
 	again atomic.Int64
+
+	copying, beginning walWarning // the latter belongs to the writer
+}
+
+// walWarning is a warning that would be given at every try. It serves one goroutine.
+type walWarning struct{ given time.Time }
+
+// due reports whether it is to be given now.
+func (w *walWarning) due(now time.Time) bool {
+	if !w.given.IsZero() && now.Sub(w.given) < walWarn {
+		return false
+	}
+	w.given = now
+	return true
 }
 
 // run copies the log into the database until ctx ends.
@@ -44,7 +59,7 @@ func (k *walKeeper) run(ctx context.Context) {
 		if err == nil && pace.due(size, now) {
 			size, err = k.checkpoint(ctx, "PASSIVE")
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && k.copying.due(now) {
 			k.log.WithError(err).Warn("Cannot copy the write-ahead log into the database")
 		}
 		if size > walMax && time.Now().UnixNano() > k.again.Load() {
@@ -86,8 +101,9 @@ func (k *walKeeper) tooLong() bool { return k.long.Load() }
 // restarted says how beginning the log anew went.
 func (k *walKeeper) restarted(err error) {
 	k.long.Store(false)
-	if err != nil {
+	now := time.Now()
+	if err != nil && k.beginning.due(now) {
 		k.log.WithError(err).Warn("Cannot begin the write-ahead log anew")
 	}
-	k.again.Store(time.Now().Add(walRetry).UnixNano())
+	k.again.Store(now.Add(walRetry).UnixNano())
 }

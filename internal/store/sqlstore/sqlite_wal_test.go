@@ -1,12 +1,17 @@
 package sqlstore
 
 import (
+	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -82,4 +87,37 @@ func TestLogIsWrittenOver(t *testing.T) {
 	accept(5)
 	require.Less(t, used(), int64(1_000_000))
 	require.Equal(t, size, file())
+}
+
+// deadDisk fails whatever is asked of it.
+type deadDisk struct{ sqliteConn }
+
+func (deadDisk) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	return nil, errors.New("disk I/O error")
+}
+
+// TestWarningsOfTheLog: a failure that lasts is told at once, and then once a minute.
+func TestWarningsOfTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, told := logtest.NewNullLogger()
+		k := &walKeeper{conn: deadDisk{}, log: log.WithField("store", "sqlite")}
+		ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer stop()
+		go k.run(ctx)
+		<-time.After(2 * walInterval)
+		synctest.Wait()
+		require.Len(t, told.AllEntries(), 1)
+		<-ctx.Done()
+		synctest.Wait()
+		require.Len(t, told.AllEntries(), 3)
+		told.Reset()
+		for range 121 {
+			k.restarted(errors.New("disk I/O error"))
+			<-time.After(walRetry)
+		}
+		require.Len(t, told.AllEntries(), 3)
+		k.restarted(nil)
+		require.Len(t, told.AllEntries(), 3)
+	})
 }
