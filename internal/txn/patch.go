@@ -5,10 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math/big"
-	"slices"
-	"strings"
 
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -44,25 +40,7 @@ func checkUpdate(u *apitypes.TransactionUpdate) error {
 	if _, err := amount("value", u.Value); err != nil {
 		return err
 	}
-	return checkPrice("gasPrice", u.GasPrice)
-}
-
-// checkPrice refuses what is below zero, in whatever form a chain takes a price: a number, as such or in a string, or an object of prices.
-func checkPrice(field string, price json.RawMessage) error {
-	var parts map[string]json.RawMessage
-	if json.Unmarshal(price, &parts) == nil {
-		for _, name := range slices.Sorted(maps.Keys(parts)) {
-			if err := checkPrice(field+"."+name, parts[name]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	n, ok := new(big.Rat).SetString(strings.Trim(string(bytes.TrimSpace(price)), `"`))
-	if ok && n.Sign() < 0 {
-		return apitypes.Invalidf(field, "must not be negative", "is %s", price)
-	}
-	return nil
+	return checkPrice(u.GasPrice)
 }
 
 // checkKindOf refuses what this kind of transaction does not have.
