@@ -101,8 +101,12 @@ func patched(raw json.RawMessage, s *txstate.State, u *apitypes.TransactionUpdat
 		Old any `json:"old"`
 		New any `json:"new"`
 	}
+	body, price, err := takePrice(raw)
+	if err != nil {
+		return nil, nil, err
+	}
 	all, changes := map[string]json.RawMessage{}, map[string]change{}
-	if err := json.Unmarshal(raw, &all); err != nil {
+	if err := json.Unmarshal(body, &all); err != nil {
 		return nil, nil, err
 	}
 	set := func(name string, old, value any) (err error) {
@@ -123,9 +127,7 @@ func patched(raw json.RawMessage, s *txstate.State, u *apitypes.TransactionUpdat
 		return nil, nil, err
 	}
 	if u.GasPrice != nil {
-		if all["headers"], err = withPrice(all["headers"], u.GasPrice); err != nil {
-			return nil, nil, err
-		}
+		price = u.GasPrice
 		old := s.Tx.Fee
 		if len(bytes.TrimSpace(old)) == 0 {
 			old = json.RawMessage("null")
@@ -135,19 +137,9 @@ func patched(raw json.RawMessage, s *txstate.State, u *apitypes.TransactionUpdat
 	if info, err = json.Marshal(changes); err != nil {
 		return nil, nil, err
 	}
-	request, err = json.Marshal(all)
-	return request, info, err
-}
-
-// withPrice notes in the headers of a stored request what it is to offer, for whoever sends it again. There it is in nobody's way: elsewhere
-// it would be an option of the chain's.
-func withPrice(headers, price json.RawMessage) (json.RawMessage, error) {
-	all := map[string]json.RawMessage{}
-	if present(headers) != nil {
-		if err := json.Unmarshal(headers, &all); err != nil {
-			return nil, err
-		}
+	if body, err = json.Marshal(all); err != nil {
+		return nil, nil, err
 	}
-	all["gasPrice"] = price
-	return json.Marshal(all)
+	request, err = withPrice(body, price)
+	return request, info, err
 }

@@ -213,3 +213,34 @@ func TestRetryOfWhatIsStuck(t *testing.T) {
 	_, _, err = r.RetryTransaction(t.Context(), "a", "")
 	require.ErrorIs(t, err, apitypes.ErrNotFailed, "it is under way")
 }
+
+// TestPriceInAPostIsNoPatch: what is sent again offers what was offered the first time, whatever its headers say.
+func TestPriceInAPostIsNoPatch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{opts: func(o *txn.Options) {
+		o.Policy = engineFunc(func(v policy.View) policy.Decision {
+			if v.LastError != nil {
+				return policy.Decision{Do: policy.Fail, Reason: v.LastError.Error()}
+			}
+			return stubborn{}.Decide(v)
+		})
+	}})
+	r.fake.onSubmit = func(_ context.Context, sub *ffcapi.Submission, _ int) error {
+		if string(sub.Prepared.Payload) == "a#1" {
+			return refusal("broke")
+		}
+		return nil
+	}
+	sub := submission("a")
+	sub.Raw = json.RawMessage(`{"headers":{"id":"a","type":"SendTransaction","gasPrice":"-7"},"from":"alice","to":"assets","method":"a"}`)
+	r.submit(sub)
+	r.until("a", store.SubFailed)
+	_, _, err := r.RetryTransaction(t.Context(), "a", "")
+	require.NoError(t, err)
+	row := r.until("a:retry-1", store.SubTracking)
+	require.Empty(t, row.Fee)
+	r.view.block(0, ffcapi.TxOutcome{Hash: row.Hash, Reason: "conflict", Retryable: true})
+	for _, s := range r.untilSent(3) {
+		require.Empty(t, s.fee)
+	}
+}

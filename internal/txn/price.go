@@ -89,3 +89,36 @@ func negative(text string) bool {
 	}
 	return strings.ContainsAny(text, "123456789")
 }
+
+// terms are what an operator set for a request that is not in it.
+type terms struct {
+	GasPrice json.RawMessage `json:"gasPrice"`
+}
+
+// withPrice is a request as it is stored, with the price that it is to offer, for whoever sends it again. That is an array of the two: a
+// client's request is an object, so whatever a client writes is not taken for a price that was set, and is in no option's way.
+func withPrice(body, price json.RawMessage) (json.RawMessage, error) {
+	if price == nil {
+		return body, nil
+	}
+	return json.Marshal([]any{body, terms{price}})
+}
+
+// takePrice is a stored request as its client sent it, and the price that was set for it; nil if there is none.
+func takePrice(stored json.RawMessage) (body, price json.RawMessage, err error) {
+	if !bytes.HasPrefix(stored, []byte("[")) {
+		return stored, nil, nil
+	}
+	var parts []json.RawMessage
+	if err := json.Unmarshal(stored, &parts); err != nil {
+		return nil, nil, err
+	}
+	if len(parts) != 2 {
+		return nil, nil, fmt.Errorf("an array of %d, want a request and its terms", len(parts))
+	}
+	var t terms
+	if err := json.Unmarshal(parts[1], &t); err != nil {
+		return nil, nil, fmt.Errorf("terms: %w", err)
+	}
+	return parts[0], t.GasPrice, nil
+}

@@ -53,3 +53,31 @@ func TestPriceIsCheckedInOnePass(t *testing.T) {
 	require.ErrorAs(t, checkPrice(json.RawMessage(levels)), &invalid)
 	require.Equal(t, "gasPrice", invalid.Field)
 }
+
+// TestPricedRequest: the price that was set is kept beside the request, and what a client put into it is no such price.
+func TestPricedRequest(t *testing.T) {
+	t.Parallel()
+	const sent = `{"headers":{"gasPrice":"-7"},"from":"a","gasPrice":"-8","x":{"gasPrice":"-9"}}`
+	for _, price := range []string{`"9"`, `{"maxFeePerGas":"9"}`} {
+		stored, err := withPrice([]byte(sent), []byte(price))
+		require.NoError(t, err)
+		body, got, err := takePrice(stored)
+		require.NoError(t, err)
+		require.JSONEq(t, sent, string(body))
+		require.JSONEq(t, price, string(got))
+		o, err := storedRequest(apitypes.SendTransaction, stored)
+		require.NoError(t, err)
+		require.JSONEq(t, price, string(o.fee))
+		require.JSONEq(t, `{"gasPrice":"-8","x":{"gasPrice":"-9"}}`, string(o.Options))
+	}
+	o, err := storedRequest(apitypes.SendTransaction, []byte(sent))
+	require.NoError(t, err)
+	require.Empty(t, o.fee)
+	for _, raw := range []string{`[]`, `[{}]`, `[{},1]`, `[{},{},{}]`, `[1,{}]`, `[[{},{}],{}]`, `[`} {
+		_, err := storedRequest(apitypes.SendTransaction, []byte(raw))
+		require.Error(t, err, raw)
+	}
+	var invalid *apitypes.Invalid
+	require.ErrorAs(t, new(request).digest([]byte(` [{"from":"a"},{"gasPrice":"9"}]`)), &invalid)
+	require.NoError(t, new(request).digest([]byte(` {"from":"a"}`)))
+}

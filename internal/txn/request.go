@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -82,9 +83,14 @@ func (m *Manager) validate(sub *apitypes.Submission) (*request, error) {
 	return r, nil
 }
 
+var errNoObject = errors.New("another JSON value")
+
 // digest makes the body hash and the body to store.
 func (r *request) digest(raw json.RawMessage) error {
 	form, cut, err := canonical(make([]byte, 0, 2*len(raw)), raw)
+	if err == nil && form[0] != '{' { // see withPrice
+		err = errNoObject
+	}
 	if err != nil {
 		return apitypes.Invalidf("", "send a JSON object", "the body is %s", err)
 	}
@@ -200,10 +206,10 @@ func storedRequest(kind string, raw json.RawMessage) (o order, err error) {
 
 		Definition json.RawMessage `json:"definition"`
 		Contract   json.RawMessage `json:"contract"`
-
-		Headers struct {
-			GasPrice json.RawMessage `json:"gasPrice"`
-		} `json:"headers"`
+	}
+	raw, price, err := takePrice(raw)
+	if err != nil {
+		return o, err
 	}
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return o, err
@@ -233,7 +239,7 @@ func storedRequest(kind string, raw json.RawMessage) (o order, err error) {
 		}
 	}
 	o = newOrder(kind, r, present(b.Definition), present(b.Contract))
-	o.fee = present(b.Headers.GasPrice)
+	o.fee = present(price)
 	return o, nil
 }
 
