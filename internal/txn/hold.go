@@ -90,7 +90,7 @@ func (s *schedule) blocker(id string) string {
 }
 
 // behind is when to ask again about an item that a node has taken before, while one with a lower nonce is refused: after the next send of
-// that. false: there is none.
+// that, or as soon as that is not refused any more. false: there is none.
 func (s *schedule) behind(id string) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +98,10 @@ func (s *schedule) behind(id string) (time.Time, bool) {
 	if it == nil || !s.sequenced || it.lane.lost == nil || it.lane.lost.order >= it.order {
 		return time.Time{}, false
 	}
+	if it.lane.behind == nil {
+		it.lane.behind = map[*item]struct{}{}
+	}
+	it.lane.behind[it] = struct{}{}
 	now, due := s.now(), it.lane.lost.due
 	if !due.After(now) {
 		return now.Add(behindMost), true // a worker has it, or it is suspended

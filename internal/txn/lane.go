@@ -91,9 +91,10 @@ type lane struct {
 	listed  bool    // in the ring
 	looked  bool    // the last batch was of ready
 	items   int
-	next    uint64 // the nonce after the newest one that left
-	lost    *item  // the first one whose last send was refused, as far as is known: before it is in order, sending a later one again is in vain
-	width   int    // items that are claimed together; little when the first of them keeps failing, since the others then wait
+	next    uint64             // the nonce after the newest one that left
+	lost    *item              // the first one whose last send was refused, as far as is known: before it is in order, sending a later one again is in vain
+	behind  map[*item]struct{} // those that wait because of lost
+	width   int                // items that are claimed together; little when the first of them keeps failing, since the others then wait
 
 	// Accepts under way, numbered in the order in which they began. Nonces are handed out in the store: an Accept that began
 	// earlier may hold a lower one than what is here already.
@@ -157,6 +158,23 @@ func (l *lane) refused(it *item, refused bool) {
 		l.lost = it
 	case !refused && l.lost == it:
 		l.lost = nil
+	}
+}
+
+// relieve has those looked at that waited for a lost one, when there is none any more.
+func (s *schedule) relieve(l *lane) {
+	if l.lost != nil || l.behind == nil {
+		return
+	}
+	behind := l.behind
+	l.behind = nil
+	for it := range behind {
+		switch {
+		case it.place == running:
+			it.woken = true
+		case it.place == parked && !it.held:
+			s.look(it)
+		}
 	}
 }
 

@@ -284,6 +284,8 @@ func (s *schedule) forget(it *item) {
 	}
 	l := it.lane
 	l.refused(it, false)
+	delete(l.behind, it)
+	s.relieve(l)
 	if it.place == inLine || it.place == again {
 		s.waiting--
 		l.remove(it)

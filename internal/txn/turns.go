@@ -152,6 +152,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 		}
 		s.put(it)
 	}
+	s.relieve(l)
 	s.list(l)
 	s.drop(l)
 	s.signal()

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/policy"
@@ -121,9 +120,7 @@ func (m *Manager) judge(j *job) verdict {
 		now := m.opts.Now()
 		v.due = now.Add(min(max(now.Sub(j.state.Tx.SubSince), doubtRetry), doubtRetryMost))
 	}
-	if e := j.state.LastError; e != nil && e.Kind != ffcapi.NonceTooLow {
-		v.refused = true
-	}
+	v.refused = j.state.Refused()
 	if j.moved() {
 		v.moved, v.order = true, *j.state.Tx.Nonce
 	}

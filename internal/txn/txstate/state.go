@@ -111,6 +111,13 @@ func (s *State) Taken() bool {
 	}
 }
 
+// Refused reports whether a node that had taken the newest attempt before refuses it now, as far as is known: until it is in a block, or
+// taken again, nothing of its signer with a higher nonce can get into a block. That it could not be prepared afresh is no such refusal.
+func (s *State) Refused() bool {
+	return s.LastError != nil && s.LastError.Kind != ffcapi.NonceTooLow && s.newest().Error != "" &&
+		s.phase() == policy.Tracking && s.outcome() == nil
+}
+
 // Expires reports whether time may end an attempt, see Passed.
 func (s *State) Expires() bool {
 	return slices.ContainsFunc(s.Attempts, func(a store.Attempt) bool {
