@@ -275,15 +275,23 @@ func (m *Manager) holdListener(ctx context.Context, stream, listener string) (*s
 	return s, l, release, nil
 }
 
+// streamID returns the id of a stream that is named by id or name; "" for "", which is any.
+func (m *Manager) streamID(stream string) (string, error) {
+	if stream == "" {
+		return "", nil
+	}
+	s, err := m.find(stream)
+	if err != nil {
+		return "", err
+	}
+	return s.id, nil
+}
+
 // findListener returns a listener by id or, within a stream, by name.
 func (m *Manager) findListener(ctx context.Context, stream, listener string) (*store.Listener, error) {
-	var in string
-	if stream != "" {
-		s, err := m.find(stream)
-		if err != nil {
-			return nil, err
-		}
-		in = s.id
+	in, err := m.streamID(stream)
+	if err != nil {
+		return nil, err
 	}
 	l, err := m.opts.Store.Listener(ctx, listener)
 	switch {

@@ -64,13 +64,9 @@ func (m *Manager) Listeners(ctx context.Context, stream string, limit int, after
 	if limit <= 0 {
 		limit = defaultPage
 	}
-	var in string
-	if stream != "" {
-		s, err := m.find(stream)
-		if err != nil {
-			return nil, err
-		}
-		in = s.id
+	in, err := m.streamID(stream)
+	if err != nil {
+		return nil, err
 	}
 	var seq int64
 	if after != "" {

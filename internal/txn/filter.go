@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -29,7 +28,7 @@ func (m *Manager) filter(ctx context.Context, f apitypes.TransactionFilter) (sto
 	case f.Limit == 0:
 		out.Limit = defaultPage
 	}
-	if err := checkLabelFilter(f.Labels); err != nil {
+	if err := checkEachLabel("label", f.Labels); err != nil {
 		return out, err
 	}
 	var err error
@@ -53,18 +52,6 @@ func (m *Manager) filter(ctx context.Context, f apitypes.TransactionFilter) (sto
 		out.After = last.Seq
 	}
 	return out, err
-}
-
-func checkLabelFilter(labels map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		if err := checkLabelName("label", name); err != nil {
-			return err
-		}
-		if err := checkLabelValue("label."+name, labels[name]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func matches(groups [][]apitypes.Condition) (out []store.TxMatch, err error) {

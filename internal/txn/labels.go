@@ -34,14 +34,16 @@ func checkLabels(labels map[string]string) error {
 	if len(labels) > maxLabels {
 		return apitypes.Invalidf("headers.labels", fmt.Sprintf("give at most %d", maxLabels), "has %d labels", len(labels))
 	}
-	if len(labels) == 0 {
-		return nil
-	}
+	return checkEachLabel("headers.labels", labels)
+}
+
+// checkEachLabel checks names and values, which are in field.
+func checkEachLabel(field string, labels map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		if err := checkLabelName("headers.labels", name); err != nil {
+		if err := checkLabelName(field, name); err != nil {
 			return err
 		}
-		if err := checkLabelValue("headers.labels."+name, labels[name]); err != nil {
+		if err := checkLabelValue(field+"."+name, labels[name]); err != nil {
 			return err
 		}
 	}

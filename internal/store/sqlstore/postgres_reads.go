@@ -57,14 +57,8 @@ func (p *pgReads) read(ctx context.Context, id readID, each func(r row) error, a
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		values, err := rows.Values()
-		if err != nil {
-			return err
-		}
-		if err := each(values); err != nil {
-			return err
-		}
+	if err := eachPgRow(rows, each); err != nil {
+		return err
 	}
 	return rows.Err()
 }

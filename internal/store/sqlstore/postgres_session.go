@@ -141,18 +141,21 @@ func (s *pgSession) query(id stmtID, each func(r row) error, args ...any) {
 }
 
 func (s *pgSession) ask(sql string, each func(r row) error, args ...any) {
-	s.batch.Queue(sql, args...).Query(func(rows pgx.Rows) error {
-		for rows.Next() {
-			values, err := rows.Values()
-			if err != nil {
-				return err
-			}
-			if err := each(values); err != nil {
-				return err
-			}
+	s.batch.Queue(sql, args...).Query(func(rows pgx.Rows) error { return eachPgRow(rows, each) })
+}
+
+// eachPgRow hands rows to each. Whether they came to their end, rows.Err says.
+func eachPgRow(rows pgx.Rows, each func(r row) error) error {
+	for rows.Next() {
+		values, err := rows.Values()
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		if err := each(values); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *pgSession) bulk(id stmtID, rows [][]any) {
