@@ -45,6 +45,22 @@ type Windowed interface {
 	Window() int
 }
 
+// Unordered is implemented by sinks that do not keep the order of batches, when it returns true: the failure of one batch leaves those sent
+// after it alone.
+type Unordered interface {
+	Unordered() bool
+}
+
+// Confidential is implemented by factories whose configuration holds secrets. Both methods get what Validate returned or, for cfg of Keep, what
+// a client sent.
+type Confidential interface {
+	// Mask returns the configuration as it may be shown: every secret replaced by a mask.
+	Mask(cfg json.RawMessage) json.RawMessage
+	// Keep puts the stored secrets in the place of the masks in cfg. A mask that stands for nothing stored, or for a secret of another
+	// target than that of cfg, is an *apitypes.Invalid: nobody may learn a secret by having it sent elsewhere.
+	Keep(cfg, stored json.RawMessage) (json.RawMessage, error)
+}
+
 // Sync makes a Send of a function that returns when the batch is delivered.
 func Sync(deliver func(ctx context.Context, b *Batch) error) func(context.Context, *Batch, func(error)) {
 	return func(ctx context.Context, b *Batch, done func(error)) { done(deliver(ctx, b)) }

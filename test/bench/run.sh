@@ -23,7 +23,7 @@ for scenario in "$@"; do
   echo "== $scenario" >&2
   case $scenario in
     submit) both submit drv="-n $((20000 / scale)) -c 50 -signers 100" ;;
-    submit-sync) both submit sync=true drv="-n $((5000 / scale)) -c 50 -signers 100" ;; # FFTM with its disk synced, as ours always is
+    submit-sync) both submit sync=true drv="-n $((20000 / scale)) -c 50 -signers 100" ;; # FFTM with its disk synced, as ours always is
     submit-pg) both submit db=pg drv="-n $((20000 / scale)) -c 50 -signers 100" ;;
     confirm) both confirm flags="-block-time 100ms" cfg=tuned drv="-n $((20000 / scale)) -c 50" ;;
     confirm-pg) both confirm db=pg flags="-block-time 100ms" cfg=tuned drv="-n $((10000 / scale)) -c 50" ;;
