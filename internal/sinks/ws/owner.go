@@ -332,7 +332,7 @@ func (o *owner) nack(conn uint64, number *int64, message string) error {
 	if message == "" {
 		message = "no reason given"
 	}
-	o.failUnlock([]*flight{f}, fmt.Errorf("refused by the client: %s", clip(message)))
+	o.failUnlock([]*flight{f}, sink.Refused(fmt.Errorf("refused by the client: %s", clip(message))))
 	return nil
 }
 

@@ -25,12 +25,12 @@ const (
 
 // rig is a server that listens.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	server *ws.Server
 	url    string
 }
 
-func newRig(t *testing.T, opts ws.Options) *rig {
+func newRig(t testing.TB, opts ws.Options) *rig {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -50,7 +50,7 @@ func newRig(t *testing.T, opts ws.Options) *rig {
 
 // client is one connection.
 type client struct {
-	t *testing.T
+	t testing.TB
 	*websocket.Conn
 }
 

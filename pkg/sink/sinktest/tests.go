@@ -62,6 +62,7 @@ func testRefused(t *testing.T, r *rig) {
 			d.Nack()
 			err := s.wait()
 			require.Error(t, err)
+			require.True(t, sink.IsRefused(err), "the receiver refused the batch, and the engine has to know: %v", err)
 			require.NotErrorIs(t, err, sink.ErrNobody, "a refusal is not an absence")
 			continue
 		}
@@ -75,7 +76,7 @@ func testLeave(t *testing.T, r *rig) {
 	s := r.send(batch(3, 1, 1))
 	r.next(rec)
 	rec.Leave()
-	require.Error(t, s.wait(), "the batch was not acknowledged")
+	absent(t, s.wait(), "the batch was not acknowledged")
 
 	again := r.send(batch(3, 2, 1))
 	rec = r.receive()
@@ -139,4 +140,11 @@ func testClose(t *testing.T, r *rig) {
 		require.Error(t, err)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "a closed sink lets nobody wait")
 	}
+}
+
+// absent checks that a batch failed, and that nobody can take it for a refusal: what is refused may be set aside as a dead letter.
+func absent(t *testing.T, err error, why string) {
+	t.Helper()
+	require.Error(t, err, why)
+	require.False(t, sink.IsRefused(err), "%s, and was not refused: %v", why, err)
 }
