@@ -62,6 +62,10 @@ func (d *delivery) send(ctx context.Context, f *flight) {
 			done(fmt.Errorf("sink panicked: %v", p))
 		}
 	}()
+	if f.batch.poison != nil {
+		done(sink.Permanent(f.batch.poison))
+		return
+	}
 	if w, ok := d.sink.(sink.Waiter); ok {
 		if err := w.Wait(ctx); err != nil {
 			done(sink.ErrNobody)
@@ -136,7 +140,7 @@ func (d *delivery) failed(f *flight, err error) {
 
 func (d *delivery) delay(f *flight, err error, now time.Time) time.Duration {
 	var after *sink.RetryAfter
-	f.blocked = now.Sub(f.first) >= d.policy.retryTimeout
+	f.blocked = now.Sub(f.first) >= d.policy.retryTimeout || f.batch.poison != nil
 	switch {
 	case errors.As(err, &after) && after.After > 0:
 		return min(after.After, maxRetryAfter)
