@@ -45,13 +45,17 @@ func Plans(tb testing.TB, s *Store, flt store.TxFilter) (plans []string) {
 		}))
 		plans = append(plans, plan.String())
 	}
-	for _, set := range statusSets(flt.Statuses) {
-		q, err := newSearch(s.dialect, flt, set)
-		require.NoError(tb, err)
-		for _, w := range q.ways {
-			explain(q.page(w, nil, flt))
-			if len(w.rest) > 0 {
-				explain(q.horizon(w, efforts[0]))
+	shares, err := s.shares(tb.Context(), flt)
+	require.NoError(tb, err)
+	for _, sh := range shares {
+		for _, set := range statusSets(flt.Statuses) {
+			q, err := newSearch(s.dialect, flt, set, sh)
+			require.NoError(tb, err)
+			for _, w := range q.ways {
+				explain(q.page(w, nil, flt))
+				if len(w.rest) > 0 {
+					explain(q.horizon(w, efforts[0]))
+				}
 			}
 		}
 	}
@@ -80,7 +84,7 @@ func Lookups(tb testing.TB, s *Store) (hashes, spot, nonces string) {
 	}
 	return plan(statements[sqlAttemptsByHash].sql, "main", s.texts([]string{"h"})),
 		plan(statements[sqlAttemptsAtNonce].sql, "main", "alice", 1, "main", "alice", 1),
-		plan(readSQL[readOpenNonces], "main", "alice", 1, "main", "alice", 1, 9)
+		plan(readOpenNonces.sqlite(), "main", "alice", 1, "main", "alice", 1, 9)
 }
 
 // OutcomeTexts are an outcome as it is stored, and as encoding/json has it.
@@ -140,3 +144,21 @@ var (
 	EncodeHistory = encodeHistory
 	DecodeHistory = decodeHistory
 )
+
+// EnterSigners has SQLite's writer enter the signers of so many transactions at a time, instead of thousands.
+func (s *Store) EnterSigners(ctx context.Context, lag int64) error {
+	return s.lone(ctx, nil, func(*group) error {
+		s.writer.session.(*sqliteSession).lag = lag
+		return nil
+	})
+}
+
+// Entered is up to which transaction they are entered, and how many there are.
+func (s *Store) Entered(tb testing.TB) (upTo, entries int64) {
+	tb.Helper()
+	require.NoError(tb, s.find(tb.Context(), "SELECT upto, (SELECT count(*) FROM tx_by_signer) FROM signer_index", nil, func(r row) error {
+		upTo, entries = r.int(0), r.int(1)
+		return nil
+	}))
+	return upTo, entries
+}

@@ -16,23 +16,30 @@ var efforts = [...]int{250, 5_000, store.MaxSearch}
 
 // List implements store.Transactions.
 func (s *Store) List(ctx context.Context, flt store.TxFilter) ([]*store.Tx, error) {
-	sets := statusSets(flt.Statuses)
-	var txs []*store.Tx
-	for _, set := range sets {
-		share := flt
-		if len(sets) > 1 { // they are skipped and cut when they are together
-			share.Skip = 0
-			if flt.Limit > 0 {
-				share.Limit = flt.Limit + flt.Skip
-			}
-		}
-		found, err := s.listOne(ctx, share, set)
-		if err != nil {
-			return nil, fmt.Errorf("list transactions: %w", err)
-		}
-		txs = append(txs, found...)
+	shares, err := s.shares(ctx, flt)
+	if err != nil {
+		return nil, err
 	}
-	if len(sets) <= 1 {
+	sets := statusSets(flt.Statuses)
+	one := flt
+	alone := len(sets)*len(shares) <= 1
+	if !alone { // they are skipped and cut when they are together
+		one.Skip = 0
+		if flt.Limit > 0 {
+			one.Limit = flt.Limit + flt.Skip
+		}
+	}
+	var txs []*store.Tx
+	for _, sh := range shares {
+		for _, set := range sets {
+			found, err := s.listOne(ctx, one, set, sh)
+			if err != nil {
+				return nil, fmt.Errorf("list transactions: %w", err)
+			}
+			txs = append(txs, found...)
+		}
+	}
+	if alone {
 		return txs, nil
 	}
 	slices.SortFunc(txs, func(a, b *store.Tx) int {
@@ -51,8 +58,8 @@ func (s *Store) List(ctx context.Context, flt store.TxFilter) ([]*store.Tx, erro
 	return txs, nil
 }
 
-func (s *Store) listOne(ctx context.Context, flt store.TxFilter, statuses []store.TxStatus) ([]*store.Tx, error) {
-	q, err := newSearch(s.dialect, flt, statuses)
+func (s *Store) listOne(ctx context.Context, flt store.TxFilter, statuses []store.TxStatus, sh share) ([]*store.Tx, error) {
+	q, err := newSearch(s.dialect, flt, statuses, sh)
 	if err != nil {
 		return nil, err
 	}
@@ -169,20 +176,26 @@ func (s *Store) tooWide(ctx context.Context, last int64) error {
 // Count implements store.Transactions.
 func (s *Store) Count(ctx context.Context, flt store.TxFilter) (int, error) {
 	flt.After, flt.Ascending = 0, false
+	shares, err := s.shares(ctx, flt)
+	if err != nil {
+		return 0, err
+	}
 	sum := 0
-	for _, set := range statusSets(flt.Statuses) {
-		n, err := s.countOne(ctx, flt, set)
-		if err != nil {
-			return 0, fmt.Errorf("count transactions: %w", err)
+	for _, sh := range shares {
+		for _, set := range statusSets(flt.Statuses) {
+			n, err := s.countOne(ctx, flt, set, sh)
+			if err != nil {
+				return 0, fmt.Errorf("count transactions: %w", err)
+			}
+			sum += n
 		}
-		sum += n
 	}
 	return sum, nil
 }
 
 // countOne counts on a way that can be walked to its end. What an index answers alone is counted in the index, which is far faster.
-func (s *Store) countOne(ctx context.Context, flt store.TxFilter, statuses []store.TxStatus) (n int, err error) {
-	q, err := newSearch(s.dialect, flt, statuses)
+func (s *Store) countOne(ctx context.Context, flt store.TxFilter, statuses []store.TxStatus, sh share) (n int, err error) {
+	q, err := newSearch(s.dialect, flt, statuses, sh)
 	if err != nil {
 		return 0, err
 	}

@@ -50,7 +50,7 @@ const (
 	readCount // how many there are
 )
 
-// sinceOpen leads SQLite past what ended long ago, along the index of the signer.
+// sinceOpen leads past what ended long ago, among the transactions of the signer.
 const sinceOpen = `seq >= (SELECT min(seq) FROM tx WHERE ` + openStatuses + `)`
 
 const bySeq = ` WHERE seq > ? ORDER BY seq LIMIT ?`
@@ -117,8 +117,9 @@ type hotReader interface {
 
 func newReader(ctx context.Context, db *sql.DB) (*reader, error) {
 	r := &reader{db: db}
-	for id, query := range readSQL {
-		st, err := db.PrepareContext(ctx, dialectSQLite.render(query)) //nolint:sqlclosecheck // closed with the pool
+	for id := range readCount {
+		query := id.sqlite()
+		st, err := db.PrepareContext(ctx, query) //nolint:sqlclosecheck // closed with the pool
 		if err != nil {
 			return nil, fmt.Errorf("prepare %q: %w", query, err)
 		}

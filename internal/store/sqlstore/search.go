@@ -25,9 +25,9 @@ type search struct {
 	ascending bool
 }
 
-// newSearch plans a search for one set of statuses of which an index knows, see statusSets.
-func newSearch(d dialect, flt store.TxFilter, statuses []store.TxStatus) (*search, error) {
-	s := &search{ascending: flt.Ascending}
+// newSearch plans a search of a share for one set of statuses of which an index knows, see statusSets.
+func newSearch(d dialect, flt store.TxFilter, statuses []store.TxStatus, sh share) (*search, error) {
+	s := &search{ascending: flt.Ascending, bounds: sh.bound()}
 	if flt.After != 0 {
 		op := " < ?"
 		if flt.Ascending {
@@ -48,7 +48,7 @@ func newSearch(d dialect, flt store.TxFilter, statuses []store.TxStatus) (*searc
 		return checks
 	}
 	for i, p := range parts {
-		if p.way.from != "" {
+		if p.way.from != "" && !sh.tail { // all of a tail is nothing to walk over
 			p.way.rest = rest(i)
 			s.ways = append(s.ways, p.way)
 		}
@@ -78,7 +78,7 @@ func (s *search) parts(d dialect, flt store.TxFilter, statuses []store.TxStatus)
 	}
 	signers, matches := signersOf(flt)
 	for _, signer := range signers {
-		parts = append(parts, part{d.walking("tx_signer", d.led("tx.signer", signer)), clause{"tx.signer = ?", []any{signer}}})
+		parts = append(parts, part{d.bySigner(signer), clause{"tx.signer = ?", []any{signer}}})
 	}
 	for _, m := range matches {
 		c, err := d.match(m)

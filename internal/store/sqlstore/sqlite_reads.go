@@ -86,7 +86,7 @@ func (p *readPool) close() error {
 func (c *readConn) read(id readID, each func(r row) error, args []any) (err error) {
 	st := c.stmts[id]
 	if st == nil {
-		if st, err = prepareSQLite(context.Background(), c.conn, dialectSQLite.render(readSQL[id])); err != nil {
+		if st, err = prepareSQLite(context.Background(), c.conn, id.sqlite()); err != nil {
 			return err
 		}
 		c.stmts[id] = st

@@ -26,6 +26,8 @@ type sqliteSession struct {
 	rolls   sqliteStmt
 	restart sqliteStmt
 	counts  sqliteStmt
+	enters  sqliteStmt
+	notes   sqliteStmt
 	wal     *walKeeper
 
 	named   [maxParams]driver.NamedValue // reused for each call
@@ -33,6 +35,8 @@ type sqliteSession struct {
 	row     [maxParams]any               // the same values as a row
 	lastSeq int64                        // of tx
 	counted int64                        // lastSeq as it is stored apart from the rows
+	entered int64                        // transactions up to here are in tx_by_signer
+	lag     int64                        // signerLag; smaller in tests
 	removes bool                         // the open transaction deletes rows of tx
 	err     error
 	open    bool
@@ -53,7 +57,7 @@ type (
 )
 
 func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqliteSession, error) {
-	s := &sqliteSession{conn: c, wal: wal}
+	s := &sqliteSession{conn: c, wal: wal, lag: signerLag}
 	for i := range s.named {
 		s.named[i].Ordinal = i + 1
 	}
@@ -72,13 +76,18 @@ func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqlit
 		{&s.begins, "BEGIN IMMEDIATE"}, {&s.commits, "COMMIT"}, {&s.rolls, "ROLLBACK"},
 		{&s.restart, "PRAGMA wal_checkpoint(RESTART)"},
 		{&s.counts, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'tx'"},
+		{&s.enters, enterSigners}, {&s.notes, noteSigners},
 	} {
 		if *f.to, err = s.prepare(ctx, f.sql); err != nil {
 			return nil, err
 		}
 	}
 	last, err := queryInt(ctx, c, "SELECT max((SELECT coalesce(max(seq), 0) FROM tx), (SELECT seq FROM sqlite_sequence WHERE name = 'tx'))")
+	if err != nil {
+		return s, err
+	}
 	s.lastSeq, s.counted = last, last
+	s.entered, err = queryInt(ctx, c, signersUpTo)
 	return s, err
 }
 
@@ -220,11 +229,12 @@ func (s *sqliteSession) commit() error {
 		last = s.lastSeq
 		_, s.err = s.counts.ExecContext(context.Background(), s.args([]any{last}))
 	}
+	entered := s.enterSigners()
 	if s.err != nil {
 		return s.err
 	}
 	if _, s.err = s.commits.ExecContext(context.Background(), nil); s.err == nil {
-		s.open, s.counted = false, last
+		s.open, s.counted, s.entered = false, last, entered
 	}
 	return s.err
 }
@@ -256,7 +266,7 @@ func (s *sqliteSession) translate(err error) error { return translateSQLite(err)
 
 func (s *sqliteSession) close() error {
 	var errs []error
-	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.restart, s.counts) {
+	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.restart, s.counts, s.enters, s.notes) {
 		if st != nil {
 			errs = append(errs, st.Close())
 		}
