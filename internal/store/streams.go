@@ -17,6 +17,7 @@ type Stream struct {
 	Updated time.Time
 
 	Suspended         bool
+	SuspendedReason   string // why, if it was not asked for
 	Type              string // of its sink
 	ErrorHandling     string // block | skip
 	BatchSize         int
@@ -54,13 +55,15 @@ type Checkpoint struct {
 	Updated time.Time
 }
 
-// Streams is the aggregate of streams, listeners and checkpoints. Lists are in order of Seq.
+// Streams is the aggregate of streams, listeners, checkpoints and dead letters. Lists are in order of Seq.
 type Streams interface {
+	DeadLetters
+
 	// InsertStream: ErrConflict if the name or id is taken. Seq and Epoch are filled in.
 	InsertStream(ctx context.Context, s *Stream) error
 	// UpdateStream overwrites everything but ID, Seq, Created and Epoch. ErrNotFound, ErrConflict (name).
 	UpdateStream(ctx context.Context, s *Stream) error
-	// DeleteStream deletes it with its listeners and checkpoints; ErrNotFound.
+	// DeleteStream deletes it with its listeners, checkpoints and dead letters; ErrNotFound.
 	DeleteStream(ctx context.Context, id string) error
 	// Stream finds by id or, if no id matches, by name.
 	Stream(ctx context.Context, idOrName string) (*Stream, error)
@@ -70,7 +73,7 @@ type Streams interface {
 	InsertListener(ctx context.Context, l *Listener) error
 	// UpdateListener overwrites Name, Updated, FromBlock, Filters, Options, Resolved.
 	UpdateListener(ctx context.Context, l *Listener) error
-	// DeleteListener deletes it with its checkpoint.
+	// DeleteListener deletes it with its checkpoint. Its dead letters stay: they are the only trace of their events.
 	DeleteListener(ctx context.Context, id string) error
 	Listener(ctx context.Context, id string) (*Listener, error)
 	// Listeners of one stream, or of all if stream is "".

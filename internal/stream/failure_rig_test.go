@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
-	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -50,7 +49,9 @@ func newLane(t *testing.T, out sink.Sink, change ...func(*policy)) *lane {
 	return l
 }
 
-func newFakeSink(window int) *fakeSink { return &fakeSink{out: make(chan *delivered, 1000), window: window} }
+func newFakeSink(window int) *fakeSink {
+	return &fakeSink{out: make(chan *delivered, 1000), window: window}
+}
 
 // batch makes a batch of events that are called so.
 func (l *lane) batch(names ...string) *batch {
@@ -92,20 +93,13 @@ func (l *lane) take(names string) *delivered {
 	}
 }
 
-// later is take after some time.
-func (l *lane) later(d time.Duration, names string) *delivered {
-	l.t.Helper()
-	require.NoError(l.t, retry.Sleep(context.Background(), d))
-	return l.take(names)
-}
-
 // idle checks that nothing is at the sink.
 func (l *lane) idle() {
 	l.t.Helper()
 	synctest.Wait()
 	select {
 	case d := <-l.sink.out:
-		require.NotNil(l.t, d.ctx.Err(), "%s is at the sink", called(d.Batch))
+		require.Error(l.t, d.ctx.Err(), "%s is at the sink", called(d.Batch))
 	default:
 	}
 }

@@ -15,10 +15,13 @@ type fakeStore struct {
 	streams   []*store.Stream
 	listeners []*store.Listener
 	cps       map[string]store.Checkpoint
+	letters   []*store.DeadLetter
 	writes    int
 	fault     func(call string) error
 	// onWrite sees every accepted checkpoint write, in order.
 	onWrite func(stream string, epoch int64, cps []store.Checkpoint)
+	// onLetters sees every event that is set aside.
+	onLetters func(letters []*store.DeadLetter)
 }
 
 func newFakeStore() *fakeStore { return &fakeStore{cps: make(map[string]store.Checkpoint)} }
@@ -89,6 +92,7 @@ func (f *fakeStore) DeleteStream(_ context.Context, id string) error {
 	n := len(f.streams)
 	f.streams = slices.DeleteFunc(f.streams, func(s *store.Stream) bool { return s.ID == id })
 	f.listeners = slices.DeleteFunc(f.listeners, func(l *store.Listener) bool { return l.StreamID == id })
+	f.letters = slices.DeleteFunc(f.letters, func(l *store.DeadLetter) bool { return l.Stream == id })
 	if len(f.streams) == n {
 		return store.ErrNotFound
 	}

@@ -48,14 +48,38 @@ func (s *Store) ResetCheckpoint(ctx context.Context, f store.Fence, l *store.Lis
 	return nil
 }
 
-// checkpointsCmd writes the checkpoints of one stream.
-type checkpointsCmd struct {
+// epochCheck is the part of a command that only the newest run of a stream may give.
+type epochCheck struct {
 	stream string
 	epoch  int64
-	cps    []store.Checkpoint
 
 	found  bool
 	newest int64
+}
+
+// A stream's id and a transaction's may be the same text.
+func (c *epochCheck) scope() string { return "stream\x00" + c.stream }
+
+func (c *epochCheck) load(g *group) {
+	c.found = false
+	g.session.query(sqlStreamEpoch, func(r row) error {
+		c.found, c.newest = true, r.int(0)
+		return nil
+	}, c.stream)
+}
+
+// check is for plan.
+func (c *epochCheck) check() error {
+	if !c.found || c.newest != c.epoch {
+		return fmt.Errorf("epoch %d, now %d: %w", c.epoch, c.newest, store.ErrFenced)
+	}
+	return nil
+}
+
+// checkpointsCmd writes the checkpoints of one stream.
+type checkpointsCmd struct {
+	epochCheck
+	cps []store.Checkpoint
 }
 
 // WriteCheckpoints implements store.Streams.
@@ -67,7 +91,7 @@ func (s *Store) WriteCheckpoints(ctx context.Context, f store.Fence, stream stri
 		}
 	}
 	if err == nil {
-		err = s.writer.submit(ctx, classCheckpoint, &f, &checkpointsCmd{stream: stream, epoch: epoch, cps: cps})
+		err = s.writer.submit(ctx, classCheckpoint, &f, &checkpointsCmd{epochCheck: epochCheck{stream: stream, epoch: epoch}, cps: cps})
 	}
 	if err != nil {
 		return fmt.Errorf("write checkpoints of stream %s: %w", stream, err)
@@ -75,20 +99,9 @@ func (s *Store) WriteCheckpoints(ctx context.Context, f store.Fence, stream stri
 	return nil
 }
 
-// A stream's id and a transaction's may be the same text.
-func (c *checkpointsCmd) scope() string { return "stream\x00" + c.stream }
-
-func (c *checkpointsCmd) load(g *group) {
-	c.found = false
-	g.session.query(sqlStreamEpoch, func(r row) error {
-		c.found, c.newest = true, r.int(0)
-		return nil
-	}, c.stream)
-}
-
 func (c *checkpointsCmd) plan(g *group) error {
-	if !c.found || c.newest != c.epoch {
-		return fmt.Errorf("epoch %d, now %d: %w", c.epoch, c.newest, store.ErrFenced)
+	if err := c.check(); err != nil {
+		return err
 	}
 	for i := range c.cps {
 		cp := &c.cps[i]

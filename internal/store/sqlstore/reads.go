@@ -47,6 +47,10 @@ const (
 	readEnded
 	readExpired
 	readLogHead
+	readLetter
+	readLetters
+	readReplays
+	readLetterCount
 	readCount // how many there are
 )
 
@@ -99,6 +103,11 @@ var readSQL = [readCount]string{
 	readListeners:       `SELECT ` + listenerColumns + ` FROM listeners` + bySeq,
 	readStreamListeners: `SELECT ` + listenerColumns + ` FROM listeners WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?`,
 	readCheckpoints:     `SELECT listener, block, tx, log, read_block, read_hash, updated FROM checkpoints WHERE stream = ? ORDER BY listener`,
+	readLetter:          `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND id = ?`,
+	readLetters:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?`,
+	readReplays:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND asked > 0 ORDER BY seq LIMIT ?`,
+	readLetterCount: `SELECT (SELECT CAST(count(*) AS BIGINT) FROM dead_letters WHERE stream = ?),
+		(SELECT CAST(count(*) AS BIGINT) FROM dead_letters WHERE stream = ? AND asked > 0)`,
 }
 
 // reader is the read pool with its prepared statements.

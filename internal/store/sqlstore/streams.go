@@ -13,6 +13,7 @@ import (
 // streamSpec is what is kept of a stream beside the columns that are searched.
 type streamSpec struct {
 	Suspended         bool            `json:"suspended,omitempty"`
+	SuspendedReason   string          `json:"suspendedReason,omitempty"`
 	Type              string          `json:"type,omitempty"`
 	ErrorHandling     string          `json:"errorHandling,omitempty"`
 	BatchSize         int             `json:"batchSize,omitempty"`
@@ -25,7 +26,7 @@ type streamSpec struct {
 
 func encodeStream(st *store.Stream) (string, error) {
 	return jsonText(streamSpec{
-		Suspended: st.Suspended, Type: st.Type, ErrorHandling: st.ErrorHandling, BatchSize: st.BatchSize, BatchTimeout: st.BatchTimeout,
+		Suspended: st.Suspended, SuspendedReason: st.SuspendedReason, Type: st.Type, ErrorHandling: st.ErrorHandling, BatchSize: st.BatchSize, BatchTimeout: st.BatchTimeout,
 		RetryTimeout: st.RetryTimeout, BlockedRetryDelay: st.BlockedRetryDelay, Confirmations: st.Confirmations, Sink: st.Sink,
 	})
 }
@@ -37,7 +38,8 @@ func scanStream(r row) (*store.Stream, error) {
 	if err := json.Unmarshal([]byte(r.text(6)), &spec); err != nil {
 		return nil, fmt.Errorf("decode stream %s: %w", st.ID, err)
 	}
-	st.Suspended, st.Type, st.ErrorHandling, st.BatchSize = spec.Suspended, spec.Type, spec.ErrorHandling, spec.BatchSize
+	st.Suspended, st.SuspendedReason = spec.Suspended, spec.SuspendedReason
+	st.Type, st.ErrorHandling, st.BatchSize = spec.Type, spec.ErrorHandling, spec.BatchSize
 	st.BatchTimeout, st.RetryTimeout, st.BlockedRetryDelay = spec.BatchTimeout, spec.RetryTimeout, spec.BlockedRetryDelay
 	st.Confirmations, st.Sink = spec.Confirmations, spec.Sink
 	return st, nil

@@ -124,6 +124,7 @@ func (s *Store) DeleteStream(ctx context.Context, id string) error {
 		}
 		g.session.exec(sqlDeleteStreamCheckpoints, anyRows, id)
 		g.session.exec(sqlDeleteStreamListeners, anyRows, id)
+		g.session.exec(sqlDeleteStreamLetters, anyRows, id)
 		g.session.exec(sqlDeleteStream, 1, id)
 		return nil
 	})

@@ -66,6 +66,7 @@ func streamsStored(t *testing.T, s store.Store) {
 		require.Equal(t, a, got)
 	}
 	a.Name, a.Suspended, a.Sink, a.BatchSize, a.Updated = "renamed", false, nil, 0, a.Updated.Add(time.Hour)
+	a.SuspendedReason = "gone"
 	a.Type, a.ErrorHandling, a.BatchTimeout, a.RetryTimeout, a.BlockedRetryDelay = "webhooks", "skip", 0, 1, 2
 	a.Confirmations = new(0)
 	require.NoError(t, s.UpdateStream(ctx, a))

@@ -27,7 +27,7 @@ func Run(t *testing.T, fresh New) {
 		tests map[string]func(t *testing.T, s store.Store)
 	}{
 		{"accept", acceptTests}, {"update", updateTests}, {"renumber", renumberTests}, {"nonces", nonceTests}, {"read", readTests}, {"advance", advanceTests},
-		{"streams", streamTests}, {"log", logTests}, {"retention", retentionTests},
+		{"streams", streamTests}, {"dead letters", letterTests}, {"log", logTests}, {"retention", retentionTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

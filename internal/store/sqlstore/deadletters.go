@@ -1,0 +1,203 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+// letterPortion is how many dead letters one transaction changes.
+const letterPortion = 1000
+
+func scanLetter(r row) *store.DeadLetter {
+	return &store.DeadLetter{
+		Seq: r.int(0), ID: r.text(1), Stream: r.text(2), Listener: r.text(3), ListenerName: r.text(4), Replay: r.text(5), Event: r.text(6),
+		Block: uint64(r.int(7)), Payload: r.blob(8), Kind: r.text(9), Error: r.text(10), Attempts: int(r.int(11)),
+		FirstFailed: r.time(12), LastFailed: r.time(13), ReplayAsked: r.time(14),
+	}
+}
+
+// letterArgs are the arguments of letterFilter.
+func letterArgs(flt store.LetterFilter) []any {
+	before, until := int64(math.MaxInt64), int64(math.MaxInt64)
+	if flt.Before > 0 {
+		before = flt.Before
+	}
+	if !flt.Until.IsZero() {
+		until = toMicros(flt.Until)
+	}
+	return []any{flt.Stream, flt.After, before, flt.Listener, flt.Listener, flt.Kind, flt.Kind, toMicros(flt.Since), until}
+}
+
+// DeadLetter implements store.DeadLetters.
+func (s *Store) DeadLetter(ctx context.Context, stream, id string) (*store.DeadLetter, error) {
+	all, err := s.letters(ctx, readLetter, stream, id)
+	if err != nil {
+		return nil, fmt.Errorf("dead letter %s: %w", id, err)
+	}
+	if len(all) == 0 {
+		return nil, notFound("dead letter", id)
+	}
+	return all[0], nil
+}
+
+// ListDeadLetters implements store.DeadLetters.
+func (s *Store) ListDeadLetters(ctx context.Context, flt store.LetterFilter, limit int) ([]*store.DeadLetter, error) {
+	all, err := s.letters(ctx, readLetters, append(letterArgs(flt), limitOf(limit))...)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters of stream %s: %w", flt.Stream, err)
+	}
+	return all, nil
+}
+
+// DeadLettersToReplay implements store.DeadLetters.
+func (s *Store) DeadLettersToReplay(ctx context.Context, stream string, limit int) ([]*store.DeadLetter, error) {
+	all, err := s.letters(ctx, readReplays, stream, limitOf(limit))
+	if err != nil {
+		return nil, fmt.Errorf("dead letters to replay of stream %s: %w", stream, err)
+	}
+	return all, nil
+}
+
+func (s *Store) letters(ctx context.Context, id readID, args ...any) ([]*store.DeadLetter, error) {
+	var all []*store.DeadLetter
+	err := s.read(ctx, id, func(r row) error {
+		all = append(all, scanLetter(r))
+		return nil
+	}, args...)
+	return all, err
+}
+
+// CountDeadLetters implements store.DeadLetters.
+func (s *Store) CountDeadLetters(ctx context.Context, stream string) (all, replays int64, err error) {
+	err = s.read(ctx, readLetterCount, func(r row) error {
+		all, replays = r.int(0), r.int(1)
+		return nil
+	}, stream, stream)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count dead letters of stream %s: %w", stream, err)
+	}
+	return all, replays, nil
+}
+
+// AskReplay implements store.DeadLetters.
+func (s *Store) AskReplay(ctx context.Context, f store.Fence, flt store.LetterFilter) (int64, error) {
+	n, err := s.portions(ctx, f, flt, func(g *group, args []any) {
+		g.session.exec(sqlAskReplay, anyRows, append([]any{g.now}, args...)...)
+	})
+	if err != nil {
+		return n, fmt.Errorf("replay dead letters of stream %s: %w", flt.Stream, err)
+	}
+	return n, nil
+}
+
+// DeleteDeadLetters implements store.DeadLetters.
+func (s *Store) DeleteDeadLetters(ctx context.Context, f store.Fence, flt store.LetterFilter) (int64, error) {
+	n, err := s.portions(ctx, f, flt, func(g *group, args []any) { g.session.exec(sqlDeleteLetters, anyRows, args...) })
+	if err != nil {
+		return n, fmt.Errorf("delete dead letters of stream %s: %w", flt.Stream, err)
+	}
+	return n, nil
+}
+
+// portions changes what a filter selects, some with each transaction, so that nothing else waits long. What comes while it is at it has a
+// higher Seq: the end is fixed first, so that it has one.
+func (s *Store) portions(ctx context.Context, f store.Fence, flt store.LetterFilter, change func(g *group, args []any)) (total int64, err error) {
+	for {
+		var n, last int64
+		err := s.lone(ctx, &f, func(g *group) error {
+			if flt.Before == 0 {
+				if _, err := g.ask(sqlPortion, func(r row) { flt.Before = r.int(1) + 1 }, append(letterArgs(flt), int64(math.MaxInt64))...); err != nil {
+					return err
+				}
+			}
+			if _, err := g.ask(sqlPortion, func(r row) { n, last = r.int(0), r.int(1) }, append(letterArgs(flt), int64(letterPortion))...); err != nil || n == 0 {
+				return err
+			}
+			part := flt
+			part.Before = last + 1
+			change(g, letterArgs(part))
+			return nil
+		})
+		if err != nil {
+			return total, err
+		}
+		if total += n; n < letterPortion {
+			return total, nil
+		}
+		flt.After = last
+	}
+}
+
+// lettersCmd writes dead letters of one stream under the epoch of its run.
+type lettersCmd struct {
+	epochCheck
+	write func(g *group)
+}
+
+func (c *lettersCmd) plan(g *group) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	c.write(g)
+	return nil
+}
+
+// PutDeadLetters implements store.DeadLetters.
+func (s *Store) PutDeadLetters(ctx context.Context, f store.Fence, stream string, epoch int64, letters []*store.DeadLetter) error {
+	var err error
+	for _, l := range letters {
+		if err = names("id", l.ID, "listener", l.Listener, "kind", l.Kind); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = s.writeLetters(ctx, f, stream, epoch, func(g *group) {
+			for _, l := range letters {
+				payload := []byte(l.Payload)
+				if payload == nil {
+					payload = []byte{}
+				}
+				g.session.exec(sqlPutLetter, 1, l.ID, stream, l.Listener, text(l.ListenerName), text(l.Replay), text(l.Event), bits(l.Block), payload, l.Kind,
+					text(l.Error), int64(l.Attempts), toMicros(l.FirstFailed), toMicros(l.LastFailed), toMicros(l.ReplayAsked))
+			}
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("set aside events of stream %s: %w", stream, err)
+	}
+	return nil
+}
+
+// ReturnDeadLetters implements store.DeadLetters.
+func (s *Store) ReturnDeadLetters(ctx context.Context, f store.Fence, stream string, epoch int64, letters []*store.DeadLetter) error {
+	err := s.writeLetters(ctx, f, stream, epoch, func(g *group) {
+		for _, l := range letters {
+			g.session.exec(sqlReturnLetter, anyRows, text(l.Kind), text(l.Error), int64(l.Attempts), toMicros(l.LastFailed), l.Seq, stream)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("put back dead letters of stream %s: %w", stream, err)
+	}
+	return nil
+}
+
+func (s *Store) writeLetters(ctx context.Context, f store.Fence, stream string, epoch int64, write func(g *group)) error {
+	return s.writer.submit(ctx, classCheckpoint, &f, &lettersCmd{epochCheck: epochCheck{stream: stream, epoch: epoch}, write: write})
+}
+
+// DropDeadLetters implements store.DeadLetters.
+func (s *Store) DropDeadLetters(ctx context.Context, f store.Fence, stream string, seqs []int64) error {
+	err := s.lone(ctx, &f, func(g *group) error {
+		for _, seq := range seqs {
+			g.session.exec(sqlDropLetter, anyRows, seq, stream)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("drop dead letters of stream %s: %w", stream, err)
+	}
+	return nil
+}
