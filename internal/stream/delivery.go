@@ -43,6 +43,8 @@ type delivery struct {
 	wake  chan struct{} // to the sending goroutine: something may be to send
 	room  chan struct{} // to the reader: a batch less is ready
 	dirty chan struct{} // to the checkpointer: positions moved
+	// landed tells who waits for the run to come to rest that a batch is back.
+	landed chan struct{}
 
 	mu      sync.Mutex
 	tracker *inflight.Tracker // guarded by mu, as everything below
@@ -53,12 +55,15 @@ type delivery struct {
 	numbers int64
 	held    int64 // bytes counted in the budget
 	closed  bool
+	// draining is set when nothing new is sent any more.
+	draining bool
 }
 
 func newDelivery(s sink.Sink, p policy, epoch int64, tracker *inflight.Tracker, b *budget, st *stats, now func() time.Time) *delivery {
 	return &delivery{
 		sink: s, policy: p, epoch: epoch, tracker: tracker, budget: b, stats: st, now: now,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+		landed: make(chan struct{}, 1),
 	}
 }
 
@@ -164,6 +169,9 @@ func (d *delivery) next() (*flight, time.Duration) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.draining {
+		return nil, forever
+	}
 	for i, f := range d.flights {
 		if f.out && f.failures > 0 {
 			return nil, forever // it failed before: what is behind it waits until it got through
@@ -240,7 +248,7 @@ func (d *delivery) again(i int) (*flight, time.Duration) {
 
 // launch marks a flight as out. The caller holds mu.
 func (d *delivery) launch(f *flight) {
-	f.out, f.void = true, false
+	f.out, f.handed, f.void = true, false, false
 	f.batch.sends++
 	if f.batch.sends > 1 {
 		d.stats.redelivered.Add(uint64(len(f.batch.events)))

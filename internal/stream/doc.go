@@ -10,7 +10,9 @@
 //
 // A [Manager] has one worker per stream. A worker runs the stream: it takes a new epoch in the store, reads the checkpoints,
 // verifies them against the chain, and reads and delivers until it is told to stop. Start, PATCH, suspend, resume, reset, a
-// new listener and a take-over are all the same: the run is discarded and the next one starts from the durable checkpoint.
+// new listener and a take-over are all the same: the run is discarded and the next one starts from the durable checkpoint. Before a change
+// the run comes to rest: nothing new is sent, and for a second what is sent may be acknowledged, so that a change repeats nothing. New listeners
+// are taken in by a restart a little later, which those made meanwhile share.
 //
 // Listeners of type transactions deliver the status changes of transactions in the same way. In the place of a ledger they read
 // the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads

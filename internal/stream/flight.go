@@ -17,6 +17,7 @@ type flight struct {
 
 	// Guarded by delivery.mu.
 	out      bool // a Send is under way: its done has not been called
+	handed   bool // the sink has it: it does not wait for a receiver
 	void     bool // a batch before it failed: whatever done says, it goes again
 	cancel   context.CancelFunc
 	failures int       // in a row; a missing receiver is none
@@ -72,6 +73,10 @@ func (d *delivery) send(ctx context.Context, f *flight) {
 			return
 		}
 	}
+	if !d.handOver(f) {
+		done(sink.ErrNobody)
+		return
+	}
 	d.sink.Send(ctx, b, done)
 }
 
@@ -80,6 +85,7 @@ func (d *delivery) done(f *flight, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f.out = false
+	signal(d.landed)
 	if d.closed {
 		return
 	}
@@ -105,6 +111,7 @@ func (d *delivery) acked(f *flight) {
 	d.tracker.Ack(f.batch.seq)
 	d.settle() // else blocks read meanwhile would count as not done until the next one comes
 	d.stats.delivered.Add(uint64(len(f.batch.events)))
+	d.stats.mute.Store(false)
 	n := f.batch.size()
 	d.held -= n
 	d.budget.add(-n)

@@ -50,10 +50,7 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 	if err := m.insertListener(ctx, l, body.Name == nil); err != nil {
 		return nil, err
 	}
-	// It is there. Should the restart fail, the next run reads it.
-	if err := s.restart(context.WithoutCancel(ctx), func() error { return nil }); err != nil {
-		return nil, err
-	}
+	s.refresh(l.Seq)
 	return listenerBody(l)
 }
 

@@ -55,7 +55,7 @@ func (s *stream) catchingUp(listener string) bool {
 		return false
 	}
 	i := slices.IndexFunc(r.listeners, func(l *store.Listener) bool { return l.ID == listener })
-	return i >= 0 && !r.caughtUp[i].Load()
+	return i < 0 || !r.caughtUp[i].Load() // one that the run does not know is new
 }
 
 // Listeners lists the listeners of a stream, or of all if stream is "", in the order of their creation; after is the id of the last

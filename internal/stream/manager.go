@@ -190,8 +190,9 @@ func (m *Manager) change(ctx context.Context, idOrName string) (*stream, func(),
 }
 
 // restart discards the run of a stream, makes a change to what is stored, and begins a new run, from the durable checkpoint, whether
-// the change was made or failed. The caller holds the token.
+// the change was made or failed. What is sent may be acknowledged before, for a short time. The caller holds the token.
 func (s *stream) restart(ctx context.Context, change func() error) error {
+	s.drain(ctx)
 	if err := s.stop(ctx); err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ func TestModel(t *testing.T) {
 				"suspend":  m.suspend,
 				"reset":    m.reset,
 				"listener": m.listener,
+				"remove":   m.remove,
 				"store":    m.trouble,
 				"":         m.settle,
 			})
@@ -59,7 +60,8 @@ func TestModel(t *testing.T) {
 // inBubble hides the deadline of a test, which must not be asked for in virtual time.
 type inBubble struct{ testing.TB }
 
-// TestNoDuplicatesInSteadyState is the model without trouble: every event comes once.
+// TestNoDuplicatesInSteadyState is the model without trouble, with a receiver that acknowledges while something is changed: every event comes
+// once, but for a listener that was reset.
 func TestNoDuplicatesInSteadyState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,9 +72,19 @@ func TestNoDuplicatesInSteadyState(t *testing.T) {
 				"ack":  func(t *rapid.T) { m.answer(t, nil) },
 				"wait": m.wait,
 				"":     m.settle,
+				"listener": func(t *rapid.T) {
+					m.listener(t)
+					m.acking(t, func() error { return nil }) // it is taken in a little later
+				},
+				"patch":  m.change,
+				"remove": func(t *rapid.T) { m.drop(t, m.acking) },
+				"reset":  m.rewind,
 			})
 			m.finish(t)
 			for l, counts := range m.deliveries {
+				if m.twice[l] {
+					continue
+				}
 				for at, n := range counts {
 					require.Equal(t, 1, n, "event %s of %s", at, l)
 				}
@@ -94,7 +106,8 @@ type world struct {
 	mu         sync.Mutex
 	listeners  []*modelListener
 	deliveries map[string]map[ffcapi.Cursor]int
-	broken     string // the first violation seen by another goroutine
+	twice      map[string]bool // listeners that were reset
+	broken     string          // the first violation seen by another goroutine
 }
 
 type modelListener struct {
@@ -104,7 +117,7 @@ type modelListener struct {
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{chain: newFakeChain(), store: newFakeStore(), factory: &fakeFactory{}, content: make(map[int64]string), deliveries: make(map[string]map[ffcapi.Cursor]int)}
+	w := &world{chain: newFakeChain(), store: newFakeStore(), factory: &fakeFactory{}, content: make(map[int64]string), deliveries: make(map[string]map[ffcapi.Cursor]int), twice: make(map[string]bool)}
 	window := rapid.IntRange(1, 4).Draw(t, "window")
 	w.factory.setup = func(s *fakeSink) { s.window = window }
 	w.store.onWrite = w.written
@@ -124,6 +137,7 @@ func newWorld(t *rapid.T) *world {
 	for range rapid.IntRange(1, 3).Draw(t, "listeners") {
 		w.listener(t)
 	}
+	pass(t, time.Second) // until the run has them all
 	return w
 }
 
@@ -281,6 +295,70 @@ func (w *world) ack(t *rapid.T, d *delivered) {
 	for i := range d.Events {
 		w.byID(t, d.Events[i].Listener.ID).acked[cursorOf(t, &d.Events[i])] = true
 	}
+}
+
+// acking lets a change happen while the receiver acknowledges what it gets.
+func (w *world) acking(t *rapid.T, change func() error) {
+	done := make(chan error, 1)
+	go func() { done <- change() }()
+	for rest := 0; rest < 20; {
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			done = nil
+		default:
+		}
+		if done == nil {
+			rest++
+		}
+		pass(t, 10*time.Millisecond)
+		w.settle(t)
+		for _, d := range w.open {
+			w.ack(t, d)
+			d.finish(nil)
+		}
+		w.open = nil
+	}
+}
+
+// change is a PATCH of the stream that happens while the receiver acknowledges.
+func (w *world) change(t *rapid.T) {
+	body := &apitypes.EventStream{BatchSize: ptr(uint64(rapid.IntRange(1, 6).Draw(t, "batch")))}
+	w.acking(t, func() error {
+		_, err := w.m.UpdateStream(context.Background(), "s", body)
+		return err
+	})
+}
+
+// remove takes a listener away, whatever is open.
+func (w *world) remove(t *rapid.T) {
+	w.drop(t, func(t *rapid.T, change func() error) { require.NoError(t, change()) })
+}
+
+func (w *world) drop(t *rapid.T, carryOut func(*rapid.T, func() error)) {
+	if len(w.listeners) < 2 {
+		t.Skip("one should stay")
+	}
+	w.settle(t)
+	l := rapid.SampledFrom(w.listeners).Draw(t, "listener")
+	carryOut(t, func() error { return w.m.DeleteListener(context.Background(), "s", l.id) })
+	w.settle(t)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listeners = slices.DeleteFunc(w.listeners, func(o *modelListener) bool { return o == l })
+}
+
+// rewind resets a listener while the receiver acknowledges. What it gets twice is wanted.
+func (w *world) rewind(t *rapid.T) {
+	w.settle(t)
+	l := rapid.SampledFrom(w.listeners).Draw(t, "listener")
+	w.acking(t, func() error {
+		_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))})
+		return err
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.start, w.twice[l.id] = ffcapi.Cursor{}, true
 }
 
 func (w *world) leave(t *rapid.T) {

@@ -50,6 +50,7 @@ type Options struct {
 	ReadAhead          int           // batches assembled while earlier ones wait; 0: 4
 	MaxMemory          int64         // bytes of events read and not yet acknowledged, all streams together; 0: 64 MiB
 	CheckpointInterval time.Duration // how often progress without events is stored at most; 0: 1 minute
+	Drain              time.Duration // how long a change of a stream waits for what is sent to be acknowledged; 0: 1 s
 	UnstableHead       int           // without instant finality, progress is not stored within so many blocks of the head
 
 	Lost <-chan struct{}  // closed when the store may have another owner: everything stops; nil: never
@@ -108,6 +109,7 @@ func (o *Options) complete() error {
 	o.ReadAhead = orElse(o.ReadAhead, defaultReadAhead)
 	o.MaxMemory = orElse(o.MaxMemory, defaultMaxMemory)
 	o.CheckpointInterval = orElse(o.CheckpointInterval, defaultCheckpointInterval)
+	o.Drain = orElse(o.Drain, defaultDrain)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

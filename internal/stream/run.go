@@ -81,6 +81,14 @@ func (r *run) safe(ledger string) (head ffcapi.BlockRef, ok bool, moved <-chan s
 	return r.m.opts.Chain.SafeAt(ledger, confirmations(r.def))
 }
 
+// newest is the listener of the run that was made last, 0 without any.
+func (r *run) newest() int64 {
+	if n := len(r.listeners); n > 0 {
+		return r.listeners[n-1].Seq
+	}
+	return 0
+}
+
 // readsChanges says that a listener is of type transactions.
 func (r *run) readsChanges(listener int) bool {
 	return r.listeners[listener].Type == apitypes.ListenerTransactions

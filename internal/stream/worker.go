@@ -28,6 +28,9 @@ type stream struct {
 	worker *worker       // guarded by mu; nil while the stream does not run
 	broken error         // guarded by mu; why the stream cannot run
 	gone   bool          // guarded by mu; deleted
+
+	added     int64     // guarded by mu; the newest listener that was made since the last start, 0 if none
+	refreshed time.Time // guarded by mu; when the last restart for new listeners began
 }
 
 // worker runs a stream until it is stopped.
@@ -36,12 +39,14 @@ type worker struct {
 	ended  chan struct{}
 	run    atomic.Pointer[run] // nil between runs
 	failed atomic.Pointer[finalError]
-	left   bool // guarded by stream.mu; nobody waits any more for it to end, so it is followed by another worker
+	rests  atomic.Bool // nothing new is sent any more
+	left   bool        // guarded by stream.mu; nobody waits any more for it to end, so it is followed by another worker
 }
 
 // stats are counted since the process started.
 type stats struct {
 	delivered, redelivered, rewinds atomic.Uint64
+	mute                            atomic.Bool // a change has waited in vain for an acknowledgement, and none has come since
 
 	mu     sync.Mutex
 	last   error     // guarded by mu
@@ -117,6 +122,7 @@ func (s *stream) start() error {
 }
 
 func (s *stream) startLocked() error {
+	s.added = 0
 	if s.def.Suspended || s.sink == nil || s.worker != nil {
 		return nil
 	}
@@ -220,6 +226,9 @@ func (s *stream) once(ctx context.Context, w *worker, def *store.Stream, out sin
 		return err
 	}
 	w.run.Store(r)
+	if w.rests.Load() {
+		r.delivery.rest()
+	}
 	defer w.run.Store(nil)
 	return r.work(ctx)
 }

@@ -1,0 +1,121 @@
+package stream
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// defaultDrain is how long a change waits for what is sent to be acknowledged.
+	defaultDrain = time.Second
+	// refreshPause is the shortest time between two restarts that take in new listeners: those made meanwhile share one.
+	refreshPause = 100 * time.Millisecond
+)
+
+// drain lets the run of a stream come to rest before it is discarded for a change, so that nothing is delivered twice for it. A receiver that
+// does not answer is waited for once: until something is acknowledged again, later changes do not wait. The caller holds the token.
+func (s *stream) drain(ctx context.Context) {
+	s.mu.Lock()
+	w := s.worker
+	s.mu.Unlock()
+	if w == nil || s.stats.mute.Load() {
+		return
+	}
+	w.rests.Store(true) // a run that begins just now sees it
+	if r := w.run.Load(); r != nil && !r.delivery.drain(ctx, s.m.opts.Drain) {
+		s.stats.mute.Store(true)
+	}
+}
+
+// drain sends nothing new, and waits until nothing that was handed to the sink is open. It says whether that is so in the end.
+func (d *delivery) drain(ctx context.Context, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	d.rest()
+	for !d.rests() {
+		select {
+		case <-d.landed:
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// rest ends the sending of batches.
+func (d *delivery) rest() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draining = true
+}
+
+// rests says that no batch is at the sink. One that waits for a receiver, or to be sent again, is not.
+func (d *delivery) rests() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.flights {
+		if f.out && f.handed {
+			return false
+		}
+	}
+	return true
+}
+
+// handOver marks a flight as given to the sink, unless nothing new is sent any more.
+func (d *delivery) handOver(f *flight) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.handed = !d.draining
+	return f.handed
+}
+
+// refresh restarts the stream soon, so that its next run takes in a listener that was made. The listeners that are made until then share the
+// restart, so that many cost no more than a few.
+func (s *stream) refresh(listener int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waits := s.added > 0
+	if s.added = listener; waits {
+		return
+	}
+	wait := refreshPause - time.Since(s.refreshed)
+	s.m.group.Go("refresh of stream "+s.def.Name, func(ctx context.Context) {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		release, err := s.acquire(ctx)
+		if err != nil {
+			return // deleted, or the process ends
+		}
+		defer release()
+		if s.knowsAll() {
+			return
+		}
+		if err := s.restart(ctx, func() error { return nil }); err != nil && ctx.Err() == nil {
+			s.m.opts.Log.WithError(err).WithField("stream", s.id).Warn("New listeners wait until the run of the stream has ended")
+		}
+	})
+}
+
+// knowsAll says whether the run has all listeners. If not, it is about to be restarted.
+func (s *stream) knowsAll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.added == 0 {
+		return true // another change has restarted it
+	}
+	if s.worker != nil {
+		if r := s.worker.run.Load(); r != nil && r.newest() >= s.added {
+			s.added = 0
+			return true
+		}
+	}
+	s.refreshed = time.Now()
+	return false
+}
