@@ -20,6 +20,7 @@ const (
 	ListenerTransactions = "transactions" // Pyralis: status changes of transactions
 	LoadBalance          = "load_balance"
 	Broadcast            = "broadcast"
+	Parallel             = "parallel" // Pyralis
 	FromBlockLatest      = "latest"
 	FromBlockEarliest    = "earliest"
 )
@@ -39,7 +40,7 @@ type EventStream struct {
 	BlockedRetryDelay *fftypes.FFDuration `json:"blockedRetryDelay,omitempty" doc:"Pause between further attempts."`
 	Confirmations     *int                `json:"confirmations,omitempty" doc:"Blocks that must follow that of an event before it is delivered, 0 to 10000. Absent, or -1 in a change: as configured (confirmations.required). On ledgers that can be reorganised, fewer means that an event may be delivered that is not there in the end. Without effect on ledgers with instant finality."`
 	Webhook           json.RawMessage     `json:"webhook,omitempty" doc:"Configuration of type webhook."`
-	WebSocket         json.RawMessage     `json:"websocket,omitempty" doc:"Configuration of type websocket, e.g. {\"distributionMode\":\"load_balance\"}."`
+	WebSocket         json.RawMessage     `json:"websocket,omitempty" doc:"Configuration of type websocket: {\"distributionMode\": …}. load_balance (default): one client at a time gets batches, in order, and another one takes over when it leaves. broadcast: every client gets every batch. parallel: each batch goes to one of the clients, all of which work at the same time, so there is no order."`
 
 	// Aliases of older FireFly clients; on input only.
 	BatchTimeoutMS       *uint64 `json:"batchTimeoutMS,omitempty" doc:"Alias of batchTimeout, in milliseconds; on input only."`
@@ -50,7 +51,7 @@ type EventStream struct {
 
 // WebSocketConfig is the sink configuration of a stream of type websocket.
 type WebSocketConfig struct {
-	DistributionMode string `json:"distributionMode"` // load_balance (default) | broadcast
+	DistributionMode string `json:"distributionMode"` // load_balance (default) | broadcast | parallel
 	Topic            string `json:"topic,omitempty"`  // alias of older clients: must be the stream's name
 }
 
@@ -133,11 +134,22 @@ func (b *BlockNumber) UnmarshalJSON(raw []byte) error {
 // ClientMessage is what a WebSocket client sends.
 type ClientMessage struct {
 	Type        string `json:"type"`             // listen | listenreplies | ack | nack | error | unlisten
-	Stream      string `json:"stream,omitempty"` // name of the stream; wins over topic
+	Stream      string `json:"stream,omitempty"` // name or id of the stream; wins over topic
 	Topic       string `json:"topic,omitempty"`  // old synonym of stream
 	BatchNumber *int64 `json:"batchNumber,omitempty"`
 	Message     string `json:"message,omitempty"`
 	Window      int    `json:"window,omitempty"` // Pyralis, listen: batches to be sent before the first is acknowledged
+	Acks        bool   `json:"acks,omitempty"`   // Pyralis, listen: batches of a stream that broadcasts are acknowledged, too
+	Reply       bool   `json:"reply,omitempty"`  // Pyralis, nack: to be answered with Nacked
+}
+
+// Nacked answers a nack that asked for it (Pyralis). The void batches were sent to this connection before it and come again, under other
+// numbers, after the refused one.
+type Nacked struct {
+	Type        string  `json:"type"` // "nacked"
+	Stream      string  `json:"stream"`
+	BatchNumber *int64  `json:"batchNumber,omitempty"`
+	Void        []int64 `json:"void"`
 }
 
 // ServerError is the frame that answers a wrong client message (Pyralis). The connection stays open.

@@ -8,6 +8,6 @@ import (
 
 func webSocket() plugin.Sink {
 	return plugin.Sink{Name: "websocket", New: func(env plugin.SinkEnv) (sink.Factory, error) {
-		return ws.New(ws.Options{AckTimeout: env.AckTimeout, Origins: env.Origins, Exists: env.StreamExists, Log: env.Log}), nil
+		return ws.New(ws.Options{AckTimeout: env.AckTimeout, Origins: env.Origins, Find: env.FindStream, Log: env.Log}), nil
 	}}
 }

@@ -107,13 +107,19 @@ func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, 
 
 // newSinks makes all sinks, and adds those that are services to the parts.
 func (n *Node) newSinks(plugins *plugin.Registry) (all []sink.Factory, overHTTP []plugin.HTTPSink, err error) {
-	exists := func(ctx context.Context, name string) bool {
-		_, err := n.store.Stream(ctx, name)
-		return !errors.Is(err, store.ErrNotFound)
+	find := func(ctx context.Context, idOrName string) (sink.Stream, string, error) {
+		st, err := n.store.Stream(ctx, idOrName)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return sink.Stream{}, "", nil
+		case err != nil:
+			return sink.Stream{}, "", err
+		}
+		return sink.Stream{ID: st.ID, Name: st.Name}, st.Type, nil
 	}
 	for _, p := range plugins.Sinks() {
 		factory, err := p.New(plugin.SinkEnv{
-			Env: plugin.Env{Config: noConfig, Log: n.part(p.Name)}, StreamExists: exists,
+			Env: plugin.Env{Config: noConfig, Log: n.part(p.Name)}, FindStream: find,
 			AckTimeout: n.cfg.EventStreams.AckTimeout, Origins: n.cfg.API.CORS.Origins,
 		})
 		if err != nil {

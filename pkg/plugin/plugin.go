@@ -52,10 +52,10 @@ type Policy struct {
 // SinkEnv is what a sink gets when it is made.
 type SinkEnv struct {
 	Env
-	// StreamExists tells whether there is a stream of that name.
-	StreamExists func(ctx context.Context, name string) bool
-	AckTimeout   time.Duration // a receiver has this long to acknowledge a batch
-	Origins      []string      // of web pages that may connect; empty: the server's own
+	// FindStream looks a stream up, by id or name, and returns it with its type, "" if there is none. An error says nothing about the stream.
+	FindStream func(ctx context.Context, idOrName string) (s sink.Stream, kind string, err error)
+	AckTimeout time.Duration // a receiver has this long to acknowledge a batch
+	Origins    []string      // of web pages that may connect; empty: the server's own
 }
 
 // Sink makes the sinks of one type.

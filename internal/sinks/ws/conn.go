@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -22,6 +25,11 @@ type frame struct {
 	head, body []byte
 	tail       string
 	reply      bool
+
+	// Of a batch.
+	stream string // its id
+	number int64
+	tell   bool // the stream wants to know that it was written
 }
 
 // conn is one connection. One goroutine reads and one writes.
@@ -29,7 +37,8 @@ type conn struct {
 	id     uint64
 	socket *websocket.Conn
 	server *Server
-	topics map[string]bool // of the reader alone
+
+	streams map[string]struct{} // guarded by server.mu; ids of those it listens to
 
 	dead chan struct{} // closed by kill
 	wake chan struct{} // to the writer
@@ -45,7 +54,7 @@ type conn struct {
 }
 
 func newConn(id uint64, socket *websocket.Conn, s *Server) *conn {
-	return &conn{id: id, socket: socket, server: s, topics: make(map[string]bool), dead: make(chan struct{}), wake: make(chan struct{}, 1)}
+	return &conn{id: id, socket: socket, server: s, streams: make(map[string]struct{}), dead: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // kill ends the connection: the writer says why and closes. Only the first call counts.
@@ -61,9 +70,6 @@ func (c *conn) kill(code int, reason string) {
 	// What is being written to a client that does not read must not hold up the end. The writer closes sooner if it can.
 	c.cutOff = time.AfterFunc(closeTimeout, func() { _ = c.socket.Close() })
 }
-
-// enqueue leaves a batch to the writer. The owner's window bounds how many there are.
-func (c *conn) enqueue(f frame) { c.push(f) }
 
 // reply leaves a reply to the writer. A client that does not read what it asked for is cut off, and false is returned: it alone pays for that.
 func (c *conn) reply(b []byte) bool {
@@ -104,6 +110,7 @@ func (c *conn) refuse(format string, args ...any) {
 	c.push(frame{body: b})
 }
 
+// push leaves a frame to the writer. Batches are bounded by the owner's window.
 func (c *conn) push(f frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,13 +155,28 @@ func (c *conn) write(ctx context.Context) {
 				c.server.opts.Log.WithError(err).WithField("connection", c.id).Debug("Writing to a WebSocket failed")
 				return
 			}
-			if batch[i].reply {
-				c.mu.Lock()
-				c.replyBytes -= len(batch[i].body)
-				c.mu.Unlock()
-			}
+			c.sent(&batch[i])
 			batch[i] = frame{} // what was written need not be kept until the rest is
 		}
+	}
+}
+
+// unsent says whether a batch waits to be written. An answer to it does not count: a client that answered without reading would fill the memory.
+func (c *conn) unsent(stream string, number int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.out, func(f frame) bool { return f.number == number && f.stream == stream })
+}
+
+// sent is told what was written.
+func (c *conn) sent(f *frame) {
+	if f.reply {
+		c.mu.Lock()
+		c.replyBytes -= len(f.body)
+		c.mu.Unlock()
+	}
+	if f.tell {
+		c.server.written(c.id, f.stream, f.number)
 	}
 }
 
@@ -217,19 +239,23 @@ func (c *conn) read(ctx context.Context) {
 			}
 			return
 		}
-		if kind != websocket.TextMessage {
-			c.refuse("binary messages are not understood: send JSON as text")
-			continue
-		}
 		var m apitypes.ClientMessage
-		if err := json.Unmarshal(raw, &m); err != nil {
-			c.refuse("the message is not understood: %s", err)
-			continue
+		switch {
+		case kind != websocket.TextMessage:
+			c.refuse("binary messages are not understood: send JSON as text")
+		case !utf8.Valid(raw):
+			c.refuse("the message is not understood: text must be valid UTF-8")
+		default:
+			if err := json.Unmarshal(raw, &m); err != nil {
+				c.refuse("the message is not understood: %s", err)
+				continue
+			}
+			c.handle(ctx, &m)
 		}
-		c.handle(ctx, &m)
 	}
 }
 
+// handle does what a client asks for.
 func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 	name := m.Stream
 	if name == "" {
@@ -242,11 +268,15 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 		return
 	case "listen", "unlisten", "ack", "nack", "error":
 		if name == "" {
-			c.refuse("%s: stream is missing: give the name of the stream", kind)
+			c.refuse("%s: stream is missing: give the name of the stream, or its id", kind)
 			return
 		}
 		if len(name) > maxNameLength {
 			c.refuse("%s: the name of the stream has %d bytes: it may have %d", kind, len(name), maxNameLength)
+			return
+		}
+		if strings.ContainsFunc(name, unicode.IsControl) { // not every database can be asked for it
+			c.refuse("%s: there is no stream %q: names have no control characters", kind, name)
 			return
 		}
 	default:
@@ -255,50 +285,63 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 	}
 	switch kind {
 	case "listen":
-		c.listen(ctx, name, m.Window)
-	case "unlisten":
-		if !c.topics[name] {
-			c.refuse("unlisten: this connection does not listen to stream %q", name)
+		if m.Window < 0 || m.Window > maxWindow {
+			c.refuse("listen: window is %d: it must be 1 to %d", m.Window, maxWindow)
 			return
 		}
-		delete(c.topics, name)
-		c.server.unlisten(c, name)
+		c.server.listen(ctx, c, listening{name: name, window: max(1, m.Window), acks: m.Acks})
+	case "unlisten":
+		if !c.server.unlisten(c, name) {
+			c.refuse("unlisten: this connection does not listen to stream %q", name)
+		}
 	default:
 		c.answer(kind, name, m)
 	}
 }
 
-func (c *conn) listen(ctx context.Context, name string, window int) {
+// answer handles an acknowledgement or a refusal.
+func (c *conn) answer(kind, name string, m *apitypes.ClientMessage) {
+	id, o, listening := c.server.ownerOf(c, name)
+	var err error
 	switch {
-	case window < 0 || window > maxWindow:
-		c.refuse("listen: window is %d: it must be 1 to %d", window, maxWindow)
-	case !c.topics[name] && len(c.topics) >= maxTopics:
-		c.refuse("listen: this connection listens to %d streams, which is the limit", maxTopics)
-	case !c.topics[name] && !c.server.known(ctx, name):
-		c.refuse("listen: there is no stream %q", name)
+	case !listening:
+		err = fmt.Errorf("this connection does not listen to stream %q", name)
+	case kind == "ack" && m.BatchNumber == nil:
+		err = errors.New("batchNumber is missing: give the number of the batch")
+	case o == nil:
+		err = fmt.Errorf("stream %q has nothing in flight", name)
 	default:
-		c.topics[name] = true
-		c.server.listen(c, name, max(1, window))
+		err = c.answerTo(o, id, kind, name, m)
+	}
+	if err == nil {
+		return
+	}
+	c.refuse("%s: %s", kind, err)
+	if m.Reply && kind != "ack" { // who waits for the answer gets one
+		c.push(encodeNacked(name, m.BatchNumber, nil))
 	}
 }
 
-// answer handles an acknowledgement or a refusal.
-func (c *conn) answer(kind, name string, m *apitypes.ClientMessage) {
-	o, listening := c.server.ownerOf(c, name)
+func (c *conn) answerTo(o owner, id, kind, name string, m *apitypes.ClientMessage) error {
+	var number int64
 	switch {
-	case !listening:
-		c.refuse("%s: this connection does not listen to stream %q", kind, name)
-	case kind == "ack" && m.BatchNumber == nil:
-		c.refuse("ack: batchNumber is missing: give the number of the batch")
-	case o == nil:
-		c.refuse("%s: stream %q has nothing in flight", kind, name)
-	case kind == "ack":
-		if err := o.ack(c.id, *m.BatchNumber); err != nil {
-			c.refuse("ack: %s", err)
-		}
+	case m.BatchNumber != nil:
+		number = *m.BatchNumber
 	default:
-		if err := o.nack(c.id, m.BatchNumber, m.Message); err != nil {
-			c.refuse("%s: %s", kind, err)
+		var ok bool
+		if number, ok = o.oldest(c.id); !ok {
+			return fmt.Errorf("stream %q has nothing in flight to this connection", name)
 		}
 	}
+	if c.unsent(id, number) {
+		return fmt.Errorf("batch %d of stream %q was not sent to this connection yet", number, name)
+	}
+	if kind == "ack" {
+		return o.ack(c.id, number)
+	}
+	n := refusal{number: number, message: m.Message}
+	if m.Reply {
+		n.replyAs = name
+	}
+	return o.nack(c.id, n)
 }

@@ -12,21 +12,26 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	sinktest.Run(t, func(t *testing.T) sinktest.Fixture {
-		r := newRig(t, ws.Options{})
-		return sinktest.Fixture{
-			Factory: r.server, Refuses: true,
-			Bad: []json.RawMessage{
-				json.RawMessage(`{"distributionMode":"broadcast"}`), json.RawMessage(`{"distributionMode":"bogus"}`),
-				json.RawMessage(`{"unknown":1}`), json.RawMessage(`[]`), json.RawMessage(`{"distributionMode":7}`),
-			},
-			Receive: func(t *testing.T, s sink.Stream) sinktest.Receiver {
-				c := r.dial()
-				c.listen(s.Name, 1)
-				return &receiver{client: c, stream: s.Name}
-			},
-		}
-	})
+	for _, mode := range []string{"load_balance", "broadcast", "parallel"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			sinktest.Run(t, func(t *testing.T) sinktest.Fixture {
+				r := newRig(t, ws.Options{})
+				return sinktest.Fixture{
+					Factory: r.server, Refuses: true, Config: json.RawMessage(`{"distributionMode":"` + mode + `"}`),
+					Bad: []json.RawMessage{
+						json.RawMessage(`{"distributionMode":"bogus"}`), json.RawMessage(`{"workloadDistribution":"bogus"}`),
+						json.RawMessage(`{"unknown":1}`), json.RawMessage(`[]`), json.RawMessage(`{"distributionMode":7}`),
+					},
+					Receive: func(t *testing.T, s sink.Stream) sinktest.Receiver {
+						c := r.dial()
+						c.say(`{"type":"listen","acks":true,"stream":"` + s.Name + `"}`)
+						return &receiver{client: c, stream: s.Name}
+					},
+				}
+			})
+		})
+	}
 }
 
 type receiver struct {

@@ -54,7 +54,7 @@ func TestLargeBatchesArriveWhole(t *testing.T) {
 
 func TestWrongMessagesAreAnswered(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, ws.Options{Exists: func(_ context.Context, stream string) bool { return stream == "elsewhere" }})
+	r := newRig(t, ws.Options{Find: streams("elsewhere")})
 	s := r.open("s")
 	c := r.dial()
 	for message, part := range map[string]string{
@@ -100,9 +100,9 @@ func TestWrongMessagesAreAnswered(t *testing.T) {
 
 func TestWhatAClientSaysDoesNotComeBackAtLength(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, ws.Options{Exists: func(context.Context, string) bool {
+	r := newRig(t, ws.Options{Find: func(context.Context, string) (sink.Stream, string, error) {
 		t.Error("a name that cannot be is not looked up")
-		return true
+		return sink.Stream{}, "", nil
 	}})
 	long := strings.Repeat("7", 500_000)
 	c := r.dial()
@@ -136,7 +136,7 @@ func TestWhatAClientSaysDoesNotComeBackAtLength(t *testing.T) {
 
 func TestTopicsOfAConnectionAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, ws.Options{Exists: func(context.Context, string) bool { return true }})
+	r := newRig(t, ws.Options{Find: anyStream})
 	c := r.dial()
 	for i := range 1000 {
 		c.listen("s"+strconv.Itoa(i), 1)

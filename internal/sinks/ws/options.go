@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 // Options make a Server. Zero values mean what the comments say.
@@ -18,12 +19,17 @@ type Options struct {
 	PingInterval time.Duration // 0: 30 s; a silent peer is cut off after twice that
 	WriteTimeout time.Duration // 0: 10 s
 	ReadLimit    int64         // bytes in a message of a client; 0: 1 MiB
-	Origins      []string      // origins of web pages that may connect besides the server's own; "*" for all
 
-	// Exists tells whether there is a stream of that name, for streams whose sink is not open here. nil: there are no others.
-	Exists func(ctx context.Context, stream string) bool
-	Now    func() time.Time // nil: time.Now
-	Log    *logrus.Entry    // nil: the standard logger
+	MaxConnections int // 0: 10000
+	MaxTopics      int // streams that one connection listens to; 0: 1000
+
+	Origins []string // origins of web pages that may connect besides the server's own; "*" for all
+
+	// Find looks up a stream whose sink is not open here, by id or name, and returns it with its type, "" if there is none.
+	// nil: there are no others.
+	Find func(ctx context.Context, idOrName string) (s sink.Stream, kind string, err error)
+	Now  func() time.Time // nil: time.Now
+	Log  *logrus.Entry    // nil: the standard logger
 }
 
 const (
@@ -31,16 +37,16 @@ const (
 	defaultPingInterval = 30 * time.Second
 	defaultWriteTimeout = 10 * time.Second
 	defaultReadLimit    = 1 << 20
+	defaultConnections  = 10000
+	defaultTopics       = 1000
 
-	maxAckTimeout  = 30 * 24 * time.Hour // so that doubling it cannot overflow
-	maxConnections = 10000
-	maxTopics      = 1000 // that one connection listens to
-	maxWindow      = 1000
-	maxNameLength  = 256      // bytes in the name of a stream
-	maxErrorText   = 1 << 10  // bytes in what an error frame says
-	maxErrors      = 256      // error frames that wait for one client
-	maxReplyBytes  = 16 << 20 // of replies that wait for one client
-	existsTimeout  = 10 * time.Second
+	maxAckTimeout = 30 * 24 * time.Hour // so that doubling it cannot overflow
+	maxWindow     = 1000
+	maxNameLength = 256      // bytes in the name of a stream
+	maxErrorText  = 1 << 10  // bytes in what an error frame says
+	maxErrors     = 256      // error frames that wait for one client
+	maxReplyBytes = 16 << 20 // of replies that wait for one client
+	findTimeout   = 10 * time.Second
 )
 
 func (o *Options) complete() {
@@ -57,8 +63,14 @@ func (o *Options) complete() {
 	if o.ReadLimit <= 0 {
 		o.ReadLimit = defaultReadLimit
 	}
-	if o.Exists == nil {
-		o.Exists = func(context.Context, string) bool { return false }
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = defaultConnections
+	}
+	if o.MaxTopics <= 0 {
+		o.MaxTopics = defaultTopics
+	}
+	if o.Find == nil {
+		o.Find = func(context.Context, string) (sink.Stream, string, error) { return sink.Stream{}, "", nil }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -68,29 +80,39 @@ func (o *Options) complete() {
 	}
 }
 
-// validate checks the configuration of a stream of type websocket.
+// validate checks the configuration of a stream of type websocket, and fills it in.
 func validate(raw json.RawMessage) (json.RawMessage, error) {
+	mode, err := parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(apitypes.WebSocketConfig{DistributionMode: mode})
+}
+
+// parse returns the distribution mode of a configuration.
+func parse(raw json.RawMessage) (mode string, err error) {
 	var cfg struct {
 		DistributionMode     string `json:"distributionMode"`
 		WorkloadDistribution string `json:"workloadDistribution"` // alias of older clients
 	}
+	const fix = `must be "load_balance", "broadcast" or "parallel"`
 	if len(raw) > 0 && string(raw) != "null" {
 		dec := json.NewDecoder(bytes.NewReader(raw))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&cfg); err != nil {
-			return nil, apitypes.Invalidf("", `give {"distributionMode": "load_balance"}`, "is wrong: %s", strings.TrimPrefix(err.Error(), "json: "))
+			return "", apitypes.Invalidf("", `give {"distributionMode": "load_balance"}`, "is wrong: %s", strings.TrimPrefix(err.Error(), "json: "))
 		}
 	}
-	field, mode := "distributionMode", cfg.DistributionMode
-	if mode == "" && cfg.WorkloadDistribution != "" {
-		field, mode = "workloadDistribution", cfg.WorkloadDistribution
+	field, given := "distributionMode", cfg.DistributionMode
+	if given == "" && cfg.WorkloadDistribution != "" {
+		field, given = "workloadDistribution", cfg.WorkloadDistribution
 	}
-	switch strings.ToLower(mode) {
-	case "", apitypes.LoadBalance:
-	case apitypes.Broadcast:
-		return nil, apitypes.Invalidf(field, `use "load_balance" and a stream for each client that is to get all events`, "is %q, which this server does not have", mode)
+	switch mode := strings.ToLower(given); mode {
+	case "":
+		return apitypes.LoadBalance, nil
+	case apitypes.LoadBalance, apitypes.Broadcast, apitypes.Parallel:
+		return mode, nil
 	default:
-		return nil, apitypes.Invalidf(field, `must be "load_balance"`, "is %q", mode)
+		return "", apitypes.Invalidf(field, fix, "is %q", given)
 	}
-	return json.Marshal(apitypes.WebSocketConfig{DistributionMode: apitypes.LoadBalance})
 }

@@ -19,18 +19,20 @@ func (r *recorder) deliver(to uint64, f frame) {
 	r.sent = append(r.sent, string(rune('a'+to))+string(f.head))
 }
 
-func (*recorder) closed(*owner) {}
+func (*recorder) closed(string) {}
+
+func (*recorder) cutOff(uint64, string) {}
 
 // A batch that waits for room behind one that fails must not go out before the engine knows of the failure and has made it void.
 func TestNoBatchOvertakesOneThatFails(t *testing.T) {
 	t.Parallel()
-	for name, fail := range map[string]func(t *testing.T, o *owner){
-		"refused": func(t *testing.T, o *owner) {
+	for name, fail := range map[string]func(t *testing.T, o *lanes){
+		"refused": func(t *testing.T, o *lanes) {
 			t.Helper()
-			require.NoError(t, o.nack(2, nil, ""))
+			require.NoError(t, o.nack(2, refusal{number: 1}))
 		},
-		"left": func(_ *testing.T, o *owner) { o.leave(2) },
-		"not acknowledged in time": func(_ *testing.T, o *owner) {
+		"left": func(_ *testing.T, o *lanes) { o.leave(2) },
+		"not acknowledged in time": func(_ *testing.T, o *lanes) {
 			<-time.After(time.Minute) // of the bubble
 			o.expire()
 		},
@@ -39,10 +41,10 @@ func TestNoBatchOvertakesOneThatFails(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				hub := &recorder{}
-				o := newOwner("s", hub, time.Minute, time.Now)
-				o.join(1, 2)
-				o.join(2, 1)
-				o.holder = 1 // so that it is the turn of 2, which has room for one
+				o := newLanes(sink.Stream{ID: "id", Name: "s"}, hub, time.Minute, time.Now, true)
+				o.join(1, listening{window: 2})
+				o.join(2, listening{window: 1})
+				o.turn = o.byConn[1] // so that it is the turn of 2, which has room for one
 				behind, makeVoid := context.WithCancelCause(t.Context())
 				errVoid := errors.New("void")
 				var first, second error

@@ -141,7 +141,7 @@ func TestALateAckCounts(t *testing.T) {
 
 func TestClientsMayComeBeforeTheStreamIsOpen(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, ws.Options{Exists: func(context.Context, string) bool { return true }})
+	r := newRig(t, ws.Options{Find: streams("s")})
 	a := r.dial()
 	a.listen("s", 7)
 	a.say(`{"type":"x"}`)
@@ -149,7 +149,7 @@ func TestClientsMayComeBeforeTheStreamIsOpen(t *testing.T) {
 	s := r.open("s")
 	r.wait(s)
 	require.Equal(t, 7, s.(sink.Windowed).Window())
-	_, err := r.server.Open(t.Context(), sink.Stream{Name: "s"}, nil)
+	_, err := r.server.Open(t.Context(), sink.Stream{ID: "id-s", Name: "s"}, nil)
 	require.ErrorContains(t, err, "already has")
 	require.NoError(t, s.Close(t.Context()))
 	s = r.open("s") // a stream that is changed opens its sink again; who listens, stays

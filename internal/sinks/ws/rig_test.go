@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +49,24 @@ func newRig(t testing.TB, opts ws.Options) *rig {
 	return r
 }
 
+// find looks a stream up that is not open.
+type find = func(ctx context.Context, idOrName string) (sink.Stream, string, error)
+
+// streams finds streams of these names.
+func streams(names ...string) find {
+	return func(_ context.Context, idOrName string) (sink.Stream, string, error) {
+		if name := strings.TrimPrefix(idOrName, "id-"); slices.Contains(names, name) {
+			return sink.Stream{ID: "id-" + name, Name: name}, "websocket", nil
+		}
+		return sink.Stream{}, "", nil
+	}
+}
+
+// anyStream finds whatever is looked for.
+func anyStream(ctx context.Context, idOrName string) (sink.Stream, string, error) {
+	return streams(strings.TrimPrefix(idOrName, "id-"))(ctx, idOrName)
+}
+
 // client is one connection.
 type client struct {
 	t testing.TB
@@ -85,6 +104,7 @@ type message struct {
 	Events      json.RawMessage `json:"events"`
 	Type        string          `json:"type"`
 	Message     string          `json:"message"`
+	Void        []int64         `json:"void"`
 	raw         string
 }
 
@@ -98,6 +118,13 @@ func (c *client) next() message {
 	return m
 }
 
+// settled waits until all that was said has been handled.
+func (c *client) settled() {
+	c.t.Helper()
+	c.say(`{"type":"settled?"}`)
+	c.refused(`"settled?"`)
+}
+
 // refused reads an error frame.
 func (c *client) refused(part string) {
 	c.t.Helper()
@@ -108,9 +135,15 @@ func (c *client) refused(part string) {
 
 func (r *rig) open(stream string) sink.Sink {
 	r.t.Helper()
-	cfg, err := r.server.Validate(nil)
+	return r.openAs("id-"+stream, stream, "")
+}
+
+// openAs opens the sink of a stream, in a distribution mode.
+func (r *rig) openAs(id, name, mode string) sink.Sink {
+	r.t.Helper()
+	cfg, err := r.server.Validate(json.RawMessage(`{"distributionMode":"` + mode + `"}`))
 	require.NoError(r.t, err)
-	s, err := r.server.Open(r.t.Context(), sink.Stream{ID: "id-" + stream, Name: stream}, cfg)
+	s, err := r.server.Open(r.t.Context(), sink.Stream{ID: id, Name: name}, cfg)
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { require.NoError(r.t, s.Close(context.Background())) })
 	return s

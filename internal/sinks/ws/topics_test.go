@@ -1,0 +1,104 @@
+package ws_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/sinks/ws"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+func TestAStreamIsListenedToByNameOrID(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.open("s")
+	c := r.dial()
+	c.say(`{"type":"listen","stream":"id-s"}`)
+	r.wait(s)
+	for n, name := range map[int64]string{1: "s", 2: "id-s"} {
+		done := r.send(t.Context(), s, n, 1)
+		c.next()
+		c.say(`{"type":"nack","stream":"` + name + `"}`)
+		require.True(t, sink.IsRefused(result(t, done)))
+	}
+	c.say(`{"type":"unlisten","stream":"s"}`)
+	c.say(`{"type":"unlisten","stream":"id-s"}`)
+	c.refused("does not listen")
+}
+
+// A name may be another stream's tomorrow: who listens by it hears of its end, who listens by id goes on.
+func TestARenamedStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.openAs("1", "old", "")
+	byName, byID := r.dial(), r.dial()
+	byName.listen("old", 1)
+	byName.settled()
+	byID.listen("1", 3)
+	byID.settled()
+	require.NoError(t, s.Close(t.Context()))
+	other := r.openAs("2", "old", "") // takes the name before the first is open again
+	byName.refused(`stream "old" was renamed`)
+	byName.ack(1)
+	byName.refused("does not listen")
+	s = r.openAs("1", "new", "")
+	require.Equal(t, 3, s.(sink.Windowed).Window())
+	byName.listen("new", 1)
+	byName.listen("old", 1)
+	r.wait(other)
+	done := r.send(t.Context(), other, 1, 1)
+	require.Equal(t, int64(1), byName.next().BatchNumber)
+	byName.say(`{"type":"ack","stream":"old","batchNumber":1}`)
+	require.NoError(t, result(t, done))
+
+	require.NoError(t, s.Close(t.Context()))
+	s = r.openAs("1", "newer", "")
+	byName.refused(`stream "new" was renamed`)
+	require.Equal(t, 3, s.(sink.Windowed).Window())
+}
+
+func TestStreamsThatCannotBeListenedTo(t *testing.T) {
+	t.Parallel()
+	var kind, failing atomic.Value
+	kind.Store("webhook")
+	failing.Store(false)
+	r := newRig(t, ws.Options{AckTimeout: 20 * time.Millisecond, Find: func(_ context.Context, name string) (sink.Stream, string, error) {
+		if failing.Load() == true {
+			return sink.Stream{}, "", errors.New("no connection")
+		}
+		return sink.Stream{ID: "1", Name: "s"}, kind.Load().(string), nil
+	}})
+	c := r.dial()
+	c.listen("s", 1)
+	c.refused("of type webhook")
+	kind.Store("websocket")
+	c.listen("x", 1)
+	c.refused(`there is no stream "x"`) // it is called otherwise now
+	c.say(`{"type":"listen","stream":"a\u0000b"}`)
+	c.refused("control characters")
+	c.listen("s", 1)
+	c.settled()
+	kind.Store("webhook")
+	c.refused("is of type webhook now")
+	kind.Store("websocket")
+	c.listen("s", 1)
+	c.settled()
+	s := r.openAs("1", "s", "")
+	r.wait(s)
+	kind.Store("")
+	require.NoError(t, s.Close(t.Context()))
+	c.refused(`stream "s" was deleted`)
+	c.say(`{"type":"unlisten","stream":"s"}`)
+	c.refused("does not listen")
+
+	failing.Store(true)
+	c.listen("s", 1)
+	_, _, err := c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseTryAgainLater), "a client that is closed comes again: %v", err)
+}
