@@ -1,0 +1,204 @@
+package expr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// The bounds of one evaluation. A unit of work is one step of the interpreter, or about as much memory as a step can take (at most some
+// 70 bytes were seen), so that the bound of work is one of time and of memory: tens of milliseconds, and less than 100 MB.
+const (
+	maxWork = 1_000_000
+	// lightWork is done at any time; what needs more waits for its turn, so that not every stream takes the memory of a heavy one at once.
+	lightWork = 16_384
+	// look is how often the clock and the context are looked at.
+	look = 1024
+	// maxTime ends what copies much in few steps. It is far beyond what maxWork takes, so that no busy machine makes an event fail.
+	maxTime = 10 * time.Second
+	// maxDepth is how deep values that are compared, copied or put out may be nested.
+	maxDepth = 1000
+	// maxDigits is how long a number may be to be calculated with. One that is only passed on may be longer.
+	maxDigits = 4096
+)
+
+var (
+	errWork   = fmt.Errorf("takes more than %d steps or the memory for them; it must do less, or the event is too large for it", maxWork)
+	errTime   = fmt.Errorf("takes longer than %s", maxTime)
+	errDepth  = fmt.Errorf("makes or reads a value that is nested deeper than %d levels", maxDepth)
+	errDigits = fmt.Errorf("calculates with a number of more than %d digits", maxDigits)
+	errKey    = errors.New("looks into a value by something else than a string or a number")
+)
+
+// meter counts the work of an evaluation and ends it. It is the context that the interpreter asks before each step, from the
+// goroutine of the evaluation alone.
+type meter struct {
+	parent context.Context //nolint:containedctx // set for one evaluation, which it belongs to
+	left   int             // work left
+	next   int             // look at clock and context when left is below
+	began  time.Time       // when the clock was looked at first
+	heavy  chan<- struct{} // a slot for what is heavy
+	held   bool            // it has one
+	why    error           // it ended
+	ended  chan struct{}   // closed from the beginning
+}
+
+func newMeter(heavy chan<- struct{}) *meter {
+	m := &meter{heavy: heavy, ended: make(chan struct{})}
+	close(m.ended)
+	return m
+}
+
+// begin starts an evaluation; finish ends it.
+func (m *meter) begin(ctx context.Context) {
+	m.parent, m.left, m.next, m.began, m.why = ctx, maxWork, maxWork-look, time.Time{}, nil
+}
+
+func (m *meter) finish(release func()) {
+	if m.held {
+		m.held = false
+		release()
+	}
+	m.parent = nil
+}
+
+// Done counts a step. It is asked before each of them.
+func (m *meter) Done() <-chan struct{} {
+	if m.left--; m.left > m.next {
+		return nil
+	}
+	if m.stop() != nil {
+		return m.ended
+	}
+	return nil
+}
+
+// Err says why the evaluation ended.
+func (m *meter) Err() error { return m.why }
+
+// Deadline is there for context.Context; it has none of its own.
+func (m *meter) Deadline() (time.Time, bool) { return m.parent.Deadline() }
+
+// Value is there for context.Context.
+func (m *meter) Value(key any) any { return m.parent.Value(key) }
+
+// spend counts work that is done at once.
+func (m *meter) spend(n int) error {
+	if n > m.left { // also if n is huge
+		m.left = -1
+	} else {
+		m.left -= n
+	}
+	if m.left > m.next {
+		return nil
+	}
+	return m.stop()
+}
+
+// stop looks whether the evaluation must end.
+func (m *meter) stop() error {
+	now := time.Now()
+	if m.began.IsZero() {
+		m.began = now
+	}
+	switch {
+	case m.why != nil:
+	case m.parent.Err() != nil:
+		m.why = context.Cause(m.parent)
+	case m.left <= 0:
+		m.why = errWork
+	case now.Sub(m.began) > maxTime:
+		m.why = errTime
+	case !m.held && m.left < maxWork-lightWork:
+		m.wait()
+	}
+	m.next = m.left - look
+	return m.why
+}
+
+// wait waits for a slot. The time does not count.
+func (m *meter) wait() {
+	select {
+	case m.heavy <- struct{}{}:
+		m.held = true
+		m.began = time.Now()
+	case <-m.parent.Done():
+		m.why = context.Cause(m.parent)
+	}
+}
+
+// fail ends the evaluation for another reason.
+func (m *meter) fail(err error) error {
+	if m.why == nil {
+		m.why = err
+	}
+	m.left, m.next = -1, 0
+	return m.why
+}
+
+// digits is the price of calculating with a number of n digits.
+func (m *meter) digits(n int) error {
+	if n > maxDigits {
+		return m.fail(errDigits)
+	}
+	return m.spend(n*n/maxDigits + n/32)
+}
+
+// flat counts what a copy of a value takes that shares what is in it.
+func (m *meter) flat(v any) error {
+	switch v := v.(type) {
+	case string:
+		return m.spend(len(v) / 32)
+	case json.Number:
+		return m.digits(len(v))
+	case *big.Int:
+		return m.digits(v.BitLen() * 3 / 10)
+	case []any:
+		return m.spend(len(v) / 2)
+	case map[string]any:
+		return m.spend(2 * len(v))
+	default:
+		return nil
+	}
+}
+
+// tree counts everything in a value, as often as it is in it.
+func (m *meter) tree(v any, depth int) error {
+	if err := m.spend(1); err != nil {
+		return err
+	}
+	if err := m.flat(v); err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return m.fail(errDepth)
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			if err := m.tree(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for k, e := range v {
+			if err := m.spend(len(k) / 32); err != nil {
+				return err
+			}
+			if err := m.tree(e, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// priced is tree, and says how much it was.
+func (m *meter) priced(v any) (int, error) {
+	before := m.left
+	err := m.tree(v, 1)
+	return before - m.left, err
+}
