@@ -37,8 +37,8 @@ func TestValues(t *testing.T) {
 		{`{a: {b: 1}} * {a: {c: 2}}`, `{"a":{"b":1,"c":2}}`}, {`7 % 4`, `3`}, {`{s, x: .c[0], ("k" + "l"): 1, "m\(1)": 2} | del(.s)`, `{"kl":1,"m1":2,"x":1}`}, {`null // 1`, `1`}, {`(.c[0] == 1) and (.s != "x" or false) | not`, `false`},
 		{`.a.b |= map(. + 1) | .a`, `{"b":[2,3]}`}, {`.a.b[0] += 5 | .a.b`, `[6,2]`}, {`.a.zz[2] = 1 | .a.zz`, `[null,null,1]`}, {`(.a.b[], .c[]) |= . * 2 | [.a.b, .c]`, `[[2,4],[2,4,6]]`}, {`.x //= 7 | .x`, `7`}, {`.c |= . + [4] | .c`, `[1,2,3,4]`},
 		{`[.c[] = (1, 2) | .c]`, `[[1,1,1],[2,2,2]]`}, {`.c[.c[0]] = 9 | .c`, `[1,9,3]`}, {`.c[1:] = ["x"] | .c`, `[1,"x"]`}, {`getpath(["c", 0]) = 9 | .c`, `[9,2,3]`}, {`(.c | first) = 5 | .c`, `[5,2,3]`}, {`first(.c[]) = 5 | .c`, `[5,2,3]`},
-		{`(.. | select(type == "number")) |= 0 | [.a.b, .n]`, `[[0,0],0]`}, {`(if .a then .c else .s end) = 1 | .c`, `1`}, {`.c | map_values(empty)`, `[2]`}, {`.c | (.[] | select(. >= 2)) |= empty`, `[1,3]`}, {`reduce .c[] as $x ({}; .["k\($x)"] += $x)`, `{"k1":1,"k2":2,"k3":3}`},
-		{`setpath(["x", 1]; 5) | .x`, `[null,5]`}, {`getpath(["a", "b", 0])`, `1`}, {`[paths] | length`, `11`}, {`pick(.a.b[0])`, `{"a":{"b":[1]}}`}, {`[path(.a.b[])]`, `[["a","b",0],["a","b",1]]`}, {`delpaths([["a"], ["c"]]) | keys`, `["d","m","n","s"]`},
+		{`(.. | select(type == "number")) |= 0 | [.a.b, .n]`, `[[0,0],0]`}, {`(if .a then .c else .s end) = 1 | .c`, `1`}, {`.c | map_values(empty)`, `[]`}, {`.c | (.[] | select(. >= 2)) |= empty`, `[1]`}, {`reduce .c[] as $x ({}; .["k\($x)"] += $x)`, `{"k1":1,"k2":2,"k3":3}`},
+		{`setpath(["x", 1]; 5) | .x`, `[null,5]`}, {`getpath(["a", "b", 0])`, `1`}, {`[paths] | length`, `12`}, {`pick(.a.b[0])`, `{"a":{"b":[1]}}`}, {`[path(.a.b[])]`, `[["a","b",0],["a","b",1]]`}, {`delpaths([["a"], ["c"]]) | keys`, `["d","m","n","s"]`},
 		{`.a | to_entries`, `[{"key":"b","value":[1,2]}]`}, {`.a | with_entries(.value |= length)`, `{"b":2}`}, {`[{name: "x", value: 1}] | from_entries`, `{"x":1}`}, {`walk(if type == "number" then 0 else . end) | .c`, `[0,0,0]`}, {`[.c | .. ] | length`, `4`}, {`[.c | recurse] | length`, `4`},
 		{`.c | sort_by(-.)`, `[3,2,1]`}, {`.c | group_by(. > 1)`, `[[1],[2,3]]`}, {`.c + .c | unique`, `[1,2,3]`}, {`.c | unique_by(. % 2)`, `[2,1]`}, {`.c | [min, max, min_by(-.), max_by(-.)]`, `[1,3,3,1]`}, {`[3, 1] | sort`, `[1,3]`}, {`[[1, [2]], 3] | flatten, flatten(1) | length`, ``},
 		{`.c | [index(3), contains([1]), any(. > 2), all(. > 2), IN(.[]; 9)]`, `[2,true,true,false,false]`}, {`[1] | inside([1, 2])`, `true`}, {`.c[0] | IN(1, 2)`, `true`}, {`[{k: "a"}] | INDEX(.k)`, `{"a":{"k":"a"}}`}, {`"a,b,a" | [indices("a")[], rindex("a"), index("b")]`, `[0,4,4,2]`},
@@ -49,14 +49,17 @@ func TestValues(t *testing.T) {
 		{`"2020-01-01T00:00:00Z" | fromdate`, `1577836800`}, {`0 | todate`, `"1970-01-01T00:00:00Z"`}, {`0 | strftime("%Y")`, `"1970"`}, {`[limit(2; .c[]), first(.c[]), last(.c[]), nth(1; .c[]), (.c | nth(2))]`, `[1,2,1,3,2,3]`}, {`[range(3), range(1; 3), range(0; 6; 3)]`, `[0,1,2,1,2,0,3]`},
 		{`[1 | until(. > 50; . * 2), ([while(. < 4; . + 1)] | length)]`, `[64,3]`}, {`[2 | pow(.; 10), sqrt, floor]`, `[1024,1.4142135623730951,2]`}, {`isempty(.c[])`, `false`}, {`.c | has(0), (.[0] | in([5])) | [.]`, ``}, {`[.c[] | tostring] | add`, `"123"`}, {`add(.c[])`, `6`}, {`.a | map_values(length)`, `{"b":2}`},
 	} {
-		out, keep, err := value(t, test.source, sample)
-		if test.want == "" {
-			require.ErrorContains(t, err, "more than one value", test.source)
-			continue
-		}
-		require.NoError(t, err, test.source)
-		require.True(t, keep, test.source)
-		require.Equal(t, test.want, out, test.source)
+		t.Run(test.source, func(t *testing.T) {
+			t.Parallel()
+			out, keep, err := value(t, test.source, sample)
+			if test.want == "" {
+				require.ErrorContains(t, err, "more than one value")
+				return
+			}
+			require.NoError(t, err)
+			require.True(t, keep)
+			require.Equal(t, test.want, out)
+		})
 	}
 }
 
