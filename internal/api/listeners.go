@@ -30,7 +30,8 @@ func listenerRoutes() []*route {
 		},
 		{
 			method: http.MethodPost, path: "/eventstreams/{streamId}/listeners", name: "postListener", tag: tagStreams,
-			about: "Adds a listener to an event stream. Its filters are the chain's own; an event that matches one of them is delivered.",
+			about: "Adds a listener to an event stream. The filters of type events are the chain's own; an event that matches one of them is delivered. " +
+				"Type blocks delivers every block, type transactions the status changes of transactions.",
 			input: apitypes.Listener{}, example: listenerExample(nil),
 			output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createListener,
 		},

@@ -110,6 +110,14 @@ func (a *assembler) event(enc *encoder, ev *ffcapi.Event, at *time.Time, through
 	a.end(b, r, listener, inflight.Position{Cursor: ev.Cursor.Next(), Block: through})
 }
 
+// block appends a block for one listener, which then stands at after.
+func (a *assembler) block(c *chainBlock, listener int, after inflight.Position) {
+	b, r := a.begin(listener, c.ref.Number)
+	r.idStart, r.idEnd = r.start+c.idStart, r.start+c.idEnd
+	b.buf = append(b.buf, c.json...)
+	a.end(b, r, listener, after)
+}
+
 // change appends a status change for one listener.
 func (a *assembler) change(c *change, listener int) {
 	b, r := a.begin(listener, c.block)

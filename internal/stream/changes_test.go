@@ -265,8 +265,8 @@ func TestChangeListenersAreRefusedWithAReason(t *testing.T) {
 	}
 	_, err := r.m.CreateListener(t.Context(), "s", &apitypes.Listener{Type: ptr("transactions"), Options: json.RawMessage(`{"a":1}`)})
 	require.ErrorContains(t, err, "options has no meaning")
-	_, err = r.m.CreateListener(t.Context(), "s", &apitypes.Listener{Type: ptr("blocks")})
-	require.ErrorContains(t, err, `type is "blocks", which this server does not have: must be "events" or "transactions"`)
+	_, err = r.m.CreateListener(t.Context(), "s", &apitypes.Listener{Type: ptr("logs")})
+	require.ErrorContains(t, err, `type is "logs", which this server does not have: must be "events", "blocks" or "transactions"`)
 	l := r.changes("s", "earliest")
 	_, err = r.m.UpdateListener(t.Context(), "s", l, &apitypes.Listener{Type: ptr("events")})
 	require.ErrorContains(t, err, "type cannot be changed")

@@ -14,6 +14,9 @@
 // the run comes to rest: nothing new is sent, and for a second what is sent may be acknowledged, so that a change repeats nothing. New listeners
 // are taken in by a restart a little later, which those made meanwhile share.
 //
+// Listeners of type blocks deliver every block up to the safe head, each of which must follow the one before it. A book of recent blocks is
+// shared by all of them in the process, so that each block is read once however many want it.
+//
 // Listeners of type transactions deliver the status changes of transactions in the same way. In the place of a ledger they read
 // the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads
 // it for all of them, whatever their streams.

@@ -31,6 +31,9 @@ type fakeChain struct {
 	reads    int                                       // pages given out
 	sessions int                                       // sessions opened
 	noTimes  bool                                      // events carry no timestamp
+	first    uint64                                    // blocks before it are pruned
+	given    map[uint64]int                            // how often each block was given out by Block and Blocks
+	pretend  map[uint64]*ffcapi.Block                  // given out in the place of the canonical ones
 }
 
 type fakeBlock struct {
@@ -150,7 +153,63 @@ func (c *fakeChain) Block(_ context.Context, _ string, number uint64) (*ffcapi.B
 	if number >= uint64(len(c.blocks)) {
 		return nil, ffcapi.Errorf(ffcapi.NotFound, "no block %d", number)
 	}
-	return &ffcapi.Block{BlockRef: c.blocks[number].ref, Timestamp: blockTime(number)}, nil
+	return c.blockLocked(number)
+}
+
+func (c *fakeChain) blockLocked(number uint64) (*ffcapi.Block, error) {
+	if number < c.first {
+		return nil, &ffcapi.Error{Kind: ffcapi.Pruned, Message: fmt.Sprintf("block %d is pruned", number), FirstBlock: c.first}
+	}
+	if c.given == nil {
+		c.given = make(map[uint64]int)
+	}
+	c.given[number]++
+	if b := c.pretend[number]; b != nil {
+		return b, nil
+	}
+	b := &ffcapi.Block{BlockRef: c.blocks[number].ref, Timestamp: blockTime(number)}
+	if number > 0 {
+		b.ParentHash = c.blocks[number-1].ref.Hash
+	}
+	for tx := range c.blocks[number].events {
+		b.Transactions = append(b.Transactions, ffcapi.TxOutcome{Hash: fmt.Sprintf("%s-%d", b.Hash, tx), Index: uint64(tx), Success: true})
+	}
+	return b, nil
+}
+
+// Blocks gives what there is. Whoever wants more waits for the end of his context.
+func (c *fakeChain) Blocks(ctx context.Context, _ string, after ffcapi.BlockRef) iter.Seq2[*ffcapi.Block, error] {
+	return func(yield func(*ffcapi.Block, error) bool) {
+		for n := after.Number + 1; ; n++ {
+			c.mu.Lock()
+			var b *ffcapi.Block
+			err := c.faulty("Blocks")
+			switch {
+			case err != nil:
+			case n >= uint64(len(c.blocks)):
+				c.mu.Unlock()
+				<-ctx.Done()
+				return
+			default:
+				b, err = c.blockLocked(n)
+			}
+			c.mu.Unlock()
+			if !yield(b, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// mostGiven is how often the block was given out that was asked for most.
+func (c *fakeChain) mostGiven() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := 0
+	for _, n := range c.given {
+		most = max(most, n)
+	}
+	return most
 }
 
 func blockTime(number uint64) time.Time { return time.Unix(int64(1700000000+number), 5000).UTC() }

@@ -6,19 +6,42 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
 // near is the distance in blocks at which it is cheaper to read a stretch again for the listeners behind it than to read
 // side by side.
 const near = 128
 
+// kind is what the listeners of a group read.
+type kind int
+
+const (
+	ofEvents  kind = iota // the events of a ledger
+	ofBlocks              // the blocks of a ledger
+	ofChanges             // the log of status changes
+)
+
+// kindOf is what a listener reads.
+func kindOf(l *store.Listener) kind {
+	switch l.Type {
+	case apitypes.ListenerBlocks:
+		return ofBlocks
+	case apitypes.ListenerTransactions:
+		return ofChanges
+	default:
+		return ofEvents
+	}
+}
+
 // group is a set of listeners of one ledger that are read together. Its members may have started at different positions: what
 // is before a member's own one is not for it.
 type group struct {
 	id        uint64 // never names two sets of listeners
 	ledger    string
-	changes   bool  // reads the log of status changes, not a ledger
+	kind      kind
 	listeners []int // indexes of the run, ascending; never changed
 	query     []*ffcapi.Listener
 	at        inflight.Position
@@ -35,12 +58,12 @@ type groups struct {
 	from []ffcapi.Cursor // by listener: what is before it was delivered before this run, or by another group
 }
 
-// newGroups puts listeners that stand near one another into groups. Those for which changes is true read the log of status changes.
-func newGroups(listeners []*ffcapi.Listener, changes func(listener int) bool, start []inflight.Position) *groups {
+// newGroups puts listeners that read the same and stand near one another into groups.
+func newGroups(listeners []*ffcapi.Listener, kinds func(listener int) kind, start []inflight.Position) *groups {
 	gs := &groups{from: make([]ffcapi.Cursor, len(listeners))}
 	for i, l := range listeners {
 		gs.from[i] = start[i].Cursor
-		gs.list = append(gs.list, &group{ledger: l.Ledger, changes: changes(i), listeners: []int{i}, query: []*ffcapi.Listener{l}, at: start[i]})
+		gs.list = append(gs.list, &group{ledger: l.Ledger, kind: kinds(i), listeners: []int{i}, query: []*ffcapi.Listener{l}, at: start[i]})
 	}
 	gs.merge()
 	for _, g := range gs.list {
@@ -58,13 +81,7 @@ func (gs *groups) merge() bool {
 		return false
 	}
 	slices.SortStableFunc(gs.list, func(a, b *group) int {
-		if a.changes != b.changes {
-			if a.changes {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.ledger, b.ledger), a.at.Cursor.Compare(b.at.Cursor))
+		return cmp.Or(cmp.Compare(b.kind, a.kind), cmp.Compare(a.ledger, b.ledger), a.at.Cursor.Compare(b.at.Cursor))
 	})
 	merged := gs.list[:0:0]
 	for i := 0; i < len(gs.list); {
@@ -82,7 +99,7 @@ func (gs *groups) merge() bool {
 
 // meets says whether o, which is not before g, should be read together with g.
 func (g *group) meets(o *group) bool {
-	return g.ledger == o.ledger && g.changes == o.changes && o.at.Cursor.Block-g.at.Cursor.Block <= near
+	return g.ledger == o.ledger && g.kind == o.kind && o.at.Cursor.Block-g.at.Cursor.Block <= near
 }
 
 // join makes one group of many, at the position of the first. What the others are ahead is not delivered to their members again.
@@ -105,7 +122,7 @@ func (gs *groups) join(list []*group) *group {
 	}
 	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(a.index, b.index) })
 	gs.ids++
-	g := &group{id: gs.ids, ledger: list[0].ledger, changes: list[0].changes, at: list[0].at, live: list[0].live}
+	g := &group{id: gs.ids, ledger: list[0].ledger, kind: list[0].kind, at: list[0].at, live: list[0].live}
 	for _, m := range members {
 		g.listeners = append(g.listeners, m.index)
 		g.query = append(g.query, m.l)

@@ -20,7 +20,7 @@ func startAt(blocks ...uint64) (listeners []*ffcapi.Listener, start []inflight.P
 func TestListenersThatStandNearOneAnotherAreOneGroup(t *testing.T) {
 	t.Parallel()
 	listeners, start := startAt(1000, 5, 1000+near, 7, 5+near+1)
-	gs := newGroups(listeners, func(int) bool { return false }, start)
+	gs := newGroups(listeners, func(int) kind { return ofEvents }, start)
 	require.Len(t, gs.list, 3)
 	require.Equal(t, []int{1, 3}, gs.list[0].listeners)
 	require.Equal(t, ffcapi.BlockStart(5), gs.list[0].at.Cursor, "the lowest position")
@@ -35,7 +35,7 @@ func TestGroupsOfDifferentLedgersStayApart(t *testing.T) {
 	t.Parallel()
 	listeners, start := startAt(5, 5, 5)
 	listeners[1].Ledger = "other"
-	gs := newGroups(listeners, func(int) bool { return false }, start)
+	gs := newGroups(listeners, func(int) kind { return ofEvents }, start)
 	require.Len(t, gs.list, 2)
 	require.Equal(t, []int{0, 2}, gs.list[0].listeners)
 }
@@ -43,7 +43,7 @@ func TestGroupsOfDifferentLedgersStayApart(t *testing.T) {
 func TestAGroupThatCatchesUpJoinsTheOneAhead(t *testing.T) {
 	t.Parallel()
 	listeners, start := startAt(1, 5000)
-	gs := newGroups(listeners, func(int) bool { return false }, start)
+	gs := newGroups(listeners, func(int) kind { return ofEvents }, start)
 	behind, ahead := gs.list[0], gs.list[1]
 	ahead.at.Cursor, ahead.live = ffcapi.BlockStart(6000), true
 	behind.at.Cursor = ffcapi.BlockStart(6000 - near - 1)

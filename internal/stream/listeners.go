@@ -62,10 +62,7 @@ func (m *Manager) insertListener(ctx context.Context, l *store.Listener, madeUp 
 		}
 		return nil
 	}
-	base := l.Resolved.Signature
-	if base == "" {
-		base = "listener"
-	}
+	base := orElse(l.Resolved.Signature, l.Type)
 	for i := 1; ; i++ {
 		l.Name = base
 		if i > 1 {
@@ -83,10 +80,12 @@ func (m *Manager) listenerType(body *apitypes.Listener) (string, error) {
 	switch {
 	case body.Type == nil || strings.EqualFold(*body.Type, apitypes.ListenerEvents):
 		return apitypes.ListenerEvents, nil
+	case strings.EqualFold(*body.Type, apitypes.ListenerBlocks):
+		return apitypes.ListenerBlocks, nil
 	case strings.EqualFold(*body.Type, apitypes.ListenerTransactions) && m.opts.Changes != nil:
 		return apitypes.ListenerTransactions, nil
 	default:
-		return "", apitypes.Invalidf("type", `must be "events" or "transactions"`, "is %q, which this server does not have", *body.Type)
+		return "", apitypes.Invalidf("type", `must be "events", "blocks" or "transactions"`, "is %q, which this server does not have", *body.Type)
 	}
 }
 
@@ -146,8 +145,12 @@ func applyMethods(l *store.Listener, methods []json.RawMessage) error {
 
 // resolve lets the connector, or for status changes the log of them, check a listener and say where it starts.
 func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) error {
-	if l.Type == apitypes.ListenerTransactions {
+	switch kindOf(l) {
+	case ofChanges:
 		return m.resolveChanges(ctx, l, from)
+	case ofBlocks:
+		return m.resolveBlocks(ctx, l, from)
+	case ofEvents:
 	}
 	ctx, cancel := call(ctx)
 	defer cancel()

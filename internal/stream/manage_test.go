@@ -200,7 +200,7 @@ func TestListenerInput(t *testing.T) {
 	r := newRig(t)
 	r.stream("s")
 	for field, body := range map[string]*apitypes.Listener{
-		"type":    {Type: ptr("blocks"), Filters: filters("A")},
+		"type":    {Type: ptr("logs"), Filters: filters("A")},
 		"name":    {Name: ptr(""), Filters: filters("A")},
 		"options": {Options: json.RawMessage(`7`), Methods: filters("m"), Filters: filters("A")},
 	} {

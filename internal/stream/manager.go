@@ -27,6 +27,7 @@ type Manager struct {
 
 	mu         sync.Mutex
 	finalities map[string]ffcapi.Finality // guarded by mu; by ledger
+	books      map[string]*blockBook      // guarded by mu; by ledger
 	streams    map[string]*stream         // guarded by mu; by id
 	alive      context.Context            //nolint:containedctx // guarded by mu; the lifetime of all workers
 	lost       bool                       // guarded by mu
@@ -39,7 +40,7 @@ func New(opts Options) (*Manager, error) {
 	}
 	m := &Manager{
 		opts: opts, sinks: make(map[string]sink.Factory), budget: newBudget(opts.MaxMemory),
-		finalities: make(map[string]ffcapi.Finality), streams: make(map[string]*stream),
+		finalities: make(map[string]ffcapi.Finality), streams: make(map[string]*stream), books: make(map[string]*blockBook),
 	}
 	m.journal = newJournal(opts.Changes, opts.ConnectorName, m.opts.Log)
 	for _, f := range opts.Sinks {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,9 @@ type world struct {
 	broken     string          // the first violation seen by another goroutine
 }
 
+// everyBlock stands in the place of an event for a listener of type blocks.
+const everyBlock = "every block"
+
 type modelListener struct {
 	id, event string
 	start     ffcapi.Cursor
@@ -172,6 +176,9 @@ func (w *world) matching(l *modelListener) []ffcapi.Cursor {
 	defer w.chain.mu.Unlock()
 	var list []ffcapi.Cursor
 	for _, b := range w.chain.blocks {
+		if at := ffcapi.BlockStart(b.ref.Number); l.event == everyBlock && !at.Before(l.start) {
+			list = append(list, at)
+		}
 		for tx, name := range b.events {
 			c := ffcapi.Cursor{Block: b.ref.Number, Tx: uint64(tx)}
 			if name == l.event && !c.Before(l.start) {
@@ -194,9 +201,13 @@ func (w *world) mine(t *rapid.T) {
 }
 
 func (w *world) listener(t *rapid.T) {
-	event := rapid.SampledFrom([]string{"A", "B"}).Draw(t, "event")
+	event := rapid.SampledFrom([]string{"A", "B", everyBlock}).Draw(t, "event")
 	from := rapid.SampledFrom([]string{"earliest", "latest", "2"}).Draw(t, "from")
-	l, err := w.m.CreateListener(context.Background(), "s", &apitypes.Listener{Filters: filters(event), FromBlock: ptr(apitypes.BlockNumber(from))})
+	body := &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), Filters: filters(event)}
+	if event == everyBlock {
+		body.Type, body.Filters = ptr(apitypes.ListenerBlocks), nil
+	}
+	l, err := w.m.CreateListener(context.Background(), "s", body)
 	require.NoError(t, err)
 	stored, err := w.store.Listener(context.Background(), l.ID.String())
 	require.NoError(t, err)
@@ -268,7 +279,11 @@ func (w *world) byID(t *rapid.T, id string) *modelListener {
 }
 
 func cursorOf(t *rapid.T, e *sink.Event) ffcapi.Cursor {
-	c, err := ffcapi.ParseCursor(e.ID[len("fake::"):])
+	at := e.ID[len("fake::"):]
+	if !strings.Contains(at, "/") {
+		at += "/0/0" // a block
+	}
+	c, err := ffcapi.ParseCursor(at)
 	require.NoError(t, err)
 	return c
 }

@@ -4,41 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 )
 
-// changes reads on from the position of a group of listeners of type transactions, to the head of the log or until its turn is over. moved
-// says that it read something.
-func (r *reader) changes(ctx context.Context, g *group) (moved bool, err error) {
-	began := time.Now()
-	for r.behindChanges(g) {
-		list, err := r.run.m.journal.read(ctx, lastBefore(g.at.Cursor))
-		switch {
-		case errors.Is(err, errTrimmed):
-			return moved, final(fmt.Errorf("%w, and listener %q goes on after %d: what is between is lost; reset the listener to earliest or latest",
-				err, r.run.listeners[r.hindmost(g)].Name, lastBefore(g.at.Cursor)))
-		case err != nil:
-			return moved, err
-		case len(list) == 0:
-			return moved, fmt.Errorf("the log of status changes has nothing after %d, which is not its end", lastBefore(g.at.Cursor))
-		}
-		r.asm.cur = r.run.delivery.unpark()
-		err = r.deliverChanges(ctx, g, list)
-		r.run.delivery.park(r.asm.cur, r.behindChanges(g))
-		if err != nil {
-			return moved, err
-		}
-		moved = true
-		if err := r.pause(ctx); err != nil {
-			return moved, err
-		}
-		if r.groups.caughtUp(g) || len(r.groups.list) > 1 && time.Since(began) > turn {
-			break
+// changes is a session over the log of status changes, up to its head.
+func (r *reader) changes(ctx context.Context, g *group) session {
+	return func(yield func(deliver func(context.Context) error, err error) bool) {
+		for r.behindChanges(g) {
+			list, err := r.run.m.journal.read(ctx, lastBefore(g.at.Cursor))
+			switch {
+			case errors.Is(err, errTrimmed):
+				err = final(fmt.Errorf("%w, and listener %q goes on after %d: what is between is lost; reset the listener to earliest or latest",
+					err, r.run.listeners[r.hindmost(g)].Name, lastBefore(g.at.Cursor)))
+			case err == nil && len(list) == 0:
+				err = fmt.Errorf("the log of status changes has nothing after %d, which is not its end", lastBefore(g.at.Cursor))
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(func(ctx context.Context) error { return r.deliverChanges(ctx, g, list) }, nil) {
+				return
+			}
 		}
 	}
-	return moved, nil
 }
 
 // hindmost is a listener for which g is where it is.

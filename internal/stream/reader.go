@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -144,9 +145,10 @@ func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, er
 
 // ready returns what reads on for g, nil if there is nothing to read now.
 func (r *reader) ready(g *group) (read func(ctx context.Context) (moved bool, err error), err error) {
-	if g.changes {
-		if r.behindChanges(g) {
-			return func(ctx context.Context) (bool, error) { return r.changes(ctx, g) }, nil
+	if g.kind == ofChanges {
+		if more := func() bool { return r.behindChanges(g) }; more() {
+			open := func(ctx context.Context) session { return r.changes(ctx, g) }
+			return func(ctx context.Context) (bool, error) { return r.read(ctx, g, open, more) }, nil
 		}
 		_, known, _ := r.run.m.journal.newest()
 		g.live = g.live || known
@@ -161,7 +163,12 @@ func (r *reader) ready(g *group) (read func(ctx context.Context) (moved bool, er
 		return nil, fmt.Errorf("%w: block %d of ledger %q was %s and is %s", errChainChanged, g.at.Block.Number, g.ledger, g.at.Block.Hash, hash)
 	}
 	if behind {
-		return func(ctx context.Context) (bool, error) { return r.session(ctx, g, safe) }, nil
+		open := func(ctx context.Context) session { return r.events(ctx, g, safe) }
+		if g.kind == ofBlocks {
+			open = func(ctx context.Context) session { return r.blocks(ctx, g, safe) }
+		}
+		more := func() bool { return g.at.Cursor.Block <= safe.Number }
+		return func(ctx context.Context) (bool, error) { return r.read(ctx, g, open, more) }, nil
 	}
 	g.live = g.live || !safe.IsZero()
 	return nil, nil
@@ -173,19 +180,22 @@ func (r *reader) behind(g *group) (ffcapi.BlockRef, bool) {
 	return safe, ok && g.at.Cursor.Block <= safe.Number
 }
 
-// session reads on from a group's position, up to the safe head or until its turn is over. moved says that it read at least a page.
-func (r *reader) session(ctx context.Context, g *group, upto ffcapi.BlockRef) (moved bool, err error) {
+// session is the reading of a group from its position on: a step delivers a page. It ends at the safe head, or after an error.
+type session = iter.Seq2[func(ctx context.Context) error, error]
+
+// read reads on until the session is over, or the group's turn. more says whether there will be another page. moved says that it read at
+// least one.
+func (r *reader) read(ctx context.Context, g *group, open func(ctx context.Context) session, more func() bool) (moved bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	began := time.Now()
-	q := &ffcapi.EventQuery{Ledger: g.ledger, Listeners: g.query, From: g.at.Cursor, Upto: upto, Max: pageSize}
-	for page, err := range r.run.m.opts.Connector.Events(ctx, q) {
+	for deliver, err := range open(ctx) {
 		if err != nil {
-			return moved, fmt.Errorf("reading ledger %q from %s: %w", g.ledger, g.at.Cursor, err)
+			return moved, err
 		}
 		r.asm.cur = r.run.delivery.unpark()
-		err = r.page(ctx, g, upto, page)
-		r.run.delivery.park(r.asm.cur, g.at.Cursor.Block <= upto.Number)
+		err = deliver(ctx)
+		r.run.delivery.park(r.asm.cur, more())
 		if err != nil {
 			return moved, err
 		}
@@ -194,13 +204,29 @@ func (r *reader) session(ctx context.Context, g *group, upto ffcapi.BlockRef) (m
 			return moved, err
 		}
 		if r.groups.caughtUp(g) || len(r.groups.list) > 1 && time.Since(began) > turn {
-			return moved, nil
+			break
 		}
 	}
-	if g.at.Cursor.Block <= upto.Number {
-		return moved, ffcapi.Errorf(ffcapi.Internal, "the connector ended reading ledger %q at %s, before block %d", g.ledger, g.at.Cursor, upto.Number)
-	}
 	return moved, nil
+}
+
+// events is a session over the events of a ledger, up to the safe head.
+func (r *reader) events(ctx context.Context, g *group, upto ffcapi.BlockRef) session {
+	return func(yield func(deliver func(context.Context) error, err error) bool) {
+		q := &ffcapi.EventQuery{Ledger: g.ledger, Listeners: g.query, From: g.at.Cursor, Upto: upto, Max: pageSize}
+		for page, err := range r.run.m.opts.Connector.Events(ctx, q) {
+			if err != nil {
+				yield(nil, fmt.Errorf("reading ledger %q from %s: %w", g.ledger, g.at.Cursor, err))
+				return
+			}
+			if !yield(func(ctx context.Context) error { return r.page(ctx, g, upto, page) }, nil) {
+				return
+			}
+		}
+		if g.at.Cursor.Block <= upto.Number {
+			yield(nil, ffcapi.Errorf(ffcapi.Internal, "the connector ended reading ledger %q at %s, before block %d", g.ledger, g.at.Cursor, upto.Number))
+		}
+	}
 }
 
 // pause waits for memory and for a receiver. It returns ErrNobody, so that the session is closed, when none comes soon.

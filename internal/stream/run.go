@@ -15,7 +15,6 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/internal/survive"
-	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -91,7 +90,7 @@ func (r *run) newest() int64 {
 
 // readsChanges says that a listener is of type transactions.
 func (r *run) readsChanges(listener int) bool {
-	return r.listeners[listener].Type == apitypes.ListenerTransactions
+	return kindOf(r.listeners[listener]) == ofChanges
 }
 
 func (m *Manager) storedListeners(ctx context.Context, stream string) ([]*store.Listener, error) {
@@ -179,7 +178,7 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 	for ledger, f := range r.finality {
 		rd.encoders[ledger] = newEncoder(r.m.opts.ConnectorName, ledger, f)
 	}
-	rd.groups = newGroups(query, r.readsChanges, start)
+	rd.groups = newGroups(query, func(l int) kind { return kindOf(r.listeners[l]) }, start)
 	return rd, nil
 }
 

@@ -17,6 +17,7 @@ const (
 	StreamWebSocket      = "websocket"
 	StreamWebhook        = "webhook"
 	ListenerEvents       = "events"
+	ListenerBlocks       = "blocks"
 	ListenerTransactions = "transactions" // Pyralis: status changes of transactions
 	LoadBalance          = "load_balance"
 	Broadcast            = "broadcast"
@@ -81,10 +82,10 @@ type Listener struct {
 	Created   *fftypes.FFTime   `json:"created,omitempty" doc:"When it was created."`
 	Updated   *fftypes.FFTime   `json:"updated,omitempty" doc:"When it was changed last."`
 	Name      *string           `json:"name,omitempty" doc:"Unique in its event stream; the signature if absent."`
-	Type      *string           `json:"type,omitempty" doc:"What it delivers: events (default) of contracts, or transactions: the status changes of transactions."`
+	Type      *string           `json:"type,omitempty" doc:"What it delivers: events (default) of contracts, blocks: every block, or transactions: the status changes of transactions."`
 	Stream    *fftypes.UUID     `json:"stream,omitempty" doc:"Id of the event stream."`
-	Filters   []json.RawMessage `json:"filters,omitempty" doc:"What to deliver; an event that matches one of them is delivered. Events: in the terms of the chain. Transactions: status, subStatus, signer, ledger and label.<name>, all of which must match, e.g. {\"status\":\"Failed\",\"label.objectType\":\"invoice\"}; without filters all are delivered."`
-	Options   json.RawMessage   `json:"options,omitempty" doc:"Options of the chain's own."`
+	Filters   []json.RawMessage `json:"filters,omitempty" doc:"What to deliver; an event that matches one of them is delivered. Events: in the terms of the chain. Transactions: status, subStatus, signer, ledger and label.<name>, all of which must match, e.g. {\"status\":\"Failed\",\"label.objectType\":\"invoice\"}; without filters all are delivered. Blocks: none."`
+	Options   json.RawMessage   `json:"options,omitempty" doc:"Options of the chain's own. Blocks: {\"ledger\":\"mychannel\"} where the chain has several ledgers."`
 	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, or a form of the chain's own. Type transactions: earliest is the oldest change that is retained, a number is the sequence of a change, after which it goes on."`
 	Signature *string           `json:"signature,omitempty" doc:"What it matches, in short, as the chain calls it; on output only."`
 
@@ -183,6 +184,23 @@ type Event struct {
 	LogIndex         string          `json:"logIndex"`
 	Timestamp        string          `json:"timestamp,omitempty"`
 	Data             json.RawMessage `json:"data"`
+}
+
+// BlockEvent is one block in a batch, as listeners of type blocks deliver it.
+type BlockEvent struct {
+	ID                string   `json:"id"`         // Pyralis: the same at each delivery
+	ProtocolID        string   `json:"protocolId"` // Pyralis: the number, padded to 12 digits
+	Ledger            string   `json:"ledger"`     // Pyralis
+	BlockNumber       string   `json:"blockNumber"`
+	BlockHash         string   `json:"blockHash"`
+	ParentHash        string   `json:"parentHash"` // empty in block 0
+	Timestamp         string   `json:"timestamp,omitempty"`
+	TransactionHashes []string `json:"transactionHashes"` // in the order of the block
+	ListenerID        string   `json:"listenerId"`
+	ListenerName      string   `json:"listenerName"`
+	ListenerType      string   `json:"listenerType"` // blocks
+	StreamID          string   `json:"streamId"`
+	SubID             string   `json:"subId"` // the listener's id again
 }
 
 // TransactionEvent is one status change of a transaction in a batch, as listeners of type transactions deliver it (Pyralis).
