@@ -38,7 +38,7 @@ func newDev(plugins *plugin.Registry) *cobra.Command {
 				over["api.port"] = port
 			}
 			cfg, err := config.Load(config.LoadOptions{
-				Defaults:  map[string]any{"log.level": "warn", "devledger.blockPeriod": "0"},
+				Defaults:  map[string]any{"log.level": "warn", "devledger.blockPeriod": "0", "webhooks.allowPrivateIPs": true},
 				Env:       os.Environ(),
 				Overrides: over,
 			})

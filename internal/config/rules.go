@@ -17,6 +17,7 @@ var checks = map[string]func(string) error{
 	"origin":      checkOrigin,
 	"postgresURL": checkPostgresURL,
 	"amount":      checkAmount,
+	"proxyURL":    checkProxyURL,
 }
 
 var wholeNumber = regexp.MustCompile(`^[0-9]+$`)
@@ -50,6 +51,17 @@ func checkHTTPURL(s string) error {
 	}
 	if u, err := url.Parse(s); err != nil || !isHTTP(u) || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("must be a URL such as https://pyralis.example.com")
+	}
+	return nil
+}
+
+func checkProxyURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || !isHTTP(u) && (u.Scheme != "socks5" || u.Hostname() == "") {
+		return errors.New("must be a URL such as http://proxy.example.com:3128 or socks5://proxy.example.com:1080")
 	}
 	return nil
 }
@@ -113,6 +125,13 @@ var rules = []rule{
 	}},
 	{[]string{"devledger.balance", "devledger.sequenced"}, func(c *Config) (string, string) {
 		return when(c.DevLedger.Balance > 0 && !c.DevLedger.Sequenced, "devledger.balance", "needs devledger.sequenced: true")
+	}},
+	{[]string{"webhooks.tls.certFile", "webhooks.tls.keyFile"}, func(c *Config) (string, string) {
+		t := c.Webhooks.TLS
+		if t.CertFile == "" {
+			return when(t.KeyFile != "", "webhooks.tls.certFile", "must be set with webhooks.tls.keyFile")
+		}
+		return when(t.KeyFile == "", "webhooks.tls.keyFile", "must be set with webhooks.tls.certFile")
 	}},
 	{[]string{"api.cors.origins"}, func(c *Config) (string, string) {
 		o := c.API.CORS.Origins

@@ -27,6 +27,8 @@ type Config struct {
 	Fees          Fees          `key:"fees" doc:"What is offered for transactions, on chains that take fees."`
 	Policies      Policies      `key:"policies" doc:"Settings of the submission policies, under the name of each."`
 	EventStreams  EventStreams  `key:"eventstreams" doc:"Reading events and delivering them."`
+	Webhooks      Webhooks      `key:"webhooks" doc:"What streams of type webhook may connect to, and how. Everything else is a setting of the stream."`
+	Secrets       Secrets       `key:"secrets" doc:"References to secrets in the settings of streams, such as env:HOOK_KEY and file:/run/secrets/key."`
 	DevLedger     DevLedger     `key:"devledger" doc:"The embedded development ledger. Only used with \"connector: devledger\"."`
 	Fabric        Fabric        `key:"fabric" doc:"The connection to a Hyperledger Fabric network. Only used with \"connector: fabric\"."`
 }
@@ -184,6 +186,26 @@ type StreamDefaults struct {
 	ErrorHandling     string        `key:"errorHandling" default:"block" enum:"block,skip" doc:"What happens when a batch keeps failing, for streams that do not say: \"block\" tries for ever, \"skip\" puts the refused event aside as a dead letter."`
 	RetryTimeout      time.Duration `key:"retryTimeout" default:"30s" min:"0" doc:"Time in which a failed batch is retried with growing waits before errorHandling applies, for streams that do not say."`
 	BlockedRetryDelay time.Duration `key:"blockedRetryDelay" default:"30s" min:"1ms" doc:"Wait between attempts of a blocked stream, for streams that do not say."`
+}
+
+// Webhooks is what all webhooks have in common.
+type Webhooks struct {
+	AllowPrivateIPs bool        `key:"allowPrivateIPs" default:"false" doc:"Webhooks may be sent to private, loopback, link-local and other addresses that are not of the public internet. Whoever may create a stream can then reach what this server can reach. \"pyralis dev\" has it true by default. The metadata services of clouds, which give away the credentials of a machine, need an entry in webhooks.allow even then."`
+	Allow           []string    `key:"allow" doc:"Addresses (10.1.2.3), ranges (10.0.0.0/8) and host names that webhooks may be sent to although they are not of the public internet. A host name may resolve to anything."`
+	Proxy           string      `key:"proxy" secret:"true" check:"proxyURL" doc:"URL of a proxy for all webhooks, e.g. http://proxy.example.com:3128 or socks5://proxy.example.com:1080. Empty: none, whatever the environment says. A proxy resolves names itself: literal addresses and names that resolve here are checked before, and the rest is for the proxy to refuse."`
+	TLS             WebhooksTLS `key:"tls"`
+}
+
+// WebhooksTLS are the files for receivers with https.
+type WebhooksTLS struct {
+	CAFile   string `key:"caFile" doc:"PEM file with the authorities whose certificates are trusted, instead of those of the system."`
+	CertFile string `key:"certFile" doc:"PEM file with the certificate that is shown to receivers that ask for one."`
+	KeyFile  string `key:"keyFile" doc:"PEM file with the key of webhooks.tls.certFile."`
+}
+
+// Secrets is what references may stand for.
+type Secrets struct {
+	Allow []string `key:"allow" doc:"References that may be used, * standing for any text without a slash, e.g. env:HOOK_* and file:/run/secrets/hooks/*. Whoever may create a stream can have what is listed here sent anywhere: list nothing that is not meant for receivers of events. Empty: none."`
 }
 
 // DevLedger is the embedded ledger.

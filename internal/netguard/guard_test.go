@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/netguard"
+	"github.com/pyralis-io/pyralis/internal/netguard/dnstest"
 )
 
 func guard(t *testing.T, o netguard.Options) *netguard.Guard {
@@ -115,15 +116,15 @@ func TestForbiddenIsRefusedAtDial(t *testing.T) {
 	t.Parallel()
 	port, _ := server(t)
 	all := append(append([]string(nil), forbidden...), metadata...)
-	n := &names{answer: func(name string, _ int) []string {
+	resolver := dnstest.Resolver(t, func(name string, _ int) []string {
 		for _, a := range all {
 			if addr := netip.MustParseAddr(a).WithZone(""); name == nameOf(addr) {
 				return []string{addr.String()}
 			}
 		}
 		return []string{"127.0.0.1"} // whatever else is asked for, the other spellings of addresses too
-	}}
-	g := guard(t, netguard.Options{Resolver: n.resolver(t)})
+	})
+	g := guard(t, netguard.Options{Resolver: resolver})
 	for _, a := range all {
 		_, err := g.DialContext(t.Context(), "tcp", net.JoinHostPort(a, port))
 		var f *netguard.Forbidden
@@ -147,13 +148,12 @@ func nameOf(a netip.Addr) string {
 func TestNameThatResolvesDifferentlyTheSecondTime(t *testing.T) {
 	t.Parallel()
 	port, _ := server(t)
-	n := &names{answer: func(_ string, nth int) []string {
+	resolver := dnstest.Resolver(t, func(_ string, nth int) []string {
 		if nth == 1 {
 			return []string{"8.8.8.8"}
 		}
 		return []string{"127.0.0.1"}
-	}}
-	resolver := n.resolver(t)
+	})
 	addrs, err := resolver.LookupHost(t.Context(), "rebinds.example")
 	require.NoError(t, err)
 	require.Equal(t, []string{"8.8.8.8"}, addrs, "the look that finds nothing wrong")
@@ -168,13 +168,12 @@ func TestNameThatResolvesDifferentlyTheSecondTime(t *testing.T) {
 func TestNameWithAllowedAndForbiddenAddresses(t *testing.T) {
 	t.Parallel()
 	port, _ := server(t)
-	n := &names{answer: func(string, int) []string { return []string{"10.255.255.1", "127.0.0.1", "fd00:ec2::254"} }}
-	resolver := n.resolver(t)
+	resolver := dnstest.Resolver(t, func(string, int) []string { return []string{"10.255.255.1", "127.0.0.1", "fd00:ec2::254"} })
 	conn, err := guard(t, netguard.Options{Resolver: resolver, Allow: []string{"127.0.0.1"}}).DialContext(t.Context(), "tcp", "many.example:"+port)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:"+port, conn.RemoteAddr().String())
 	require.NoError(t, conn.Close())
-	conn, err = guard(t, netguard.Options{Resolver: (&names{answer: func(string, int) []string { return []string{"127.0.0.1"} }}).resolver(t), Allow: []string{"one.example"}}).
+	conn, err = guard(t, netguard.Options{Resolver: dnstest.Resolver(t, func(string, int) []string { return []string{"127.0.0.1"} }), Allow: []string{"one.example"}}).
 		DialContext(t.Context(), "tcp", "one.example:"+port)
 	require.NoError(t, err, "a name that is listed may resolve to anything")
 	require.NoError(t, conn.Close())
@@ -182,10 +181,10 @@ func TestNameWithAllowedAndForbiddenAddresses(t *testing.T) {
 
 func TestTargetOfAProxy(t *testing.T) {
 	t.Parallel()
-	n := &names{answer: func(name string, _ int) []string {
+	resolver := dnstest.Resolver(t, func(name string, _ int) []string {
 		return map[string][]string{"good.example": {"8.8.8.8"}, "half.example": {"8.8.8.8", "10.0.0.1"}, "listed.example": {"10.0.0.1"}}[name]
-	}}
-	g := guard(t, netguard.Options{Resolver: n.resolver(t), Allow: []string{"listed.example"}})
+	})
+	g := guard(t, netguard.Options{Resolver: resolver, Allow: []string{"listed.example"}})
 	for host, ok := range map[string]bool{
 		"good.example": true, "half.example": false, "listed.example": true, "unknown.example": true, "8.8.8.8": true, "10.0.0.1": false, "::1": false, "0x7f.1": false, "localhost": false,
 	} {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 const (
@@ -139,7 +140,7 @@ func (m *Manager) applySink(def *store.Stream, body *apitypes.EventStream, creat
 			def.Type, def.Sink, changed = v, nil, true
 		}
 	}
-	cfg := def.Sink
+	cfg, stored := def.Sink, def.Sink // nothing, when it had another type: its secrets are gone with it
 	for name, given := range map[string]json.RawMessage{apitypes.StreamWebSocket: body.WebSocket, apitypes.StreamWebhook: body.Webhook} {
 		switch {
 		case !isSet(given):
@@ -162,20 +163,29 @@ func (m *Manager) applySink(def *store.Stream, body *apitypes.EventStream, creat
 	if !changed {
 		return nil
 	}
-	cfg, err := f.Validate(cfg)
-	if err != nil {
-		var inv *apitypes.Invalid
-		if errors.As(err, &inv) {
-			field := def.Type
-			if inv.Field != "" {
-				field += "." + inv.Field
-			}
-			return &apitypes.Invalid{Field: field, Problem: inv.Problem, Fix: inv.Fix}
+	var err error
+	if c, ok := f.(sink.Confidential); ok && isSet(stored) {
+		if cfg, err = c.Keep(cfg, stored); err != nil {
+			return within(def.Type, err)
 		}
+	}
+	if def.Sink, err = f.Validate(cfg); err != nil {
+		return within(def.Type, err)
+	}
+	return nil
+}
+
+// within puts the name of an object before the field that an error is about.
+func within(object string, err error) error {
+	var inv *apitypes.Invalid
+	if !errors.As(err, &inv) {
 		return err
 	}
-	def.Sink = cfg
-	return nil
+	field := object
+	if inv.Field != "" {
+		field += "." + inv.Field
+	}
+	return &apitypes.Invalid{Field: field, Problem: inv.Problem, Fix: inv.Fix}
 }
 
 // isSet says whether a request holds a value: null is none.
@@ -202,8 +212,20 @@ func dropTopic(cfg json.RawMessage, name string) (json.RawMessage, error) {
 	return json.Marshal(fields)
 }
 
+// shown is the configuration of a stream's sink as it may be shown.
+func (m *Manager) shown(def *store.Stream) json.RawMessage {
+	f, known := m.sinks[def.Type]
+	switch c, ok := f.(sink.Confidential); {
+	case !known:
+		return nil // nobody knows what is secret in it
+	case ok && isSet(def.Sink):
+		return c.Mask(def.Sink)
+	}
+	return def.Sink
+}
+
 // streamBody is a stream as the API shows it.
-func streamBody(def *store.Stream) (*apitypes.EventStream, error) {
+func (m *Manager) streamBody(def *store.Stream) (*apitypes.EventStream, error) {
 	id, err := parseID(def.ID)
 	if err != nil {
 		return nil, fmt.Errorf("id of stream %q: %w", def.ID, err)
@@ -219,9 +241,9 @@ func streamBody(def *store.Stream) (*apitypes.EventStream, error) {
 	}
 	switch def.Type {
 	case apitypes.StreamWebSocket:
-		body.WebSocket = def.Sink
+		body.WebSocket = m.shown(def)
 	case apitypes.StreamWebhook:
-		body.Webhook = def.Sink
+		body.Webhook = m.shown(def)
 	}
 	return body, nil
 }

@@ -23,7 +23,7 @@ const (
 )
 
 func (s *stream) withStatus(ctx context.Context) (*apitypes.EventStreamWithStatus, error) {
-	body, err := streamBody(s.current())
+	body, err := s.m.streamBody(s.current())
 	if err != nil {
 		return nil, err
 	}

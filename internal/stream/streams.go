@@ -37,7 +37,7 @@ func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) 
 	if err := s.start(); err != nil {
 		return nil, err
 	}
-	return streamBody(def)
+	return m.streamBody(def)
 }
 
 // UpdateStream changes what the request names. It takes effect at once, from the stored checkpoint, which it never moves. Errors:
@@ -52,7 +52,7 @@ func (m *Manager) UpdateStream(ctx context.Context, idOrName string, body *apity
 	if err != nil {
 		return nil, err
 	}
-	return streamBody(def)
+	return m.streamBody(def)
 }
 
 // SuspendStream stops a stream; it keeps its position. A stream that is suspended stays so.

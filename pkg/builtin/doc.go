@@ -11,5 +11,6 @@ func Plugins() *plugin.Registry {
 	r.AddConnector(fabricConnector())
 	r.AddPolicy(simplePolicy())
 	r.AddSink(webSocket())
+	r.AddSink(webHook())
 	return r
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/config"
 	"github.com/pyralis-io/pyralis/internal/confirm"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
+	"github.com/pyralis-io/pyralis/internal/secret"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream"
 	"github.com/pyralis-io/pyralis/internal/txn"
@@ -117,11 +118,22 @@ func (n *Node) newSinks(plugins *plugin.Registry) (all []sink.Factory, overHTTP 
 		}
 		return sink.Stream{ID: st.ID, Name: st.Name}, st.Type, nil
 	}
+	secrets, err := secret.New(secret.Options{Allow: n.cfg.Secrets.Allow})
+	if err != nil {
+		return nil, nil, of("secrets.allow", err)
+	}
+	sections := map[string]any{apitypes.StreamWebhook: n.cfg.Webhooks}
 	for _, p := range plugins.Sinks() {
-		factory, err := p.New(plugin.SinkEnv{
+		env := plugin.SinkEnv{
 			Env: plugin.Env{Config: noConfig, Log: n.part(p.Name)}, FindStream: find,
-			AckTimeout: n.cfg.EventStreams.AckTimeout, Origins: n.cfg.API.CORS.Origins,
-		})
+			AckTimeout: n.cfg.EventStreams.AckTimeout, Origins: n.cfg.API.CORS.Origins, Secrets: secrets,
+		}
+		if s, ok := sections[p.Name]; ok {
+			if env.Config, err = config.JSON(s); err != nil {
+				return nil, nil, fmt.Errorf("configuration of sink %s: %w", p.Name, err)
+			}
+		}
+		factory, err := p.New(env)
 		if err != nil {
 			return nil, nil, fmt.Errorf("sink %s: %w", p.Name, err)
 		}

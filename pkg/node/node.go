@@ -19,6 +19,8 @@ import (
 	"github.com/pyralis-io/pyralis/internal/config"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/metrics"
+	"github.com/pyralis-io/pyralis/internal/netguard"
+	"github.com/pyralis-io/pyralis/internal/secret"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
 	"github.com/pyralis-io/pyralis/pkg/plugin"
@@ -100,7 +102,17 @@ func Check(cfg *Config, plugins *plugin.Registry) error {
 	_, connector := plugins.Connector(cfg.Connector)
 	_, policy := plugins.Policy(cfg.Transactions.Policy)
 	fees := feeOptions(cfg.Fees)
-	return errors.Join(connector, policy, fees.Check())
+	_, guard := netguard.New(netguard.Options{Allow: cfg.Webhooks.Allow})
+	_, secrets := secret.New(secret.Options{Allow: cfg.Secrets.Allow})
+	return errors.Join(connector, policy, fees.Check(), of("webhooks.allow", guard), of("secrets.allow", secrets))
+}
+
+// of names the key that an error is about.
+func of(key string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("%s: %w", key, err)
+	}
+	return err
 }
 
 // Start starts the parts in order. It returns once the API answers. After an error nothing is left running or open.

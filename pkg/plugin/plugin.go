@@ -56,6 +56,17 @@ type SinkEnv struct {
 	FindStream func(ctx context.Context, idOrName string) (s sink.Stream, kind string, err error)
 	AckTimeout time.Duration // a receiver has this long to acknowledge a batch
 	Origins    []string      // of web pages that may connect; empty: the server's own
+	Secrets    Secrets       // resolves references in the settings of streams
+}
+
+// Secrets resolves references to secrets, such as env:NAME, that the operator has listed. It is safe for concurrent use.
+type Secrets interface {
+	// IsReference says whether a text is a reference, allowed or not, and no secret by itself.
+	IsReference(text string) bool
+	// Check says whether a reference may be resolved. It reads nothing.
+	Check(ref string) error
+	// Resolve returns what a reference stands for, as it is now. The error does not hold it.
+	Resolve(ctx context.Context, ref string) (string, error)
 }
 
 // Sink makes the sinks of one type.

@@ -52,12 +52,13 @@ type Unordered interface {
 }
 
 // Confidential is implemented by factories whose configuration holds secrets. Both methods get what Validate returned or, for cfg of Keep, what
-// a client sent.
+// a client sent, in which apitypes.Masked stands for a secret. Validate refuses masks.
 type Confidential interface {
 	// Mask returns the configuration as it may be shown: every secret replaced by a mask.
 	Mask(cfg json.RawMessage) json.RawMessage
-	// Keep puts the stored secrets in the place of the masks in cfg. A mask that stands for nothing stored, or for a secret of another
-	// target than that of cfg, is an *apitypes.Invalid: nobody may learn a secret by having it sent elsewhere.
+	// Keep makes a whole configuration of one that is to change the stored one: fields that cfg lacks keep their value, and masks become the secrets
+	// that they stand for. A secret that is stored for another target than that of cfg, and a mask that stands for nothing stored, is an
+	// *apitypes.Invalid: nobody may learn a secret by having it sent elsewhere.
 	Keep(cfg, stored json.RawMessage) (json.RawMessage, error)
 }
 

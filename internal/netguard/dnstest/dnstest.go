@@ -1,4 +1,5 @@
-package netguard_test
+// Package dnstest is a name server within a test.
+package dnstest
 
 import (
 	"context"
@@ -12,29 +13,30 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// names is a name server in the test: it answers with what a function says, which gets the number of the question for that name.
-type names struct {
+// server answers questions until the connections to it are closed.
+type server struct {
 	answer func(name string, nth int) []string
 
 	mu    sync.Mutex
 	asked map[string]int // guarded by mu; questions for IPv4 addresses
 }
 
-// resolver returns a resolver that asks only this server.
-func (n *names) resolver(t *testing.T) *net.Resolver {
+// Resolver returns a resolver that asks nobody but answer, which gets the number of the question for that name, from 1, and returns addresses; nil: the
+// name is not known.
+func Resolver(t *testing.T, answer func(name string, nth int) []string) *net.Resolver {
 	t.Helper()
-	n.asked = make(map[string]int)
+	s := &server{answer: answer, asked: make(map[string]int)}
 	var serving sync.WaitGroup
 	t.Cleanup(serving.Wait)
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
-		serving.Go(func() { n.serve(there) })
+		serving.Go(func() { s.serve(there) })
 		return here, nil
 	}}
 }
 
 // serve speaks DNS as over TCP: each message behind its length.
-func (n *names) serve(conn net.Conn) {
+func (s *server) serve(conn net.Conn) {
 	defer conn.Close()
 	for {
 		var size [2]byte
@@ -45,14 +47,14 @@ func (n *names) serve(conn net.Conn) {
 		if _, err := io.ReadFull(conn, raw); err != nil {
 			return
 		}
-		reply := n.reply(raw)
+		reply := s.reply(raw)
 		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...)); err != nil {
 			return
 		}
 	}
 }
 
-func (n *names) reply(raw []byte) []byte {
+func (s *server) reply(raw []byte) []byte {
 	var m dnsmessage.Message
 	if err := m.Unpack(raw); err != nil {
 		panic(err)
@@ -60,19 +62,19 @@ func (n *names) reply(raw []byte) []byte {
 	q := m.Questions[0]
 	name := q.Name.String()
 	name = name[:len(name)-1]
-	n.mu.Lock()
+	s.mu.Lock()
 	if q.Type == dnsmessage.TypeA {
-		n.asked[name]++
+		s.asked[name]++
 	}
-	nth := max(n.asked[name], 1)
-	n.mu.Unlock()
+	nth := max(s.asked[name], 1)
+	s.mu.Unlock()
 	m.Response, m.Authoritative, m.RecursionAvailable, m.Additionals = true, true, true, nil
-	addrs := n.answer(name, nth)
+	addrs := s.answer(name, nth)
 	if addrs == nil {
 		m.RCode = dnsmessage.RCodeNameError
 	}
-	for _, s := range addrs {
-		a := netip.MustParseAddr(s)
+	for _, text := range addrs {
+		a := netip.MustParseAddr(text)
 		h := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, Type: q.Type}
 		switch {
 		case q.Type == dnsmessage.TypeA && a.Is4():

@@ -1,0 +1,201 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"github.com/pyralis-io/pyralis/internal/netguard"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// hook is the sink of one stream.
+type hook struct {
+	factory *Factory
+	stream  sink.Stream
+	cfg     apitypes.WebhookConfig
+	url     *url.URL
+	shown   string // scheme and host: what errors may show of the URL
+	client  *resty.Client
+	idle    func()
+
+	life context.Context //nolint:containedctx // ends with the sink, and with it every delivery
+	end  context.CancelCauseFunc
+	slot chan struct{} // held by a delivery: there is one at a time, which keeps their order
+}
+
+// Send implements sink.Sink. It returns when the receiver has answered.
+func (h *hook) Send(ctx context.Context, b *sink.Batch, done func(error)) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(h.life, func() { cancel(context.Cause(h.life)) })()
+	select {
+	case h.slot <- struct{}{}:
+	case <-ctx.Done():
+		done(context.Cause(ctx))
+		return
+	}
+	err := h.deliver(ctx, b)
+	<-h.slot
+	done(err)
+}
+
+// Close implements sink.Sink.
+func (h *hook) Close(ctx context.Context) error {
+	h.end(sink.ErrClosed)
+	select {
+	case h.slot <- struct{}{}:
+		<-h.slot
+	case <-ctx.Done():
+		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
+	}
+	h.idle()
+	return nil
+}
+
+// errTimeout is the cause of the end of a request that took too long.
+var errTimeout = errors.New("timeout of the request")
+
+// deliver makes one request of a batch.
+func (h *hook) deliver(ctx context.Context, b *sink.Batch) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	known, err := h.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	body := h.body(b)
+	head := known.header
+	h.sign(head, known.keys, b, body)
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(*h.cfg.RequestTimeout), errTimeout)
+	defer cancel()
+	if h.factory.proxy != nil {
+		if err := h.factory.guard.CheckTarget(ctx, h.url.Hostname()); err != nil {
+			return h.broken(ctx, known, err)
+		}
+	}
+	req := h.client.R().SetContext(ctx).SetDoNotParseResponse(true).SetBody(bytes.NewReader(body))
+	req.Header = head
+	res, err := req.Post(h.cfg.URL)
+	if err != nil {
+		return h.broken(ctx, known, err)
+	}
+	answer := res.RawResponse
+	defer answer.Body.Close()
+	return h.judge(ctx, known, answer)
+}
+
+// body is what a request carries. The array of events is not copied.
+func (h *hook) body(b *sink.Batch) []byte {
+	if h.cfg.Format != apitypes.WebhookEnvelope {
+		return b.Body
+	}
+	const fixed = 128 // more than the names and numbers take
+	out := make([]byte, 0, len(b.Body)+len(h.stream.ID)+fixed)
+	out = append(out, `{"batchNumber":`...)
+	out = strconv.AppendInt(out, b.Number, 10)
+	out = append(out, `,"attempt":`...)
+	out = strconv.AppendInt(out, int64(b.Attempt), 10)
+	out = append(out, `,"streamId":`...)
+	out = strconv.AppendQuote(out, h.stream.ID) // a UUID
+	out = append(out, `,"events":`...)
+	out = append(out, b.Body...)
+	return append(out, '}')
+}
+
+// known is what a request needs of the secrets, as they are now.
+type known struct {
+	header  http.Header
+	keys    [][]byte // to sign with
+	secrets []string // what must not be shown
+}
+
+// resolve reads the secrets.
+func (h *hook) resolve(ctx context.Context) (*known, error) {
+	k := &known{header: http.Header{
+		"Content-Type": {"application/json"}, "User-Agent": {"Pyralis"},
+		// A kept connection that the receiver closes at this moment is no failure: the transport takes another one. The name is not sent.
+		"X-Idempotency-Key": {},
+	}}
+	value := func(field, text string) (string, error) {
+		if !h.factory.secrets.IsReference(text) {
+			return text, nil
+		}
+		v, err := h.factory.secrets.Resolve(ctx, text)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", field, err)
+		}
+		return v, nil
+	}
+	for name, text := range h.cfg.Headers {
+		v, err := value("headers."+name, text)
+		if err != nil {
+			return nil, err
+		}
+		if !isHeaderValue(v) {
+			return nil, fmt.Errorf("headers.%s: the value has line breaks, control characters or more than %d bytes", name, maxHeaderValue)
+		}
+		k.header.Set(name, v)
+		k.hide(v)
+	}
+	for _, s := range [...]struct{ field, text string }{{"secret", h.cfg.Secret}, {"previousSecret", h.cfg.PreviousSecret}} {
+		if s.text == "" {
+			continue
+		}
+		v, err := value(s.field, s.text)
+		if err != nil {
+			return nil, err
+		}
+		key, err := signingKey(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", s.field, err)
+		}
+		k.keys = append(k.keys, key)
+		k.hide(v)
+		k.hide(v[len(keyPrefix):])
+	}
+	for name, values := range h.url.Query() {
+		k.hide(name)
+		for _, v := range values {
+			k.hide(v)
+			k.hide(url.QueryEscape(v))
+		}
+	}
+	return k, nil
+}
+
+// broken is the error of a request without an answer, or with half of one.
+func (h *hook) broken(ctx context.Context, k *known, err error) error {
+	var forbidden *netguard.Forbidden
+	switch {
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return h.problem("no answer within %s", time.Duration(*h.cfg.RequestTimeout))
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &forbidden):
+		return h.problem("%s; webhooks.allow and webhooks.allowPrivateIPs in the configuration of the server can allow it", forbidden)
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the URL, with what may be secret in it
+	}
+	return h.problem("%s", k.redact(err.Error()))
+}
+
+// hide notes what must not be shown. Very short texts would be found everywhere, and are no secrets.
+func (k *known) hide(text string) {
+	const shortest = 4
+	if len(text) >= shortest && !slices.Contains(k.secrets, text) {
+		k.secrets = append(k.secrets, text)
+	}
+}
