@@ -26,17 +26,25 @@ type Fixture struct {
 	Receive func(t *testing.T, s sink.Stream) Receiver
 	// Refuses: a receiver can refuse a batch (Delivery.Nack is set).
 	Refuses bool
+
+	// Window is how many batches a receiver takes before it answers the first; 0: one.
+	Window int
+	// Impatient, if set, makes a fixture whose sink has so short a timeout that the suite can wait for it. The sink then does something about
+	// a receiver that does not answer: it fails the batch, or sends it again.
+	Impatient func(t *testing.T) Fixture
+	// Secrets are texts in Config that nobody may read, for factories that are sink.Confidential.
+	Secrets []string
 }
 
 // Receiver is the far end.
 type Receiver interface {
-	// Next returns the next batch that arrives.
+	// Next returns the next batch that arrives. It ends with ctx; the receiver is not used after that.
 	Next(ctx context.Context) (*Delivery, error)
 	// Leave ends the receiver, batches unanswered or not.
 	Leave()
 }
 
-// Delivery is a batch as it arrived.
+// Delivery is a batch as it arrived. It may be answered after the receiver has left, which changes nothing.
 type Delivery struct {
 	Events json.RawMessage // the array of events
 	Ack    func()          // tells the sink that the batch is durable
@@ -54,7 +62,16 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		"receiver leaves":        testLeave,
 		"nobody there":           testNobody,
 		"void while unanswered":  testVoid,
+		"late ack":               testLateAck,
+		"large batch":            testLarge,
+		"window":                 testWindow,
+		"void while blocked":     testBlocked,
+		"no answer":              testSilence,
+		"streams are apart":      testApart,
 		"close":                  testClose,
+		"close while blocked":    testCloseBlocked,
+		"open again":             testReopen,
+		"secrets":                testSecrets,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,6 +84,7 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 type rig struct {
 	Fixture
 	t      *testing.T
+	cfg    json.RawMessage // as Validate returned it
 	stream sink.Stream
 	sink   sink.Sink
 }
@@ -75,15 +93,22 @@ func newRig(t *testing.T, f Fixture) *rig {
 	t.Helper()
 	cfg, err := f.Factory.Validate(f.Config)
 	require.NoError(t, err)
-	r := &rig{Fixture: f, t: t, stream: sink.Stream{ID: "5c1e0e9c-8c7b-4a2f-9f57-1f9a2a3f7a11", Name: "suite"}}
-	r.sink, err = f.Factory.Open(t.Context(), r.stream, cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() {
+	r := &rig{Fixture: f, t: t, cfg: cfg}
+	r.open(sink.Stream{ID: "5c1e0e9c-8c7b-4a2f-9f57-1f9a2a3f7a11", Name: "suite"})
+	return r
+}
+
+// open makes the sink of a stream the one under test.
+func (r *rig) open(stream sink.Stream) {
+	r.t.Helper()
+	s, err := r.Factory.Open(r.t.Context(), stream, r.cfg)
+	require.NoError(r.t, err)
+	r.stream, r.sink = stream, s
+	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		require.NoError(t, r.sink.Close(ctx))
+		require.NoError(r.t, s.Close(ctx))
 	})
-	return r
 }
 
 func (r *rig) receive() Receiver {
@@ -145,16 +170,24 @@ func (r *rig) send(b *sink.Batch) *sending {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sending{t: r.t, cancel: cancel, returned: make(chan struct{}), result: make(chan error, 10)}
+	out := r.sink
 	r.t.Cleanup(func() {
 		cancel()
-		<-s.returned
+		select {
+		case <-s.returned:
+		case <-time.After(patience):
+			require.FailNow(r.t, "Send must return when its context ends")
+		}
+		if !s.called() {
+			require.Error(r.t, s.wait(), "a batch whose context ended is not delivered")
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		require.LessOrEqual(r.t, s.calls, 1, "done must be called once")
+		require.Equal(r.t, 1, s.calls, "done must be called once")
 	})
 	go func() {
 		defer close(s.returned)
-		r.sink.Send(ctx, b, func(err error) {
+		out.Send(ctx, b, func(err error) {
 			s.mu.Lock()
 			s.calls++
 			s.mu.Unlock()
@@ -162,6 +195,12 @@ func (r *rig) send(b *sink.Batch) *sending {
 		})
 	}()
 	return s
+}
+
+func (s *sending) called() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls > 0
 }
 
 // wait is what done was called with.
