@@ -67,6 +67,9 @@ func (r *run) block(ctx context.Context, number uint64) (*ffcapi.Block, error) {
 	if b.Number != number {
 		return nil, ffcapi.Errorf(ffcapi.Internal, "block %d was asked for, and block %d came", number, b.Number)
 	}
+	r.mu.Lock()
+	r.times.note(b)
+	r.mu.Unlock()
 	return b, nil
 }
 

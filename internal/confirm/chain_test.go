@@ -62,6 +62,7 @@ func (c *chain) add(txs ...ffcapi.TxOutcome) {
 	b := &ffcapi.Block{Outcomes: !c.noOutcomes}
 	b.Number = uint64(len(c.blocks))
 	b.Hash = fmt.Sprintf("%d-%d", b.Number, c.made)
+	b.Timestamp = time.Unix(int64(c.made), 0)
 	if b.Number > 0 {
 		b.ParentHash = c.blocks[b.Number-1].Hash
 	}

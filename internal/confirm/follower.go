@@ -35,6 +35,7 @@ type follower struct {
 	view    *chainview.View // guarded by mu, changed by the run only; nil before the first
 	safe    ffcapi.BlockRef // guarded by mu; as last shown
 	depths  depths          // guarded by mu
+	times   times           // guarded by mu
 	moved   chan struct{}   // guarded by mu; closed and replaced when safe or one of depths changes
 	wanted  bool            // guarded by mu; somebody waits for ready
 	alarm   error           // guarded by mu
@@ -186,6 +187,7 @@ func (f *follower) setView(v *chainview.View) chainview.Effect {
 func (f *follower) step(b *ffcapi.Block) chainview.Effect {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.times.note(b)
 	e := f.view.Step(b)
 	if r, ok := e.(chainview.Reorganised); ok && f.depths.cut(f.view, r.Fork) {
 		f.wake()

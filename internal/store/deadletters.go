@@ -62,6 +62,8 @@ type DeadLetters interface {
 	DeadLettersToReplay(ctx context.Context, stream string, limit int) ([]*DeadLetter, error)
 	// CountDeadLetters returns how many a stream has, and how many of them are to be replayed.
 	CountDeadLetters(ctx context.Context, stream string) (all, replays int64, err error)
+	// CountAllDeadLetters returns how many each of some streams has, by id; one that is not named has none.
+	CountAllDeadLetters(ctx context.Context, streams []string) (map[string]int64, error)
 	// AskReplay wishes those that a filter selects to be replayed, and returns how many they are. It goes by portions: an error leaves
 	// those before it asked for.
 	AskReplay(ctx context.Context, f Fence, flt LetterFilter) (int64, error)

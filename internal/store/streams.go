@@ -55,6 +55,14 @@ type Checkpoint struct {
 	Updated time.Time
 }
 
+// Position is where a listener stands: at its checkpoint or, without one, at its start.
+type Position struct {
+	Stream string // id
+	Type   string // of the listener
+	Ledger string
+	Cursor ffcapi.Cursor
+}
+
 // Streams is the aggregate of streams, listeners, checkpoints and dead letters. Lists are in order of Seq.
 type Streams interface {
 	DeadLetters
@@ -83,6 +91,8 @@ type Streams interface {
 	NewEpoch(ctx context.Context, f Fence, stream string) (epoch int64, err error)
 	// Checkpoints of all listeners of a stream that have one.
 	Checkpoints(ctx context.Context, stream string) ([]Checkpoint, error)
+	// Positions says where the listeners of some streams stand, in no order.
+	Positions(ctx context.Context, streams []string) ([]Position, error)
 	// WriteCheckpoints stores cps if epoch is the stream's newest; else ErrFenced and nothing is stored. A listener that no longer
 	// exists is passed over.
 	WriteCheckpoints(ctx context.Context, f Fence, stream string, epoch int64, cps []Checkpoint) error

@@ -19,6 +19,7 @@ type batch struct {
 	seq    uint64       // in the tracker; set when delivery takes it
 	events []sink.Event // set by seal
 	sends  int          // how often it was sent
+	sent   time.Time    // for the first time
 
 	// poison says why the one event of the batch cannot be delivered, whoever asks. It is not sent; delivery treats it as refused for
 	// good. Set before the batch is pushed.

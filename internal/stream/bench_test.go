@@ -55,6 +55,7 @@ func (c *pageChain) SafeAt(string, int) (ffcapi.BlockRef, bool, <-chan struct{})
 }
 
 func (c *pageChain) Canonical(string, uint64) (string, bool) { return "", false }
+func (c *pageChain) Time(string, uint64) (time.Time, bool)   { return time.Time{}, false }
 func (c *pageChain) Failed(string) error                     { return nil }
 
 func (c *pageChain) Ledger(context.Context, string) (*ffcapi.Ledger, error) {

@@ -165,7 +165,7 @@ func (m *Manager) changesFrom(ctx context.Context, from string) (ffcapi.Cursor, 
 func (m *Manager) Consumed() int64 {
 	ctx, cancel := context.WithTimeout(m.group.Context(), callTimeout)
 	defer cancel()
-	low, some, err := m.lowestChange(ctx, "")
+	low, some, err := m.lowestChange(ctx)
 	switch {
 	case err != nil:
 		m.opts.Log.WithError(err).Warn("What the listeners of type transactions still need cannot be told; the log of status changes is not trimmed")
@@ -176,10 +176,9 @@ func (m *Manager) Consumed() int64 {
 	return max(low-1, 0)
 }
 
-// lowestChange returns the newest row that all listeners of type transactions have behind them, those of one stream or, with "", of all. some is
-// false if there are no such listeners.
-func (m *Manager) lowestChange(ctx context.Context, stream string) (low int64, some bool, err error) {
-	all, err := m.storedListeners(ctx, stream)
+// lowestChange returns the newest row that all listeners of type transactions have behind them. some is false if there are no such listeners.
+func (m *Manager) lowestChange(ctx context.Context) (low int64, some bool, err error) {
+	all, err := m.storedListeners(ctx, "")
 	if err != nil {
 		return 0, false, err
 	}

@@ -249,8 +249,9 @@ func (d *delivery) again(i int) (*flight, time.Duration) {
 // launch marks a flight as out. The caller holds mu.
 func (d *delivery) launch(f *flight) {
 	f.out, f.handed, f.void = true, false, false
-	f.batch.sends++
-	if f.batch.sends > 1 {
+	if f.batch.sends++; f.batch.sends == 1 {
+		f.batch.sent = d.now()
+	} else {
 		d.stats.redelivered.Add(uint64(len(f.batch.events)))
 	}
 }

@@ -135,6 +135,5 @@ func (l *lane) lastError() string {
 
 func (l *lane) blocked() bool {
 	synctest.Wait()
-	_, blocked := l.d.state()
-	return blocked
+	return l.d.state().blocked
 }

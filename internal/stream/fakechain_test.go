@@ -113,6 +113,12 @@ func (c *fakeChain) Head(string) (ffcapi.BlockRef, bool) {
 	return c.blocks[len(c.blocks)-1].ref, true
 }
 
+// Time knows the blocks that Canonical knows.
+func (c *fakeChain) Time(ledger string, number uint64) (time.Time, bool) {
+	_, known := c.Canonical(ledger, number)
+	return blockTime(number), known
+}
+
 func (c *fakeChain) Canonical(_ string, number uint64) (string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

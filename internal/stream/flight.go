@@ -158,12 +158,25 @@ func (d *delivery) delay(f *flight, err error, now time.Time) time.Duration {
 	}
 }
 
-// state is what the status shows.
-func (d *delivery) state() (inFlight int, blocked bool) {
+// sending is what the status shows.
+type sending struct {
+	inFlight int
+	oldest   time.Time // when what is unacknowledged was sent first; zero: nothing is
+	blocked  bool
+	failing  time.Time // when the batch that blocks failed first
+}
+
+func (d *delivery) state() sending {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	s := sending{inFlight: len(d.flights)}
 	for _, f := range d.flights {
-		blocked = blocked || f.blocked
+		if s.oldest.IsZero() || f.batch.sent.Before(s.oldest) {
+			s.oldest = f.batch.sent
+		}
+		if f.blocked && !s.blocked {
+			s.blocked, s.failing = true, f.first
+		}
 	}
-	return len(d.flights), blocked
+	return s
 }

@@ -23,6 +23,7 @@ type Manager struct {
 	sinks   map[string]sink.Factory
 	budget  *budget
 	journal *journal
+	clock   clock
 	group   lifecycle.Group
 
 	mu         sync.Mutex

@@ -23,6 +23,8 @@ type Chain interface {
 	Head(ledger string) (ffcapi.BlockRef, bool)
 	// Canonical returns the hash of the canonical block; known is false outside the retained window.
 	Canonical(ledger string, number uint64) (hash string, known bool)
+	// Time returns when a block was made; known is false for those that were not seen lately. It asks nobody.
+	Time(ledger string, number uint64) (at time.Time, known bool)
 	// Failed returns the alarm that stopped the ledger, or nil.
 	Failed(ledger string) error
 }

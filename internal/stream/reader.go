@@ -340,6 +340,14 @@ func (r *reader) blockTimes(ctx context.Context, ledger string, p *ffcapi.EventP
 		}
 		r.times[ev.Cursor.Block] = b.Timestamp
 	}
+	if n := len(p.Events); n > 0 { // of one block of a page: the status can do with little
+		last := &p.Events[n-1]
+		if last.Timestamp != nil {
+			r.run.m.clock.note(ledger, last.Cursor.Block, *last.Timestamp)
+		} else {
+			r.run.m.clock.note(ledger, last.Cursor.Block, r.times[last.Cursor.Block])
+		}
+	}
 	return nil
 }
 

@@ -2,7 +2,12 @@ package stream
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -22,23 +27,62 @@ const (
 	fireflyStopped = "stopped"
 )
 
-func (s *stream) withStatus(ctx context.Context) (*apitypes.EventStreamWithStatus, error) {
-	body, err := s.m.streamBody(s.current())
-	if err != nil {
-		return nil, err
-	}
-	st := s.status(ctx)
-	out := &apitypes.EventStreamWithStatus{EventStream: *body, Status: fireflyStarted, StreamState: st}
-	if st.State == stateSuspended || st.State == stateFailed {
-		out.Status = fireflyStopped
-		st.LagTransactions = s.m.lagOfStopped(ctx, s.id)
+// withStatus shows streams with what they are doing.
+func (m *Manager) withStatus(ctx context.Context, list []*stream) ([]*apitypes.EventStreamWithStatus, error) {
+	out := make([]*apitypes.EventStreamWithStatus, len(list))
+	for i, st := range m.survey(ctx, list) {
+		body, err := m.streamBody(list[i].current())
+		if err != nil {
+			return nil, err
+		}
+		out[i] = &apitypes.EventStreamWithStatus{EventStream: *body, Status: fireflyStarted, StreamState: st}
+		if st.State == stateSuspended || st.State == stateFailed {
+			out[i].Status = fireflyStopped
+		}
 	}
 	return out, nil
 }
 
-// status is what the stream is doing now.
-func (s *stream) status(ctx context.Context) *apitypes.StreamStatus {
-	st := &apitypes.StreamStatus{State: stateStarting, Delivered: s.stats.delivered.Load(), Redelivered: s.stats.redelivered.Load()}
+// survey says what streams are doing now, and where they stand. It asks the store once for all of them, and the chain for nothing. What
+// the store does not tell is left out.
+func (m *Manager) survey(ctx context.Context, list []*stream) []*apitypes.StreamStatus {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	out := make([]*apitypes.StreamStatus, len(list))
+	runs := make([]*run, len(list))
+	var resting, all []string
+	for i, s := range list {
+		out[i], runs[i] = s.status()
+		all = append(all, s.id)
+		if runs[i] == nil {
+			resting = append(resting, s.id)
+		}
+	}
+	places := m.storedPlaces(ctx, resting)
+	letters := m.storedLetters(ctx, all)
+	sv := survey{m: m}
+	for i, s := range list {
+		at, def := places[s.id], s.current()
+		if r := runs[i]; r != nil {
+			r.describe(out[i])
+			at, def = r.place(), r.def
+		}
+		if n, known := letters(s.id); known {
+			out[i].DeadLetters = &n
+		}
+		if at != nil {
+			sv.measure(ctx, out[i], def, at)
+		}
+	}
+	return out
+}
+
+// status is what is known of a stream without looking at where it stands. Without a run nobody but the store knows that.
+func (s *stream) status() (*apitypes.StreamStatus, *run) {
+	st := &apitypes.StreamStatus{
+		State: stateStarting, Delivered: s.stats.delivered.Load(), Redelivered: s.stats.redelivered.Load(),
+		DeadLettered: s.stats.deadLettered.Load(), Rewinds: s.stats.rewinds.Load(),
+	}
 	if at, err := s.stats.lastError(); err != nil {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
 	}
@@ -48,20 +92,14 @@ func (s *stream) status(ctx context.Context) *apitypes.StreamStatus {
 	switch err := s.failed(); {
 	case def.Suspended:
 		st.State = stateSuspended
-		return st
 	case s.m.isLost():
 		st.State, st.LastError = stateFailed, errLost.Error()
-		return st
 	case err != nil:
 		st.State, st.LastError = stateFailed, err.Error()
-		return st
-	case w == nil:
-		return st
+	case w != nil:
+		return st, w.run.Load()
 	}
-	if r := w.run.Load(); r != nil {
-		r.describe(ctx, st)
-	}
-	return st
+	return st, nil
 }
 
 func (m *Manager) isLost() bool {
@@ -70,65 +108,139 @@ func (m *Manager) isLost() bool {
 	return m.lost
 }
 
-// newestChange is the newest row of the log of status changes; known is false if the store does not answer. While nobody reads the
-// log, the journal does not know it.
-func (m *Manager) newestChange(ctx context.Context) (head int64, known bool) {
-	if head, known, _ := m.journal.newest(); known {
-		return head, true
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	head, err := m.opts.Changes.StatusHead(ctx)
-	return head, err == nil
-}
-
-// lagOfStopped is how many status changes wait for a stream that does not run: they keep the log from being trimmed. nil: it reads none, or
-// the store does not answer.
-func (m *Manager) lagOfStopped(ctx context.Context, stream string) *uint64 {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	at, some, err := m.lowestChange(ctx, stream)
-	if err != nil || !some {
-		return nil
-	}
-	head, known := m.newestChange(ctx)
-	if !known {
-		return nil
-	}
-	behind := uint64(max(head-at, 0))
-	return &behind
-}
-
-// describe fills in what only a run knows.
-func (r *run) describe(ctx context.Context, st *apitypes.StreamStatus) {
+// describe fills in what a run does.
+func (r *run) describe(st *apitypes.StreamStatus) {
 	st.State = stateCatchup
 	if r.live.Load() {
 		st.State = stateLive
 	}
-	var blocked bool
-	if st.InFlightBatches, blocked = r.delivery.state(); blocked {
-		st.State = stateBlocked
+	out := r.delivery.state()
+	if out.blocked {
+		st.State, st.BlockedSince = stateBlocked, fftime(out.failing)
 	}
-	var lag uint64
+	if st.InFlightBatches = out.inFlight; !out.oldest.IsZero() {
+		st.OldestUnackedSeconds = seconds(r.m.opts.Now().Sub(out.oldest))
+	}
+}
+
+// seconds is a duration as a status shows it.
+func seconds(d time.Duration) *float64 {
+	s := max(d, 0).Round(time.Millisecond).Seconds()
+	return &s
+}
+
+// place is where a stream stands: the lowest positions of its listeners.
+type place struct {
+	blocks map[string]uint64 // by ledger: the lowest block of which not everything is delivered
+	change *int64            // the newest status change that all listeners of those have behind them; nil: there are none
+}
+
+func (p *place) add(kind, ledger string, at ffcapi.Cursor) {
+	if kind == apitypes.ListenerTransactions {
+		behind := lastBefore(at)
+		if p.change == nil || behind < *p.change {
+			p.change = &behind
+		}
+		return
+	}
+	if p.blocks == nil {
+		p.blocks = make(map[string]uint64)
+	}
+	if low, known := p.blocks[ledger]; !known || at.Block < low {
+		p.blocks[ledger] = at.Block
+	}
+}
+
+// place is where a run stands.
+func (r *run) place() *place {
+	p := &place{}
 	for ledger := range r.finality {
-		safe, ok, _ := r.safe(ledger)
+		reads := func(l int) bool { return !r.readsChanges(l) && r.listeners[l].Resolved.Ledger == ledger }
+		if at, ok := r.delivery.lowest(reads); ok {
+			p.add(apitypes.ListenerEvents, ledger, at)
+		}
+	}
+	if at, ok := r.delivery.lowest(r.readsChanges); ok {
+		p.add(apitypes.ListenerTransactions, "", at)
+	}
+	return p
+}
+
+// storedPlaces is where streams stand that do not run, by id.
+func (m *Manager) storedPlaces(ctx context.Context, streams []string) map[string]*place {
+	places := make(map[string]*place)
+	for page := range slices.Chunk(streams, listPage) {
+		positions, err := m.opts.Store.Positions(ctx, page)
+		if err != nil {
+			m.opts.Log.WithError(err).Debug("Where streams stand that do not run cannot be told")
+			break
+		}
+		for _, at := range positions {
+			p := places[at.Stream]
+			if p == nil {
+				p = &place{}
+				places[at.Stream] = p
+			}
+			p.add(at.Type, at.Ledger, at.Cursor)
+		}
+	}
+	return places
+}
+
+// storedLetters is how many dead letters streams have.
+func (m *Manager) storedLetters(ctx context.Context, streams []string) (of func(stream string) (n uint64, known bool)) {
+	counts := make(map[string]int64)
+	for page := range slices.Chunk(streams, listPage) {
+		some, err := m.opts.Store.CountAllDeadLetters(ctx, page)
+		if err != nil {
+			m.opts.Log.WithError(err).Debug("How many dead letters there are cannot be told")
+			return func(string) (uint64, bool) { return 0, false }
+		}
+		maps.Copy(counts, some)
+	}
+	return func(stream string) (uint64, bool) { return uint64(counts[stream]), true }
+}
+
+// survey compares the places of streams with what there is to deliver.
+type survey struct {
+	m           *Manager
+	asked, told bool // the log of status changes, and it has answered
+	change      int64
+}
+
+// newestChange is the newest row of the log of status changes; known is false if the store does not answer. While nobody reads the
+// log, the journal does not know it, and the store is asked, once.
+func (sv *survey) newestChange(ctx context.Context) (head int64, known bool) {
+	if sv.asked || sv.m.opts.Changes == nil {
+		return sv.change, sv.told
+	}
+	sv.asked = true
+	if sv.change, sv.told, _ = sv.m.journal.newest(); !sv.told {
+		var err error
+		sv.change, err = sv.m.opts.Changes.StatusHead(ctx)
+		sv.told = err == nil
+	}
+	return sv.change, sv.told
+}
+
+// measure fills in how far a stream is behind. Of several ledgers it shows the one with the most blocks.
+func (sv *survey) measure(ctx context.Context, st *apitypes.StreamStatus, def *store.Stream, p *place) {
+	for ledger, at := range p.blocks {
+		safe, ok, _ := sv.m.opts.Chain.SafeAt(ledger, confirmations(def))
 		if !ok {
 			continue
 		}
-		if st.HeadBlock == nil || *st.HeadBlock < safe.Number {
-			st.HeadBlock = &safe.Number
+		lag := max(safe.Number+1, at) - at
+		if st.HeadBlock == nil || lag > *st.LagBlocks || lag == *st.LagBlocks && safe.Number > *st.HeadBlock {
+			st.HeadBlock, st.CheckpointBlock, st.LagBlocks = &safe.Number, &at, &lag
 		}
-		reads := func(l int) bool { return !r.readsChanges(l) && r.listeners[l].Resolved.Ledger == ledger }
-		if at, ok := r.delivery.lowest(reads); ok && at.Block <= safe.Number {
-			lag = max(lag, safe.Number+1-at.Block)
+		if late, known := sv.m.timeLag(ledger, at, safe.Number); known && (st.LagSeconds == nil || late.Seconds() > *st.LagSeconds) {
+			st.LagSeconds = seconds(late)
 		}
 	}
-	if st.HeadBlock != nil {
-		st.LagBlocks = &lag
-	}
-	if at, ok := r.delivery.lowest(r.readsChanges); ok {
-		if head, known := r.m.newestChange(ctx); known {
-			behind := uint64(max(head-lastBefore(at), 0))
+	if p.change != nil {
+		if head, known := sv.newestChange(ctx); known {
+			behind := uint64(max(head-*p.change, 0))
 			st.LagTransactions = &behind
 		}
 	}

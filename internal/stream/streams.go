@@ -207,7 +207,11 @@ func (m *Manager) Stream(ctx context.Context, idOrName string) (*apitypes.EventS
 	if err != nil {
 		return nil, err
 	}
-	return s.withStatus(ctx)
+	list, err := m.withStatus(ctx, []*stream{s})
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
 }
 
 // Streams lists streams in the order of their creation; after is the id of the last one of the page before.
@@ -225,13 +229,5 @@ func (m *Manager) Streams(ctx context.Context, limit int, after string) ([]*apit
 			all = all[1:]
 		}
 	}
-	list := make([]*apitypes.EventStreamWithStatus, 0, min(limit, len(all)))
-	for _, s := range all[:min(limit, len(all))] {
-		body, err := s.withStatus(ctx)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, body)
-	}
-	return list, nil
+	return m.withStatus(ctx, all[:min(limit, len(all))])
 }

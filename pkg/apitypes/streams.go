@@ -66,14 +66,22 @@ type EventStreamWithStatus struct {
 // StreamStatus is what a stream is doing now (Pyralis).
 type StreamStatus struct {
 	State           string          `json:"state" doc:"starting, catchup, live, blocked, suspended or failed."`
-	HeadBlock       *uint64         `json:"headBlock,omitempty" doc:"Newest final block."`
-	LagBlocks       *uint64         `json:"lagBlocks,omitempty" doc:"Blocks between the position and the newest final block."`
+	HeadBlock       *uint64         `json:"headBlock,omitempty" doc:"Newest final block. With listeners on several ledgers this and the next two are of the one that is furthest behind."`
+	CheckpointBlock *uint64         `json:"checkpointBlock,omitempty" doc:"Lowest block of which not everything is delivered: everything below it is acknowledged, for all listeners."`
+	LagBlocks       *uint64         `json:"lagBlocks,omitempty" doc:"Final blocks of which not everything is delivered."`
+	LagSeconds      *float64        `json:"lagSeconds,omitempty" doc:"Time between the checkpoint's block and the newest final one, by their timestamps. Of blocks that were not read lately it is an estimate, and absent until one can be made."`
 	LagTransactions *uint64         `json:"lagTransactions,omitempty" doc:"Status changes of transactions between the position and the newest one, for listeners of type transactions."`
-	InFlightBatches int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
-	Delivered       uint64          `json:"delivered" doc:"Events acknowledged since the node started."`
-	Redelivered     uint64          `json:"redelivered" doc:"Events sent again since the node started."`
-	LastError       string          `json:"lastError,omitempty" doc:"What went wrong last."`
-	LastErrorTime   *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
+
+	InFlightBatches      int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
+	OldestUnackedSeconds *float64        `json:"oldestUnackedSeconds,omitempty" doc:"Time since the oldest of them was sent first."`
+	BlockedSince         *fftypes.FFTime `json:"blockedSince,omitempty" doc:"State blocked: when the batch that blocks the stream failed first."`
+	Delivered            uint64          `json:"delivered" doc:"Events acknowledged since the node started."`
+	Redelivered          uint64          `json:"redelivered" doc:"Events sent again since the node started."`
+	DeadLettered         uint64          `json:"deadLettered" doc:"Events set aside as dead letters since the node started."`
+	DeadLetters          *uint64         `json:"deadLetters,omitempty" doc:"Dead letters that are stored."`
+	Rewinds              uint64          `json:"rewinds" doc:"Times that listeners went back since the node started, because the chain had changed below their checkpoints."`
+	LastError            string          `json:"lastError,omitempty" doc:"What went wrong last."`
+	LastErrorTime        *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
 }
 
 // Listener is a listener of a stream, as request and as answer.

@@ -82,6 +82,19 @@ func (s *Store) CountDeadLetters(ctx context.Context, stream string) (all, repla
 	return all, replays, nil
 }
 
+// CountAllDeadLetters implements store.DeadLetters.
+func (s *Store) CountAllDeadLetters(ctx context.Context, streams []string) (map[string]int64, error) {
+	count := make(map[string]int64)
+	err := s.read(ctx, readLetterCounts, func(r row) error {
+		count[r.text(0)] = r.int(1)
+		return nil
+	}, s.texts(streams))
+	if err != nil {
+		return nil, fmt.Errorf("count dead letters of %d streams: %w", len(streams), err)
+	}
+	return count, nil
+}
+
 // AskReplay implements store.DeadLetters.
 func (s *Store) AskReplay(ctx context.Context, f store.Fence, flt store.LetterFilter) (int64, error) {
 	n, err := s.portions(ctx, f, flt, func(g *group, args []any) {

@@ -43,6 +43,8 @@ const (
 	readListeners
 	readStreamListeners
 	readCheckpoints
+	readPositions
+	readLetterCounts
 	readTerminal
 	readEnded
 	readExpired
@@ -108,6 +110,9 @@ var readSQL = [readCount]string{
 	readReplays:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND asked > 0 ORDER BY seq LIMIT ?`,
 	readLetterCount: `SELECT (SELECT CAST(count(*) AS BIGINT) FROM dead_letters WHERE stream = ?),
 		(SELECT CAST(count(*) AS BIGINT) FROM dead_letters WHERE stream = ? AND asked > 0)`,
+	readLetterCounts: `SELECT stream, CAST(count(*) AS BIGINT) FROM dead_letters WHERE {in stream} GROUP BY stream`,
+	readPositions: `SELECT l.stream, l.spec, c.block, c.tx, c.log FROM listeners l LEFT JOIN checkpoints c ON c.listener = l.id
+		WHERE {in l.stream}`,
 }
 
 // reader is the read pool with its prepared statements.

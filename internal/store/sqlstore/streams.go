@@ -168,3 +168,29 @@ func (s *Store) Checkpoints(ctx context.Context, stream string) ([]store.Checkpo
 	}
 	return all, nil
 }
+
+// Positions implements store.Streams.
+func (s *Store) Positions(ctx context.Context, streams []string) ([]store.Position, error) {
+	var all []store.Position
+	err := s.read(ctx, readPositions, func(r row) error {
+		// Of the rest, which may be much, nothing is needed.
+		var spec struct {
+			Type   string        `json:"type"`
+			Ledger string        `json:"ledger"`
+			Start  ffcapi.Cursor `json:"start"`
+		}
+		if err := json.Unmarshal([]byte(r.text(1)), &spec); err != nil {
+			return fmt.Errorf("decode a listener of stream %s: %w", r.text(0), err)
+		}
+		p := store.Position{Stream: r.text(0), Type: spec.Type, Ledger: spec.Ledger, Cursor: spec.Start}
+		if block := r.number(2); block != nil {
+			p.Cursor = ffcapi.Cursor{Block: *block, Tx: *r.number(3), Log: *r.number(4)}
+		}
+		all = append(all, p)
+		return nil
+	}, s.texts(streams))
+	if err != nil {
+		return nil, fmt.Errorf("positions of %d streams: %w", len(streams), err)
+	}
+	return all, nil
+}

@@ -177,6 +177,10 @@ func (f *fixture) requireCount(stream string, all, replays int64) {
 	a, r, err := f.CountDeadLetters(f.t.Context(), stream)
 	require.NoError(f.t, err)
 	require.Equal(f.t, [2]int64{all, replays}, [2]int64{a, r})
+	counts, err := f.CountAllDeadLetters(f.t.Context(), []string{stream, "none"})
+	require.NoError(f.t, err)
+	require.Equal(f.t, all, counts[stream])
+	require.Zero(f.t, counts["none"])
 }
 
 func lettersReplayed(t *testing.T, s store.Store) {

@@ -23,6 +23,7 @@ var streamTests = map[string]func(t *testing.T, s store.Store){
 	"deleted with all":    streamDeleted,
 	"epochs":              streamEpochs,
 	"checkpoints":         checkpointsStored,
+	"positions":           positionsTold,
 	"reset":               checkpointReset,
 }
 
@@ -331,4 +332,30 @@ func checkpointReset(t *testing.T, s store.Store) {
 	require.NoError(t, err)
 	require.Equal(t, l, got)
 	require.ErrorIs(t, s.ResetCheckpoint(ctx, s.Fence(), newListener("none", "a")), store.ErrNotFound)
+}
+
+func positionsTold(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	f := with(t, s)
+	f.insertStream("a", "l1", "l2")
+	f.insertStream("b", "l3")
+	f.insertStream("c", "l4")
+	f.insertStream("d")
+	changes := newListener("l5", "b")
+	changes.Type, changes.Resolved.Ledger, changes.Resolved.Start = "transactions", "", ffcapi.Cursor{Block: 9}
+	require.NoError(t, s.InsertListener(ctx, changes))
+	epoch, err := s.NewEpoch(ctx, s.Fence(), "a")
+	require.NoError(t, err)
+	cp := checkpoint("l2", 5)
+	require.NoError(t, s.WriteCheckpoints(ctx, s.Fence(), "a", epoch, []store.Checkpoint{cp}))
+	got, err := s.Positions(ctx, []string{"a", "b", "d", "none"})
+	require.NoError(t, err)
+	start := newListener("l1", "a").Resolved.Start
+	require.ElementsMatch(t, []store.Position{
+		{Stream: "a", Type: "events", Ledger: "main", Cursor: start}, {Stream: "a", Type: "events", Ledger: "main", Cursor: cp.Cursor},
+		{Stream: "b", Type: "events", Ledger: "main", Cursor: start}, {Stream: "b", Type: "transactions", Cursor: ffcapi.Cursor{Block: 9}},
+	}, got)
+	got, err = s.Positions(ctx, nil)
+	require.NoError(t, err)
+	require.Empty(t, got)
 }

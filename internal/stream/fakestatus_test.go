@@ -1,0 +1,43 @@
+package stream
+
+import (
+	"context"
+	"slices"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+func (f *fakeStore) Positions(_ context.Context, streams []string) ([]store.Position, error) {
+	leave, err := f.enter("Positions")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	var all []store.Position
+	for _, l := range f.listeners {
+		if !slices.Contains(streams, l.StreamID) {
+			continue
+		}
+		p := store.Position{Stream: l.StreamID, Type: l.Type, Ledger: l.Resolved.Ledger, Cursor: l.Resolved.Start}
+		if cp, ok := f.cps[l.ID]; ok {
+			p.Cursor = cp.Cursor
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func (f *fakeStore) CountAllDeadLetters(_ context.Context, streams []string) (map[string]int64, error) {
+	leave, err := f.enter("CountAllDeadLetters")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	counts := make(map[string]int64)
+	for _, l := range f.letters {
+		if slices.Contains(streams, l.Stream) {
+			counts[l.Stream]++
+		}
+	}
+	return counts, nil
+}
