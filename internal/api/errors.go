@@ -89,6 +89,7 @@ var storeCodes = []struct { //nolint:gochecknoglobals // constant
 	{apitypes.ErrNotFailed, msgs.NotFailed, true},
 	{apitypes.ErrNoNonces, msgs.NoNonces, true},
 	{apitypes.ErrNonceRefused, msgs.NonceRefused, true},
+	{apitypes.ErrDeclared, msgs.Declared, true},
 	{store.ErrKeyReused, msgs.KeyReused, true},
 	{store.ErrInvalid, msgs.NotStorable, true},
 	{store.ErrConflict, msgs.Conflict, true},

@@ -62,6 +62,12 @@ func TestBadFile(t *testing.T) {
 		"bump to words":        {"policies: {simple: {bump: {percent: 10, max: \"1 gwei\"}}}", `policies.simple.bump.max: "1 gwei" must be a whole number`},
 		"event blocks":         {"devledger: {synthetic: {eventBlocks: 1}}", `devledger.synthetic.eventBlocks: must not be above devledger.synthetic.historyBlocks`},
 		"endless alias":        {"fabric: {channels: &c [*c]}", `pyralis.yaml:1: fabric.channels: anchor 'c' value contains itself`},
+		"objects as map":       {"streams: {name: a}", `pyralis.yaml:1: streams: the value (not shown) must be a list of objects`},
+		"objects of texts":     {"streams: [{name: a}, b]", `pyralis.yaml:1: streams: the value (not shown) must be a list of objects; in the environment, a JSON array of them; item 2 is none`},
+		"objects of numbers":   {"streams: [{batchSize: .inf}]", `pyralis.yaml:1: streams: the value (not shown) must be a list of objects as in JSON, whose keys are texts; item 1: json`},
+		"object by numbers":    {"streams: [{name: {1: a}}]", `pyralis.yaml:1: streams: the value (not shown) must be a list of objects as in JSON, whose keys are texts; item 1: json`},
+		"member given twice":   {"streams: [{name: a, name: b}]", `pyralis.yaml:1: streams: unmarshal errors`},
+		"endless object":       {"streams: &s [{listeners: *s}]", `pyralis.yaml:1: streams: anchor 's' value contains itself`},
 		"endless section":      {"api: &a {cors: *a}", `pyralis.yaml:1: api.cors.cors: is no configuration key`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +105,9 @@ func TestBadEnv(t *testing.T) {
 		"PYRALIS_API_PORT=1e99":     `PYRALIS_API_PORT: api.port: "1e99" must be a whole number`,
 		"PYRALIS_LOG_UTC=2":         `PYRALIS_LOG_UTC: log.utc: "2" must be true or false`,
 		"PYRALIS_CONNECTOR=":        `PYRALIS_CONNECTOR: connector: "" must not be empty`,
+		"PYRALIS_STREAMS=[{}":       `PYRALIS_STREAMS: streams: the value (not shown) must be a list of objects; in the environment, a JSON array of them`,
+		"PYRALIS_STREAMS={}":        `PYRALIS_STREAMS: streams: the value (not shown) must be a list of objects`,
+		"PYRALIS_STREAMS=[{}] []":   `PYRALIS_STREAMS: streams: the value (not shown) must be a list of objects`,
 		"PYRALIS_STORE_TYPE=oracle": `PYRALIS_STORE_TYPE: store.type: "oracle" must be one of sqlite, postgres`,
 	} {
 		_, err := config.Load(config.LoadOptions{Env: []string{variable}})

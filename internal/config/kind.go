@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +13,9 @@ import (
 
 // Size is a number of bytes.
 type Size int64
+
+// Objects are the items of a list whose form another part of the program knows: each is a JSON object.
+type Objects []json.RawMessage
 
 // String writes the size with the largest binary unit that divides it, as a file may have it.
 func (s Size) String() string {
@@ -53,6 +57,7 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[time.Duration](): {"duration", with(parseDuration)},
 	reflect.TypeFor[Size]():          {"size", with(parseSize)},
 	reflect.TypeFor[[]string]():      {"list", with(parseList)},
+	reflect.TypeFor[Objects]():       {"list of objects", with(parseObjects)},
 }
 
 // What the kinds allow, as their errors put it.
@@ -64,6 +69,7 @@ var (
 	errDuration = errors.New("must be a duration such as 250ms, 30s or 1h30m, or a whole number of milliseconds")
 	errSize     = errors.New("must be a whole number of bytes, or one with a unit: KiB, MiB, GiB, TiB (powers of 1024) or KB, MB, GB, TB (powers of 1000)")
 	errList     = errors.New("must be a list of texts")
+	errObjects  = errors.New("must be a list of objects; in the environment, a JSON array of them")
 	errListItem = errors.New("must not have an empty item")
 	errTooLarge = errors.New("is too large")
 )
@@ -207,6 +213,36 @@ func parseList(raw any) ([]string, error) {
 			return nil, errListItem
 		}
 		list = append(list, s)
+	}
+	return list, nil
+}
+
+func parseObjects(raw any) (Objects, error) {
+	if s, ok := raw.(string); ok { // as in the environment
+		var list []any
+		decoder := json.NewDecoder(strings.NewReader(s))
+		decoder.UseNumber()
+		if s != "" {
+			if err := decoder.Decode(&list); err != nil || decoder.More() {
+				return nil, errObjects
+			}
+		}
+		raw = list
+	}
+	items, ok := raw.([]any)
+	if !ok {
+		return nil, errObjects
+	}
+	list := make(Objects, 0, len(items))
+	for i, item := range items {
+		if _, ok := item.(map[string]any); !ok {
+			return nil, fmt.Errorf("%w; item %d is none", errObjects, i+1)
+		}
+		object, err := json.Marshal(item) // names in order: the same declaration is the same text
+		if err != nil {
+			return nil, fmt.Errorf("must be a list of objects as in JSON, whose keys are texts; item %d: %w", i+1, err)
+		}
+		list = append(list, object)
 	}
 	return list, nil
 }

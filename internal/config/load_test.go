@@ -66,6 +66,33 @@ func TestNamesOfFurtherPlugins(t *testing.T) {
 	require.Equal(t, "patient", cfg.Transactions.Policy)
 }
 
+// A list of objects is passed on as JSON, in the same text whatever the order of its members.
+func TestLoadObjects(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(config.LoadOptions{File: file(t, `
+streams:
+  - name: orders
+    batchSize: 12345678901234567890
+    listeners: &l
+      - fromBlock: 2026-01-31T12:00:00Z
+        filters: [{event: E, address: 0x3333333333333333333333333333333333333333}]
+  - listeners: *l
+    name: others
+`)})
+	require.NoError(t, err)
+	const listeners = `"listeners":[{"filters":[{"address":"0x3333333333333333333333333333333333333333","event":"E"}],"fromBlock":"2026-01-31T12:00:00Z"}],`
+	require.Len(t, cfg.Streams, 2)
+	require.Equal(t, config.Objects{
+		[]byte(`{"batchSize":12345678901234567890,` + listeners + `"name":"orders"}`), []byte(`{` + listeners + `"name":"others"}`),
+	}, cfg.Streams)
+	cfg, err = config.Load(config.LoadOptions{Env: []string{`PYRALIS_STREAMS= [{"name":"b","batchSize":12345678901234567890123}] `}})
+	require.NoError(t, err)
+	require.Equal(t, config.Objects{[]byte(`{"batchSize":12345678901234567890123,"name":"b"}`)}, cfg.Streams)
+	cfg, err = config.Load(config.LoadOptions{Env: []string{`PYRALIS_STREAMS=`}, File: file(t, "streams: [{name: a}]")})
+	require.NoError(t, err)
+	require.Empty(t, cfg.Streams)
+}
+
 func TestLoadEmptyFile(t *testing.T) {
 	t.Parallel()
 	defaults, err := config.Load(config.LoadOptions{})

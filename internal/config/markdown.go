@@ -25,6 +25,41 @@ and in the environment ` + "`PYRALIS_API_PORT=5008`" + `. An unknown key or an u
 | duration | ` + "`250ms`, `30s`, `1h30m`" + `, or a whole number of milliseconds |
 | size | bytes, or with a unit: ` + "`KiB`, `MiB`, `GiB`, `TiB` (powers of 1024), `KB`, `MB`, `GB`, `TB`" + ` (powers of 1000) |
 | list | in the file a YAML list; in the environment separated by commas |
+| list of objects | in the file a YAML list; in the environment a JSON array |
+`
+
+const markdownTail = `
+## Declared streams
+
+Streams and listeners may be declared under ` + "`streams`" + ` in the form of the REST API. They are known by their names, and brought in step at each start:
+
+` + "```yaml" + `
+streams:
+  - name: orders
+    type: websocket
+    batchSize: 100
+    batchTimeout: 500ms
+    listeners:
+      - name: created
+        fromBlock: earliest
+        filters:
+          - contract: assets
+            event: AssetCreated
+      - name: ended
+        type: transactions
+        filters:
+          - status: Failed
+` + "```" + `
+
+* What is new is created. What has changed is changed as a PATCH does, and what a stream no longer says is as ` + "`eventstreams.defaults`" + ` has it. **No change of the
+  configuration moves a position**: another ` + "`fromBlock`" + ` or ` + "`type`" + ` of a listener, and filters that match other events, are start-up errors. To deliver again, reset the listener over REST;
+  after a reset to another ` + "`fromBlock`" + `, either value may stand here.
+* A stream that is taken out is suspended, a listener that is taken out is delivered no more. Both keep their positions, and go on there once they are back; to be rid of them, delete
+  them over REST. Another name is another stream.
+* Over REST, declared streams have ` + "`managedBy: config`" + `. They can be suspended, resumed and reset there; other changes are refused. ` + "`suspended`" + ` holds at each start if it stands here; else a
+  stream stays as it was.
+* A name that a stream made over REST has is a start-up error. So is everything else that is wrong here; nothing is changed then. A chain that cannot be reached is none: listeners that
+  need it are made once it answers, and until then stand in the stream's ` + "`state.pendingListeners`" + `.
 `
 
 // Markdown is the text of config.md: all keys by section, with variable, type, default and meaning.
@@ -47,6 +82,7 @@ func Markdown() string {
 		}
 		row(&b, &k)
 	}
+	b.WriteString(markdownTail)
 	return b.String()
 }
 

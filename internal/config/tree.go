@@ -16,6 +16,7 @@ const (
 // Load fills every field, and nil is never left in it.
 type Config struct {
 	Connector     string        `key:"connector" default:"devledger" check:"notempty" doc:"The chain to work with: \"devledger\" is the embedded development ledger, \"fabric\" a Hyperledger Fabric network. A binary with further connectors takes their names, too."`
+	Streams       Objects       `key:"streams" secret:"true" doc:"Event streams that are there from the start, each in the form of POST /eventstreams with a list of listeners: see Declared streams."`
 	Store         Store         `key:"store" doc:"Where transactions, streams and checkpoints are kept."`
 	API           API           `key:"api" doc:"The REST and WebSocket server."`
 	Monitoring    Monitoring    `key:"monitoring" doc:"Prometheus metrics, on a port of their own."`

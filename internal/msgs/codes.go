@@ -60,6 +60,8 @@ var (
 		"This process may not write any more. Use the other one."}
 	NotStorable = &Code{"PY10110", http.StatusBadRequest, "%s",
 		"A name, id or signer is too long or not plain text."}
+	Declared = &Code{"PY10111", http.StatusConflict, "%s",
+		"The configuration says what the stream is. A change made here would be undone at the next start, so it is made there."}
 	SearchTooWide = &Code{"PY10120", http.StatusUnprocessableEntity, "looked at %s transactions, down to %s, without an end: go on with after=%s, or narrow the search by a label, signer or status",
 		"No index answers the filter, and what it looks for is rare. The answer is refused whole, since what is missing could not be told from what is not there."}
 	BatchTooLong = &Code{"PY10131", http.StatusBadRequest, "the batch has %s commands, more than the limit of %s",
@@ -134,7 +136,7 @@ var (
 var all = []*Code{
 	BadJSON, TooDeep, BadField, UnknownField, UnknownParameter, BadParameter, BadHeader, UnknownCommand, BodyTooLarge,
 	NotJSONType, BodyUnreadable, NoSuchPath, NoSuchMethod, TimedOut, ClientLeft,
-	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable, SearchTooWide,
+	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable, Declared, SearchTooWide,
 	TooManyWaiting, BatchTooLong, NotInBatch,
 	ChainInvalidInput, ChainUnauthorized, ChainNotFound, ChainReverted, ChainEndorsement, ChainInsufficientFunds, ChainUnsupported,
 	ChainNonceTooLow, ChainUnderpriced, ChainKnownTransaction, ChainConflict, ChainRateLimited, ChainUnavailable, ChainTimeout, ChainPruned,

@@ -27,6 +27,9 @@ type Stream struct {
 	Confirmations     *int            // blocks that must follow an event's own; nil: as configured
 	Sink              json.RawMessage // configuration of the sink, as the sink's Validate returned it
 
+	// Declared: the configuration says what it is. Undeclared: it did, and does no longer.
+	Declared, Undeclared bool
+
 	Epoch int64 // of the newest run; raised by NewEpoch
 }
 
@@ -43,6 +46,10 @@ type Listener struct {
 	Filters   []json.RawMessage // as given
 	Options   json.RawMessage   // as given
 	Resolved  ffcapi.Listener   // as the connector resolved it
+
+	// DeclaredFrom is the FromBlock that the configuration has for it, "" if it was not declared there. FromBlock differs after a reset.
+	DeclaredFrom string
+	Undeclared   bool // it was declared, and is no longer: it is not delivered, and keeps its position
 }
 
 // Checkpoint says that everything of a listener before Cursor is delivered.

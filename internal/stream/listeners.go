@@ -38,7 +38,10 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 		return nil, err
 	}
 	defer release()
-	l := &store.Listener{ID: fftypes.NewUUID().String(), StreamID: s.id, Type: kind, FromBlock: apitypes.FromBlockLatest}
+	if err := refuse(s.current()); err != nil {
+		return nil, err
+	}
+	l := newListenerDef(s.id, kind)
 	if err := applyListener(l, body); err != nil {
 		return nil, err
 	}
@@ -52,6 +55,11 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 	}
 	s.refresh(l.Seq)
 	return listenerBody(l)
+}
+
+// newListenerDef is a listener of which nothing is said yet.
+func newListenerDef(stream, kind string) *store.Listener {
+	return &store.Listener{ID: fftypes.NewUUID().String(), StreamID: stream, Type: kind, FromBlock: apitypes.FromBlockLatest}
 }
 
 // insertListener stores a new listener. A name that was made up is made unique.
@@ -194,6 +202,14 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 	if err := applyListener(&l, body); err != nil {
 		return nil, err
 	}
+	if !reset {
+		err = refuse(s.current())
+	} else {
+		err = onlyFrom(s.current(), old, &l)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if !reset && sameListener(old, &l) {
 		return listenerBody(old)
 	}
@@ -255,6 +271,11 @@ func (m *Manager) DeleteListener(ctx context.Context, stream, listener string) e
 		return err
 	}
 	defer release()
+	if !l.Undeclared {
+		if err := refuse(s.current()); err != nil {
+			return err
+		}
+	}
 	return s.restart(ctx, func() error { return m.opts.Store.DeleteListener(ctx, l.ID) })
 }
 

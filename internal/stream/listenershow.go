@@ -105,5 +105,6 @@ func listenerBody(l *store.Listener) (*apitypes.Listener, error) {
 	return &apitypes.Listener{
 		ID: id, Created: fftime(l.Created), Updated: fftime(l.Updated), Name: &name, Type: &kind, Stream: in,
 		Filters: l.Filters, Options: l.Options, FromBlock: &from, Signature: &signature,
+		ManagedBy: managedBy(l.DeclaredFrom != ""), Undeclared: l.Undeclared,
 	}, nil
 }

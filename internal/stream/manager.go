@@ -26,6 +26,8 @@ type Manager struct {
 	clock   clock
 	group   lifecycle.Group
 
+	declared []*declaration // used by Start only
+
 	mu         sync.Mutex
 	finalities map[string]ffcapi.Finality // guarded by mu; by ledger
 	books      map[string]*blockBook      // guarded by mu; by ledger
@@ -34,7 +36,7 @@ type Manager struct {
 	lost       bool                       // guarded by mu
 }
 
-// New checks the options and makes a manager. It does nothing yet.
+// New checks the options, declared streams among them, and makes a manager. It does nothing yet.
 func New(opts Options) (*Manager, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
@@ -50,11 +52,15 @@ func New(opts Options) (*Manager, error) {
 		}
 		m.sinks[f.Type()] = f
 	}
+	var err error
+	if m.declared, err = m.checkDeclared(); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
-// Start loads all streams and runs those that are not suspended. A chain or a receiver that cannot be reached does not keep it
-// from starting.
+// Start brings the declared streams up to date, loads all streams and runs those that are not suspended. A chain or a receiver that
+// cannot be reached does not keep it from starting; a declaration that cannot be carried out does, and then nothing is changed.
 func (m *Manager) Start(ctx context.Context) error {
 	if err := m.group.Start(ctx); err != nil {
 		return err
@@ -82,26 +88,36 @@ func (m *Manager) Start(ctx context.Context) error {
 	return nil
 }
 
-// load opens and starts what is stored.
+// load stores what is declared, and opens and starts what is stored.
 func (m *Manager) load(ctx context.Context) error {
-	for after := int64(0); ; {
-		page, err := m.opts.Store.Streams(ctx, after, listPage)
-		if err != nil {
-			return fmt.Errorf("load streams: %w", err)
-		}
-		for _, def := range page {
-			s := m.newStream(def.ID)
-			s.open(ctx, def)
-			m.add(s)
-			if err := s.start(); err != nil {
-				return err
-			}
-		}
-		if len(page) < listPage {
-			return nil
-		}
-		after = page[len(page)-1].Seq
+	waiting, err := m.declare(ctx)
+	if err != nil {
+		return err
 	}
+	all, err := m.storedStreams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, def := range all {
+		s := m.newStream(def.ID)
+		s.open(ctx, def)
+		m.add(s)
+		if err := s.start(); err != nil {
+			return err
+		}
+	}
+	for _, l := range waiting {
+		s, err := m.find(l.want.StreamID)
+		if err != nil {
+			return err
+		}
+		s.awaits(l.want.Name, l.wait)
+		m.opts.Log.WithError(l.wait).WithField("stream", s.current().Name).WithField("listener", l.want.Name).Warn("The declared listener waits for the chain")
+	}
+	if len(waiting) > 0 {
+		m.group.Go("declared listeners", func(context.Context) { m.settle(m.life(), waiting) })
+	}
+	return nil
 }
 
 // Stop ends all runs and closes all sinks.

@@ -48,6 +48,8 @@ type Options struct {
 	Sinks         []sink.Factory
 	Changes       store.StatusLog // what listeners of type transactions read; nil: there are none
 
+	Declared []Declared // the streams of the configuration
+
 	Defaults           Defaults      // fields left zero: 50, 5 s, block, 30 s, 30 s
 	ReadAhead          int           // batches assembled while earlier ones wait; 0: 4
 	MaxMemory          int64         // bytes of events read and not yet acknowledged, all streams together; 0: 64 MiB
@@ -103,6 +105,11 @@ func (o *Options) complete() error {
 	case o.Fence == nil:
 		return errors.New("stream: no fence")
 	}
+	o.defaults()
+	return nil
+}
+
+func (o *Options) defaults() {
 	o.Defaults.BatchSize = orElse(o.Defaults.BatchSize, defaultBatchSize)
 	o.Defaults.BatchTimeout = orElse(o.Defaults.BatchTimeout, defaultBatchTimeout)
 	o.Defaults.ErrorHandling = orElse(o.Defaults.ErrorHandling, "block")
@@ -118,7 +125,6 @@ func (o *Options) complete() error {
 	if o.Log == nil {
 		o.Log = logrus.NewEntry(logrus.StandardLogger())
 	}
-	return nil
 }
 
 // call bounds one call of the connector.

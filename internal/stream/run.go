@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,7 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 	if r.listeners, err = m.storedListeners(ctx, def.ID); err != nil {
 		return nil, err
 	}
+	r.listeners = slices.DeleteFunc(r.listeners, func(l *store.Listener) bool { return l.Undeclared })
 	if err := r.ledgers(ctx); err != nil {
 		return nil, err
 	}

@@ -237,7 +237,7 @@ func (m *Manager) streamBody(def *store.Stream) (*apitypes.EventStream, error) {
 		ID: id, Created: fftime(def.Created), Updated: fftime(def.Updated),
 		Name: &name, Suspended: &suspended, Type: &kind, ErrorHandling: &handling, BatchSize: &size,
 		BatchTimeout: &batchTimeout, RetryTimeout: &retryTimeout, BlockedRetryDelay: &blocked,
-		Confirmations: def.Confirmations,
+		Confirmations: def.Confirmations, ManagedBy: managedBy(def.Declared), Undeclared: def.Undeclared,
 	}
 	switch def.Type {
 	case apitypes.StreamWebSocket:

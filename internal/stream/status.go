@@ -83,6 +83,7 @@ func (s *stream) status() (*apitypes.StreamStatus, *run) {
 		State: stateStarting, Delivered: s.stats.delivered.Load(), Redelivered: s.stats.redelivered.Load(),
 		DeadLettered: s.stats.deadLettered.Load(), Rewinds: s.stats.rewinds.Load(),
 	}
+	st.PendingListeners = s.pendingListeners()
 	if at, err := s.stats.lastError(); err != nil {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
 	}

@@ -48,6 +48,9 @@ func (m *Manager) UpdateStream(ctx context.Context, idOrName string, body *apity
 		return nil, err
 	}
 	defer release()
+	if err := refuse(s.current()); err != nil {
+		return nil, err
+	}
 	def, err := s.update(ctx, func(def *store.Stream) error { return m.apply(def, body, false) })
 	if err != nil {
 		return nil, err
@@ -71,6 +74,9 @@ func (m *Manager) suspend(ctx context.Context, idOrName string, suspended bool) 
 		return err
 	}
 	defer release()
+	if def := s.current(); !suspended && def.Undeclared {
+		return &declaredError{fmt.Sprintf("stream %q is no longer in the configuration: put it back there, or delete it here", def.Name)}
+	}
 	if !suspended && s.failed() != nil && !s.current().Suspended {
 		return s.restart(ctx, func() error {
 			def := s.current()
@@ -184,6 +190,11 @@ func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 		return err
 	}
 	defer release()
+	if def := s.current(); !def.Undeclared { // what the configuration has is made again at the next start
+		if err := refuse(def); err != nil {
+			return err
+		}
+	}
 	if err := s.stop(ctx); err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type stream struct {
 	broken error         // guarded by mu; why the stream cannot run
 	gone   bool          // guarded by mu; deleted
 
+	pending map[string]string // guarded by mu; declared listeners that are not in place, with the reason
+
 	added     int64     // guarded by mu; the newest listener that was made since the last start, 0 if none
 	refreshed time.Time // guarded by mu; when the last restart for new listeners began
 }

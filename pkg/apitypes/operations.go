@@ -40,3 +40,6 @@ var (
 	ErrNoNonces     = errors.New("this chain has no nonces")
 	ErrNonceRefused = errors.New("the nonce cannot be used")
 )
+
+// ErrDeclared refuses to change what the configuration says.
+var ErrDeclared = errors.New("it is declared in the configuration")

@@ -24,6 +24,7 @@ const (
 	Parallel             = "parallel" // Pyralis
 	FromBlockLatest      = "latest"
 	FromBlockEarliest    = "earliest"
+	ManagedByConfig      = "config"
 )
 
 // EventStream is an event stream, as request (create, PATCH: absent fields keep their value) and as answer.
@@ -41,6 +42,8 @@ type EventStream struct {
 	BlockedRetryDelay *fftypes.FFDuration `json:"blockedRetryDelay,omitempty" doc:"Pause between further attempts."`
 	Confirmations     *int                `json:"confirmations,omitempty" doc:"Blocks that must follow that of an event before it is delivered, 0 to 10000. Absent, or -1 in a change: as configured (confirmations.required). On ledgers that can be reorganised, fewer means that an event may be delivered that is not there in the end. Without effect on ledgers with instant finality."`
 	Webhook           json.RawMessage     `json:"webhook,omitempty" doc:"Configuration of type webhook, e.g. {\"url\":\"https://receiver.example.com/events\",\"headers\":{\"Authorization\":\"env:HOOK_TOKEN\"},\"secret\":\"whsec_…\"}. url: where each batch is sent by POST; 2xx is its acknowledgement. headers: sent with each request. secret: requests are signed as Standard Webhooks says; previousSecret: with this one as well, while receivers change over. format: array (default) of events, or envelope, an object with batchNumber, attempt, streamId and events. requestTimeout: 30s if absent (alias requestTimeoutSec). tlsSkipHostVerify: true takes any certificate. Header values and secrets may be references (env:NAME, file:/path) that the configuration of the server allows. Answers show ******** for header values, secrets and the values of the query; sent back to the same url, it keeps what is stored. In a change, fields that are absent keep their value. ******** as previousSecret beside a new secret is the one used until now."`
+	ManagedBy         string              `json:"managedBy,omitempty" doc:"config: the stream is declared in the configuration, and changed there; it can be suspended, resumed and reset here. On output only."`
+	Undeclared        bool                `json:"undeclared,omitempty" doc:"true: the configuration declared the stream, and does so no longer. It is suspended, and keeps its position for the case that it returns there; it can be deleted here. On output only."`
 	WebSocket         json.RawMessage     `json:"websocket,omitempty" doc:"Configuration of type websocket: {\"distributionMode\": …}. load_balance (default): one client at a time gets batches, in order, and another one takes over when it leaves. broadcast: every client gets every batch. parallel: each batch goes to one of the clients, all of which work at the same time, so there is no order."`
 
 	// Aliases of older FireFly clients; on input only.
@@ -82,6 +85,8 @@ type StreamStatus struct {
 	Rewinds              uint64          `json:"rewinds" doc:"Times that listeners went back since the node started, because the chain had changed below their checkpoints."`
 	LastError            string          `json:"lastError,omitempty" doc:"What went wrong last."`
 	LastErrorTime        *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
+
+	PendingListeners []string `json:"pendingListeners,omitempty" doc:"Declared listeners that wait for the chain to be made or changed, each with what stands in the way."`
 }
 
 // Listener is a listener of a stream, as request and as answer.
@@ -96,6 +101,9 @@ type Listener struct {
 	Options   json.RawMessage   `json:"options,omitempty" doc:"Options of the chain's own. Blocks: {\"ledger\":\"mychannel\"} where the chain has several ledgers."`
 	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, or a form of the chain's own. Type transactions: earliest is the oldest change that is retained, a number is the sequence of a change, after which it goes on."`
 	Signature *string           `json:"signature,omitempty" doc:"What it matches, in short, as the chain calls it; on output only."`
+
+	ManagedBy  string `json:"managedBy,omitempty" doc:"config: it is declared in the configuration, and changed there; it can be reset here. On output only."`
+	Undeclared bool   `json:"undeclared,omitempty" doc:"true: the configuration declared it, and does so no longer. Nothing is delivered; it keeps its position for the case that it returns there, and can be deleted here. On output only."`
 
 	// Aliases of older FireFly clients; on input only. event and address become one filter, methods goes into options.
 	Event   json.RawMessage   `json:"event,omitempty" doc:"Alias: event and address are one filter; on input only."`

@@ -106,9 +106,39 @@ func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, 
 	})
 }
 
+// findStream finds a stream for a sink; its type is "" if there is none.
+type findStream func(ctx context.Context, idOrName string) (is sink.Stream, kind string, err error)
+
+// makeSinks makes the factories of all sinks.
+func makeSinks(cfg *Config, plugins *plugin.Registry, log func(part string) *logrus.Entry, find findStream) ([]sink.Factory, error) {
+	secrets, err := secret.New(secret.Options{Allow: cfg.Secrets.Allow})
+	if err != nil {
+		return nil, of("secrets.allow", err)
+	}
+	sections := map[string]any{apitypes.StreamWebhook: cfg.Webhooks}
+	var all []sink.Factory
+	for _, p := range plugins.Sinks() {
+		env := plugin.SinkEnv{
+			Env: plugin.Env{Config: noConfig, Log: log(p.Name)}, FindStream: find,
+			AckTimeout: cfg.EventStreams.AckTimeout, Origins: cfg.API.CORS.Origins, Secrets: secrets,
+		}
+		if s, ok := sections[p.Name]; ok {
+			if env.Config, err = config.JSON(s); err != nil {
+				return nil, fmt.Errorf("configuration of sink %s: %w", p.Name, err)
+			}
+		}
+		factory, err := p.New(env)
+		if err != nil {
+			return nil, fmt.Errorf("sink %s: %w", p.Name, err)
+		}
+		all = append(all, factory)
+	}
+	return all, nil
+}
+
 // newSinks makes all sinks, and adds those that are services to the parts.
 func (n *Node) newSinks(plugins *plugin.Registry) (all []sink.Factory, overHTTP []plugin.HTTPSink, err error) {
-	find := func(ctx context.Context, idOrName string) (sink.Stream, string, error) {
+	all, err = makeSinks(n.cfg, plugins, n.part, func(ctx context.Context, idOrName string) (sink.Stream, string, error) {
 		st, err := n.store.Stream(ctx, idOrName)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -117,42 +147,30 @@ func (n *Node) newSinks(plugins *plugin.Registry) (all []sink.Factory, overHTTP 
 			return sink.Stream{}, "", err
 		}
 		return sink.Stream{ID: st.ID, Name: st.Name}, st.Type, nil
-	}
-	secrets, err := secret.New(secret.Options{Allow: n.cfg.Secrets.Allow})
+	})
 	if err != nil {
-		return nil, nil, of("secrets.allow", err)
+		return nil, nil, err
 	}
-	sections := map[string]any{apitypes.StreamWebhook: n.cfg.Webhooks}
-	for _, p := range plugins.Sinks() {
-		env := plugin.SinkEnv{
-			Env: plugin.Env{Config: noConfig, Log: n.part(p.Name)}, FindStream: find,
-			AckTimeout: n.cfg.EventStreams.AckTimeout, Origins: n.cfg.API.CORS.Origins, Secrets: secrets,
-		}
-		if s, ok := sections[p.Name]; ok {
-			if env.Config, err = config.JSON(s); err != nil {
-				return nil, nil, fmt.Errorf("configuration of sink %s: %w", p.Name, err)
-			}
-		}
-		factory, err := p.New(env)
-		if err != nil {
-			return nil, nil, fmt.Errorf("sink %s: %w", p.Name, err)
-		}
+	for _, factory := range all {
 		if s, ok := factory.(lifecycle.Service); ok {
-			n.add(p.Name, s)
+			n.add(factory.Type(), s)
 		}
 		if h, ok := factory.(plugin.HTTPSink); ok {
 			overHTTP = append(overHTTP, h)
 		}
-		all = append(all, factory)
 	}
 	return all, overHTTP, nil
 }
 
 func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.Manager, error) {
 	cfg := n.cfg.EventStreams
+	declared, err := declaredStreams(n.cfg.Streams)
+	if err != nil {
+		return nil, err
+	}
 	return stream.New(stream.Options{
 		Connector: n.connector, ConnectorName: n.cfg.Connector, Store: n.store, Fence: n.store.Fence, Lost: n.store.Lost(),
-		Chain: chain, Sinks: sinks, Changes: n.store,
+		Chain: chain, Sinks: sinks, Changes: n.store, Declared: declared,
 		Defaults: stream.Defaults{
 			BatchSize: cfg.Defaults.BatchSize, BatchTimeout: cfg.Defaults.BatchTimeout, ErrorHandling: cfg.Defaults.ErrorHandling,
 			RetryTimeout: cfg.Defaults.RetryTimeout, BlockedRetryDelay: cfg.Defaults.BlockedRetryDelay,

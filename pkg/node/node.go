@@ -104,7 +104,10 @@ func Check(cfg *Config, plugins *plugin.Registry) error {
 	fees := feeOptions(cfg.Fees)
 	_, guard := netguard.New(netguard.Options{Allow: cfg.Webhooks.Allow})
 	_, secrets := secret.New(secret.Options{Allow: cfg.Secrets.Allow})
-	return errors.Join(connector, policy, fees.Check(), of("webhooks.allow", guard), of("secrets.allow", secrets))
+	if err := errors.Join(connector, policy, fees.Check(), of("webhooks.allow", guard), of("secrets.allow", secrets)); err != nil {
+		return err
+	}
+	return checkStreams(cfg, plugins)
 }
 
 // of names the key that an error is about.

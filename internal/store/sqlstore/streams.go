@@ -22,12 +22,15 @@ type streamSpec struct {
 	BlockedRetryDelay time.Duration   `json:"blockedRetryDelay,omitempty"`
 	Confirmations     *int            `json:"confirmations,omitempty"`
 	Sink              json.RawMessage `json:"sink,omitempty"`
+	Declared          bool            `json:"declared,omitempty"`
+	Undeclared        bool            `json:"undeclared,omitempty"`
 }
 
 func encodeStream(st *store.Stream) (string, error) {
 	return jsonText(streamSpec{
 		Suspended: st.Suspended, SuspendedReason: st.SuspendedReason, Type: st.Type, ErrorHandling: st.ErrorHandling, BatchSize: st.BatchSize, BatchTimeout: st.BatchTimeout,
 		RetryTimeout: st.RetryTimeout, BlockedRetryDelay: st.BlockedRetryDelay, Confirmations: st.Confirmations, Sink: st.Sink,
+		Declared: st.Declared, Undeclared: st.Undeclared,
 	})
 }
 
@@ -42,6 +45,7 @@ func scanStream(r row) (*store.Stream, error) {
 	st.Type, st.ErrorHandling, st.BatchSize = spec.Type, spec.ErrorHandling, spec.BatchSize
 	st.BatchTimeout, st.RetryTimeout, st.BlockedRetryDelay = spec.BatchTimeout, spec.RetryTimeout, spec.BlockedRetryDelay
 	st.Confirmations, st.Sink = spec.Confirmations, spec.Sink
+	st.Declared, st.Undeclared = spec.Declared, spec.Undeclared
 	return st, nil
 }
 
@@ -56,6 +60,9 @@ type listenerSpec struct {
 	Signature string            `json:"signature,omitempty"`
 	Start     ffcapi.Cursor     `json:"start"`
 	Resolved  json.RawMessage   `json:"resolved,omitempty"`
+
+	DeclaredFrom string `json:"declaredFrom,omitempty"`
+	Undeclared   bool   `json:"undeclared,omitempty"`
 }
 
 func encodeListener(l *store.Listener) (string, error) {
@@ -63,6 +70,7 @@ func encodeListener(l *store.Listener) (string, error) {
 	return jsonText(listenerSpec{
 		Type: l.Type, FromBlock: l.FromBlock, Filters: l.Filters, Options: l.Options, Ledger: r.Ledger, Key: r.Key,
 		Signature: r.Signature, Start: r.Start, Resolved: r.Resolved,
+		DeclaredFrom: l.DeclaredFrom, Undeclared: l.Undeclared,
 	})
 }
 
@@ -74,6 +82,7 @@ func scanListener(r row) (*store.Listener, error) {
 		return nil, fmt.Errorf("decode listener %s: %w", l.ID, err)
 	}
 	l.Type, l.FromBlock, l.Filters, l.Options = spec.Type, spec.FromBlock, spec.Filters, spec.Options
+	l.DeclaredFrom, l.Undeclared = spec.DeclaredFrom, spec.Undeclared
 	l.Resolved = ffcapi.Listener{
 		Ledger: spec.Ledger, Key: spec.Key, Signature: spec.Signature, Start: spec.Start, Resolved: spec.Resolved,
 	}

@@ -40,7 +40,7 @@ func newListener(id, stream string) *store.Listener {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	return &store.Listener{
 		ID: id, StreamID: stream, Name: "name-" + id, Type: "events", Created: at, Updated: at, FromBlock: "latest",
-		Filters: []json.RawMessage{[]byte(`{"event":"A"}`), []byte(`{"event":"<B>"}`)}, Options: json.RawMessage(`{"o":"\u0000"}`),
+		Filters: []json.RawMessage{[]byte(`{"event":"A"}`), []byte(`{"event":"<B>"}`)}, Options: json.RawMessage(`{"o":"\u0000"}`), DeclaredFrom: "earliest", Undeclared: true,
 		Resolved: ffcapi.Listener{
 			Ledger: "main", Key: "k", Signature: "assets:A", Start: ffcapi.Cursor{Block: math.MaxUint64, Tx: 2, Log: 3},
 			Resolved: json.RawMessage(`[1,2]`),
@@ -67,7 +67,7 @@ func streamsStored(t *testing.T, s store.Store) {
 		require.Equal(t, a, got)
 	}
 	a.Name, a.Suspended, a.Sink, a.BatchSize, a.Updated = "renamed", false, nil, 0, a.Updated.Add(time.Hour)
-	a.SuspendedReason = "gone"
+	a.SuspendedReason, a.Declared, a.Undeclared = "gone", true, true
 	a.Type, a.ErrorHandling, a.BatchTimeout, a.RetryTimeout, a.BlockedRetryDelay = "webhooks", "skip", 0, 1, 2
 	a.Confirmations = new(0)
 	require.NoError(t, s.UpdateStream(ctx, a))
