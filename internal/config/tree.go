@@ -28,6 +28,7 @@ type Config struct {
 	Fees          Fees          `key:"fees" doc:"What is offered for transactions, on chains that take fees."`
 	Policies      Policies      `key:"policies" doc:"Settings of the submission policies, under the name of each."`
 	EventStreams  EventStreams  `key:"eventstreams" doc:"Reading events and delivering them."`
+	WebSockets    WebSockets    `key:"websockets" doc:"Limits of WebSocket connections. How long a client may take to acknowledge is eventstreams.ackTimeout; which web pages may connect, api.cors.origins."`
 	Webhooks      Webhooks      `key:"webhooks" doc:"What streams of type webhook may connect to, and how. Everything else is a setting of the stream."`
 	Secrets       Secrets       `key:"secrets" doc:"References to secrets in the settings of streams, such as env:HOOK_KEY and file:/run/secrets/key."`
 	DevLedger     DevLedger     `key:"devledger" doc:"The embedded development ledger. Only used with \"connector: devledger\"."`
@@ -187,6 +188,15 @@ type StreamDefaults struct {
 	ErrorHandling     string        `key:"errorHandling" default:"block" enum:"block,skip" doc:"What happens when a batch keeps failing, for streams that do not say: \"block\" tries for ever, \"skip\" puts the refused event aside as a dead letter."`
 	RetryTimeout      time.Duration `key:"retryTimeout" default:"30s" min:"0" doc:"Time in which a failed batch is retried with growing waits before errorHandling applies, for streams that do not say."`
 	BlockedRetryDelay time.Duration `key:"blockedRetryDelay" default:"30s" min:"1ms" doc:"Wait between attempts of a blocked stream, for streams that do not say."`
+}
+
+// WebSockets are the limits of connections.
+type WebSockets struct {
+	MaxConnections int           `key:"maxConnections" default:"10000" min:"1" max:"1000000" doc:"Connections at most; further ones are answered with 503.."`
+	MaxStreams     int           `key:"maxStreams" default:"1000" min:"1" max:"100000" doc:"Streams that one connection may listen to."`
+	MaxMessageSize Size          `key:"maxMessageSize" default:"1MiB" min:"1KiB" max:"64MiB" doc:"Size of a message from a client at most; a larger one ends its connection. What clients are sent is not bounded by it."`
+	PingInterval   time.Duration `key:"pingInterval" default:"30s" min:"100ms" max:"1h" doc:"Time between pings. A client of which nothing is heard for twice as long is cut off."`
+	WriteTimeout   time.Duration `key:"writeTimeout" default:"10s" min:"100ms" max:"10m" doc:"Time that writing one batch may take before the client, which does not read, is cut off."`
 }
 
 // Webhooks is what all webhooks have in common.

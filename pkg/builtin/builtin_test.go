@@ -12,6 +12,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/connectors/fabric"
 	"github.com/pyralis-io/pyralis/internal/policies/simple"
 	"github.com/pyralis-io/pyralis/internal/sinks/webhook"
+	"github.com/pyralis-io/pyralis/internal/sinks/ws"
 	"github.com/pyralis-io/pyralis/pkg/builtin"
 )
 
@@ -37,7 +38,7 @@ func TestSectionsFitTheirPlugins(t *testing.T) {
 	require.NoError(t, err)
 	for _, c := range []struct{ section, into any }{
 		{cfg.DevLedger, &devledger.Config{}}, {cfg.Fabric, &fabric.Config{}}, {cfg.Policies.Simple, &simple.Config{}},
-		{cfg.Webhooks, &webhook.Config{}},
+		{cfg.Webhooks, &webhook.Config{}}, {cfg.WebSockets, &ws.Config{}},
 	} {
 		raw, err := config.JSON(c.section)
 		require.NoError(t, err)

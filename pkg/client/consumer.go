@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,21 +31,50 @@ var reconnect = retry.Backoff{Initial: 100 * time.Millisecond, Max: 5 * time.Sec
 // ErrStop, returned by Consumer.Handle, acknowledges the batch and ends Run.
 var ErrStop = errors.New("stop consuming")
 
-// errAfresh ends a session that another follows at once.
-var errAfresh = errors.New("begin afresh")
-
 // Batch is a batch of events as it came.
 type Batch struct {
-	Number int64             `json:"batchNumber"`
-	Events []json.RawMessage `json:"events"` // each decodes into apitypes.Event or, of a listener of type transactions, apitypes.TransactionEvent
+	Number  int64             `json:"batchNumber"`
+	Attempt int               `json:"attempt"` // 1, or more if it may have been here before
+	Events  []json.RawMessage `json:"events"`  // see Decode
+}
+
+// Decode returns an event as what it is: *apitypes.Event, *apitypes.BlockEvent or *apitypes.TransactionEvent, by the type of the
+// listener that delivers it. One that a listener's transform has made into something else is an error: it is the caller's own to decode.
+func Decode(event json.RawMessage) (any, error) {
+	var of struct {
+		ListenerType string `json:"listenerType"`
+	}
+	if err := json.Unmarshal(event, &of); err != nil {
+		return nil, fmt.Errorf("event: %w", err)
+	}
+	var e any
+	switch of.ListenerType {
+	case apitypes.ListenerEvents:
+		e = &apitypes.Event{}
+	case apitypes.ListenerBlocks:
+		e = &apitypes.BlockEvent{}
+	case apitypes.ListenerTransactions:
+		e = &apitypes.TransactionEvent{}
+	default:
+		return nil, fmt.Errorf("event of a listener of type %q, which is not known", of.ListenerType)
+	}
+	if err := json.Unmarshal(event, e); err != nil {
+		return nil, fmt.Errorf("event of a listener of type %s: %w", of.ListenerType, err)
+	}
+	return e, nil
 }
 
 // Consumer receives the events of one stream over a WebSocket, acknowledges them, and reconnects when the connection breaks.
-// Batches come in order, one at a time; each at least once.
+// Batches come in order, one at a time; each at least once. Of a stream that broadcasts, what is delivered while there is no connection is
+// missed, and nothing else.
 type Consumer struct {
 	URL    string // of the API, e.g. http://127.0.0.1:5008
-	Stream string // name of the stream
-	Window int    // batches the server may send before the first is acknowledged; 0 leaves it at one
+	Stream string // name or id of the stream
+
+	Header http.Header // of the requests that connect, e.g. Authorization; nil for none
+	TLS    *tls.Config // nil: the defaults of Go
+
+	Window int // batches the server may send before the first is acknowledged; 0 leaves it at one
 
 	// Handle gets each batch. When it returns nil the batch is acknowledged; an error refuses it, and the server sends it again.
 	// ErrStop acknowledges it and ends Run. It may take its time: the connection is kept alive meanwhile. The batch belongs to Handle.
@@ -67,19 +97,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	afresh := false
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		err := c.session(ctx, target, !afresh)
-		afresh = errors.Is(err, errAfresh)
+		err := c.session(ctx, target)
 		switch {
 		case errors.Is(err, ErrStop):
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case afresh:
-			attempt = 0
-			continue
 		}
 		if c.Disconnected != nil {
 			c.Disconnected(err)
@@ -93,10 +118,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 }
 
-// session is the life of one connection. tell: it is news to the caller that there is one.
-func (c *Consumer) session(ctx context.Context, target string, tell bool) error {
-	dialer := websocket.Dialer{HandshakeTimeout: dialTimeout, Proxy: http.ProxyFromEnvironment}
-	conn, resp, err := dialer.DialContext(ctx, target, nil)
+// session is the life of one connection.
+func (c *Consumer) session(ctx context.Context, target string) error {
+	dialer := websocket.Dialer{HandshakeTimeout: dialTimeout, Proxy: http.ProxyFromEnvironment, TLSClientConfig: c.TLS}
+	conn, resp, err := dialer.DialContext(ctx, target, c.Header)
 	switch {
 	case err != nil && resp != nil:
 		return fmt.Errorf("connect to %s: %w: %s", target, err, resp.Status)
@@ -112,10 +137,10 @@ func (c *Consumer) session(ctx context.Context, target string, tell bool) error 
 		_ = conn.Close() // nothing is left to be sent
 		<-in.done
 	}()
-	if err := send(conn, &apitypes.ClientMessage{Type: "listen", Stream: c.Stream, Window: c.Window}); err != nil {
+	if err := send(conn, &apitypes.ClientMessage{Type: "listen", Stream: c.Stream, Window: c.Window, Acks: true}); err != nil {
 		return err
 	}
-	if c.Connected != nil && tell {
+	if c.Connected != nil {
 		c.Connected()
 	}
 	for {
@@ -128,7 +153,7 @@ func (c *Consumer) session(ctx context.Context, target string, tell bool) error 
 				c.Refused(f.Message)
 			}
 		default:
-			if err := c.handle(ctx, conn, in, &Batch{Number: *f.Number, Events: f.Events}); err != nil {
+			if err := c.handle(ctx, conn, in, &Batch{Number: *f.Number, Attempt: max(1, f.Attempt), Events: f.Events}); err != nil {
 				return err
 			}
 		}
@@ -143,7 +168,7 @@ func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, in *inbox, 
 	stop := errors.Is(verdict, ErrStop)
 	refused := verdict != nil && !stop
 	if refused {
-		answer.Type, answer.Message = "nack", reason(verdict)
+		answer.Type, answer.Message, answer.Reply = "nack", reason(verdict), c.Window > 1
 		in.expect(number)
 	}
 	if err := send(conn, answer); err != nil {
@@ -153,11 +178,9 @@ func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, in *inbox, 
 	case stop:
 		in.sayGoodbye(ctx)
 		return ErrStop
-	case refused && c.Window > 1:
-		// What was on its way behind the refused batch is void, and comes again after it. Nothing in it tells it from what is
-		// sent anew, but the connection does.
-		in.sayGoodbye(ctx)
-		return errAfresh
+	case answer.Reply:
+		// What was on its way behind the refused batch is void, and comes again after it. The answer says which that is.
+		return in.awaitNacked(ctx)
 	default:
 		return nil
 	}

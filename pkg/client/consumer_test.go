@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,7 +66,7 @@ func (h *hub) accept(window int) *peer {
 	case p := <-h.conns:
 		h.t.Cleanup(func() { _ = p.conn.Close() })
 		require.NoError(h.t, p.conn.SetReadDeadline(time.Now().Add(patience)))
-		require.Equal(h.t, apitypes.ClientMessage{Type: "listen", Stream: "s", Window: window}, p.receive())
+		require.Equal(h.t, apitypes.ClientMessage{Type: "listen", Stream: "s", Window: window, Acks: true}, p.receive())
 		return p
 	case <-time.After(patience):
 		require.FailNow(h.t, "the consumer does not connect")
@@ -85,13 +87,14 @@ func (p *peer) send(frames ...string) {
 	}
 }
 
-func (p *peer) expect(kind string, number int64) {
+func (p *peer) expect(kind string, number int64) apitypes.ClientMessage {
 	p.t.Helper()
 	m := p.receive()
 	require.NotNil(p.t, m.BatchNumber)
 	require.Equal(p.t, kind, m.Type)
 	require.Equal(p.t, "s", m.Stream)
 	require.Equal(p.t, number, *m.BatchNumber)
+	return m
 }
 
 // leaves expects the consumer to close the connection in good order.
@@ -227,24 +230,23 @@ func TestConsumerTakesWhatComesInsteadOfARefusedBatch(t *testing.T) {
 	p.expect("ack", 1_000_000_001)
 }
 
-// What was on its way when its predecessor was refused must not be handled before it.
-func TestConsumerDropsWhatFollowsARefusedBatch(t *testing.T) {
+// What was on its way when its predecessor was refused must not be handled before it. Only the server knows what that is: of a stream that
+// delivers in parallel, nothing.
+func TestConsumerDropsWhatIsVoid(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
 	sent := make(chan struct{})
-	var connected, disconnected atomic.Int32
 	var seen []int64
+	var attempts []int
 	ended, _ := run(t, &client.Consumer{
 		URL: h.url, Stream: "s", Window: 3,
-		Connected:    func() { connected.Add(1) },
-		Disconnected: func(error) { disconnected.Add(1) },
 		Handle: func(_ context.Context, b *client.Batch) error {
 			<-sent
-			seen = append(seen, b.Number)
+			seen, attempts = append(seen, b.Number), append(attempts, b.Attempt)
 			switch {
-			case len(seen) == 1:
+			case len(seen) == 1 || b.Number == 4:
 				return errors.New("no")
-			case b.Number == 4:
+			case b.Number == 5:
 				return client.ErrStop
 			default:
 				return nil
@@ -254,17 +256,88 @@ func TestConsumerDropsWhatFollowsARefusedBatch(t *testing.T) {
 	p := h.accept(3)
 	p.send(`{"batchNumber":1,"events":[]}`, `{"batchNumber":2,"events":[]}`, `{"batchNumber":3,"events":[]}`)
 	close(sent)
-	p.expect("nack", 1)
-	p.leaves()
-	p = h.accept(3)
-	p.send(`{"batchNumber":1,"events":[]}`, `{"batchNumber":4,"events":[]}`)
+	require.True(t, p.expect("nack", 1).Reply)
+	p.send(`{"type":"error","message":"of something else"}`, `{"type":"nacked","stream":"s","batchNumber":1,"void":[2,3]}`)
+	p.send(`{"batchNumber":1,"attempt":2,"events":[]}`, `{"batchNumber":4,"events":[]}`, `{"batchNumber":5,"events":[]}`)
 	p.expect("ack", 1)
-	p.expect("ack", 4)
+	p.expect("nack", 4)
+	p.send(`{"type":"nacked","batchNumber":4,"void":null}`)
+	p.expect("ack", 5)
 	p.leaves()
 	require.NoError(t, result(t, ended))
-	require.Equal(t, []int64{1, 1, 4}, seen)
-	require.Equal(t, int32(1), connected.Load(), "that is nothing to tell")
-	require.Zero(t, disconnected.Load())
+	require.Equal(t, []int64{1, 1, 4, 5}, seen)
+	require.Equal(t, []int{1, 2, 1, 1}, attempts)
+}
+
+// A connection that ends before the refusal is answered is made anew.
+func TestConsumerThatIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	var refused atomic.Bool
+	run(t, &client.Consumer{URL: h.url, Stream: "s", Window: 2, Handle: func(context.Context, *client.Batch) error {
+		if refused.CompareAndSwap(false, true) {
+			return errors.New("no")
+		}
+		return nil
+	}})
+	p := h.accept(2)
+	p.send(`{"batchNumber":1,"events":[]}`, `{"batchNumber":2,"events":[]}`)
+	p.expect("nack", 1)
+	require.NoError(t, p.conn.NetConn().Close())
+	p = h.accept(2)
+	p.send(`{"batchNumber":1,"events":[]}`)
+	p.expect("ack", 1)
+}
+
+func TestConsumerIsBounded(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	ended, cancel := run(t, &client.Consumer{
+		URL: h.url, Stream: "s", Window: 2,
+		Handle: func(ctx context.Context, _ *client.Batch) error { <-ctx.Done(); return ctx.Err() },
+	})
+	p := h.accept(2)
+	for n := range 5 { // one is handled, two wait, one more is forgiven
+		p.send(`{"batchNumber":` + strconv.Itoa(n+1) + `,"events":[]}`)
+	}
+	_, _, err := p.conn.ReadMessage()
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the consumer leaves a server that sends without measure")
+	require.Error(t, err)
+	cancel(errors.New("enough"))
+	require.ErrorContains(t, result(t, ended), "enough")
+}
+
+func TestConsumerSendsItsHeader(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Authorization")
+		http.Error(w, "no", http.StatusUnauthorized)
+	}))
+	defer srv.Close()
+	ended, cancel := run(t, &client.Consumer{
+		URL: srv.URL, Stream: "s", Handle: ok, Header: http.Header{"Authorization": {"Bearer x"}}, TLS: srv.Client().Transport.(*http.Transport).TLSClientConfig,
+	})
+	require.Equal(t, "Bearer x", <-asked)
+	cancel(nil)
+	require.Error(t, result(t, ended))
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	for event, want := range map[string]any{
+		`{"listenerType":"events","signature":"E","data":{"a":1}}`: &apitypes.Event{ListenerType: "events", Signature: "E", Data: []byte(`{"a":1}`)},
+		`{"listenerType":"blocks","blockNumber":"5"}`:              &apitypes.BlockEvent{ListenerType: "blocks", BlockNumber: "5"},
+		`{"listenerType":"transactions","id":"a"}`:                 &apitypes.TransactionEvent{ListenerType: "transactions", ID: "a"},
+	} {
+		got, err := client.Decode([]byte(event))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for event, want := range map[string]string{`[`: "event: ", `{"listenerType":"x"}`: `type "x"`, `{"listenerType":"events","id":5}`: "type events", `{}`: `type ""`} {
+		_, err := client.Decode([]byte(event))
+		require.ErrorContains(t, err, want)
+	}
 }
 
 // A Handle that takes longer than the server waits for a pong, or for the acknowledgement, must get through.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,9 @@ type frame struct {
 	Type    string            `json:"type"`
 	Message string            `json:"message"`
 	Number  *int64            `json:"batchNumber"`
+	Attempt int               `json:"attempt"`
 	Events  []json.RawMessage `json:"events"`
+	Void    []int64           `json:"void"`
 }
 
 // inbox reads a connection while a batch is being handled: pings want their answers however long that takes. A batch that the server
@@ -34,6 +37,7 @@ type inbox struct {
 	frames  []*frame // guarded by mu, as all below
 	notices int      // error frames among them
 	current int64    // the batch that is, or was last, handled; 0: none, or it may come again
+	nacked  bool     // the server has answered the last refusal
 	leaving bool     // nothing more is taken in
 	err     error    // why no more will come
 }
@@ -65,6 +69,7 @@ func (in *inbox) read() {
 		}
 		if err != nil {
 			in.end(err)
+			_ = in.conn.Close() // at once, even while a batch is handled: what it has is for others
 			return
 		}
 	}
@@ -76,6 +81,11 @@ func (in *inbox) put(f *frame) error {
 	defer in.mu.Unlock()
 	switch {
 	case in.leaving:
+		return nil
+	case f.Type == "nacked":
+		in.drop(f.Void)
+		in.nacked = true
+		in.signal()
 		return nil
 	case f.Type == "error":
 		if in.notices >= maxNotices {
@@ -90,6 +100,11 @@ func (in *inbox) put(f *frame) error {
 	in.frames = append(in.frames, f)
 	in.signal()
 	return nil
+}
+
+// drop removes batches that are void. The caller holds mu.
+func (in *inbox) drop(void []int64) {
+	in.frames = slices.DeleteFunc(in.frames, func(f *frame) bool { return f.Number != nil && slices.Contains(void, *f.Number) })
 }
 
 // has reports whether a batch is here already. The caller holds mu.
@@ -153,6 +168,31 @@ func (in *inbox) expect(number int64) {
 	defer in.mu.Unlock()
 	if in.current == number {
 		in.current = 0
+	}
+}
+
+// awaitNacked waits until the server has answered a refusal: what was void is gone then.
+func (in *inbox) awaitNacked(ctx context.Context) error {
+	timer := time.NewTimer(readDeadline)
+	defer timer.Stop()
+	for {
+		in.mu.Lock()
+		answered, err := in.nacked, in.err
+		if answered {
+			in.nacked = false
+			in.signal() // for next, whose signal may have been taken here
+		}
+		in.mu.Unlock()
+		if answered || err != nil {
+			return err
+		}
+		select {
+		case <-in.wake:
+		case <-timer.C:
+			return errors.New("the server does not answer a refusal")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

@@ -115,7 +115,7 @@ func makeSinks(cfg *Config, plugins *plugin.Registry, log func(part string) *log
 	if err != nil {
 		return nil, of("secrets.allow", err)
 	}
-	sections := map[string]any{apitypes.StreamWebhook: cfg.Webhooks}
+	sections := map[string]any{apitypes.StreamWebhook: cfg.Webhooks, apitypes.StreamWebSocket: cfg.WebSockets}
 	var all []sink.Factory
 	for _, p := range plugins.Sinks() {
 		env := plugin.SinkEnv{

@@ -13,6 +13,15 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
+// Config is the section "websockets" of the configuration.
+type Config struct {
+	MaxConnections int           `json:"maxConnections"`
+	MaxStreams     int           `json:"maxStreams"`     // that one connection listens to
+	MaxMessageSize int64         `json:"maxMessageSize"` // bytes
+	PingInterval   time.Duration `json:"pingInterval"`
+	WriteTimeout   time.Duration `json:"writeTimeout"`
+}
+
 // Options make a Server. Zero values mean what the comments say.
 type Options struct {
 	AckTimeout   time.Duration // 0: 2 minutes
