@@ -28,6 +28,13 @@ func (b *budget) add(n int64) {
 	}
 }
 
+// inUse is what all streams hold.
+func (b *budget) inUse() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
 // wait returns when there is room or the caller holds nothing.
 func (b *budget) wait(ctx context.Context, held func() int64) error {
 	for {

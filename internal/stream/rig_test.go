@@ -206,11 +206,7 @@ func (r *rig) listenFrom(stream, from string, events ...string) string {
 }
 
 // memory is what all streams hold.
-func (r *rig) memory() int64 {
-	r.m.budget.mu.Lock()
-	defer r.m.budget.mu.Unlock()
-	return r.m.budget.used
-}
+func (r *rig) memory() int64 { return r.m.budget.inUse() }
 
 // caughtUp waits until everything up to the safe head is read and acknowledged.
 func (r *rig) caughtUp(stream string) {

@@ -68,12 +68,12 @@ type EventStreamWithStatus struct {
 
 // StreamStatus is what a stream is doing now (Pyralis).
 type StreamStatus struct {
-	State           string          `json:"state" doc:"starting, catchup, live, blocked, suspended or failed."`
-	HeadBlock       *uint64         `json:"headBlock,omitempty" doc:"Newest final block. With listeners on several ledgers this and the next two are of the one that is furthest behind."`
-	CheckpointBlock *uint64         `json:"checkpointBlock,omitempty" doc:"Lowest block of which not everything is delivered: everything below it is acknowledged, for all listeners."`
-	LagBlocks       *uint64         `json:"lagBlocks,omitempty" doc:"Final blocks of which not everything is delivered."`
-	LagSeconds      *float64        `json:"lagSeconds,omitempty" doc:"Time between the checkpoint's block and the newest final one, by their timestamps. Of blocks that were not read lately it is an estimate, and absent until one can be made."`
-	LagTransactions *uint64         `json:"lagTransactions,omitempty" doc:"Status changes of transactions between the position and the newest one, for listeners of type transactions."`
+	State           string   `json:"state" doc:"starting, catchup, live, blocked, suspended or failed."`
+	HeadBlock       *uint64  `json:"headBlock,omitempty" doc:"Newest final block. With listeners on several ledgers this and the next two are of the one that is furthest behind."`
+	CheckpointBlock *uint64  `json:"checkpointBlock,omitempty" doc:"Lowest block of which not everything is delivered: everything below it is acknowledged, for all listeners."`
+	LagBlocks       *uint64  `json:"lagBlocks,omitempty" doc:"Final blocks of which not everything is delivered."`
+	LagSeconds      *float64 `json:"lagSeconds,omitempty" doc:"Time between the checkpoint's block and the newest final one, by their timestamps. Of blocks that were not read lately it is an estimate, and absent until one can be made."`
+	LagTransactions *uint64  `json:"lagTransactions,omitempty" doc:"Status changes of transactions between the position and the newest one, for listeners of type transactions."`
 
 	InFlightBatches      int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
 	OldestUnackedSeconds *float64        `json:"oldestUnackedSeconds,omitempty" doc:"Time since the oldest of them was sent first."`

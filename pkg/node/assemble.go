@@ -71,7 +71,7 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 	if err := n.addRetention(transactions, streams); err != nil {
 		return err
 	}
-	n.observe(chain, transactions)
+	n.observe(chain, transactions, streams)
 	n.addSideServers()
 	return n.addAPI(transactions, streams, sockets, transactions.EndWaits)
 }

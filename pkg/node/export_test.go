@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pyralis-io/pyralis/internal/api"
 	"github.com/pyralis-io/pyralis/internal/txn"
 )
@@ -23,6 +25,20 @@ func (n *Node) Waiting() int {
 		}
 	}
 	return 0
+}
+
+// Metrics describes what is measured.
+func (n *Node) Metrics() []string {
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		n.registry.Describe(descs)
+		close(descs)
+	}()
+	var all []string
+	for d := range descs {
+		all = append(all, d.String())
+	}
+	return all
 }
 
 // MonitoringURL is where the metrics are served.

@@ -13,6 +13,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/api"
 	"github.com/pyralis-io/pyralis/internal/confirm"
 	"github.com/pyralis-io/pyralis/internal/metrics"
+	"github.com/pyralis-io/pyralis/internal/stream"
 	"github.com/pyralis-io/pyralis/internal/txn"
 )
 
@@ -84,12 +85,13 @@ func (n *Node) measure(ctx context.Context) (err error) {
 }
 
 // observe registers the metrics that ask the parts.
-func (n *Node) observe(chain *confirm.Engine, transactions *txn.Manager) {
+func (n *Node) observe(chain *confirm.Engine, transactions *txn.Manager, streams *stream.Manager) {
 	if n.registry == nil {
 		return
 	}
 	metrics.RegisterLedgers(n.registry, chain.States)
 	metrics.RegisterLoad(n.registry, transactions.Load)
+	metrics.RegisterStreams(n.registry, streams.States)
 }
 
 // requests is what the REST API tells its answers to; nil: nobody.
