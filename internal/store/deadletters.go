@@ -32,6 +32,9 @@ type DeadLetter struct {
 	ReplayAsked  time.Time // when somebody asked for it to be delivered after all; zero: nobody did
 }
 
+// LetterCount is how many dead letters a stream has, and how many of them are to be replayed.
+type LetterCount struct{ All, Replays int64 }
+
 // LetterFilter selects dead letters of a stream. All that it names must hold.
 type LetterFilter struct {
 	Stream   string
@@ -60,10 +63,8 @@ type DeadLetters interface {
 	ListDeadLetters(ctx context.Context, flt LetterFilter, limit int) ([]*DeadLetter, error)
 	// DeadLettersToReplay returns up to limit of those of a stream that are to be replayed.
 	DeadLettersToReplay(ctx context.Context, stream string, limit int) ([]*DeadLetter, error)
-	// CountDeadLetters returns how many a stream has, and how many of them are to be replayed.
-	CountDeadLetters(ctx context.Context, stream string) (all, replays int64, err error)
-	// CountAllDeadLetters returns how many each of some streams has, by id; one that is not named has none.
-	CountAllDeadLetters(ctx context.Context, streams []string) (map[string]int64, error)
+	// CountDeadLetters counts those of some streams, by id of the stream; one that is not named has none.
+	CountDeadLetters(ctx context.Context, streams []string) (map[string]LetterCount, error)
 	// AskReplay wishes those that a filter selects to be replayed, and returns how many they are. It goes by portions: an error leaves
 	// those before it asked for.
 	AskReplay(ctx context.Context, f Fence, flt LetterFilter) (int64, error)

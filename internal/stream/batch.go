@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -16,10 +17,12 @@ type batch struct {
 	entry inflight.Entry
 	born  time.Time // when its first event was appended
 
-	seq    uint64       // in the tracker; set when delivery takes it
 	events []sink.Event // set by seal
 	sends  int          // how often it was sent
 	sent   time.Time    // for the first time
+	trouble
+	whole   *whole              // set when delivery takes it
+	letters []*store.DeadLetter // of a replay: what the events were before; nil: they are new
 
 	// poison says why the one event of the batch cannot be delivered, whoever asks. It is not sent; delivery treats it as refused for
 	// good. Set before the batch is pushed.

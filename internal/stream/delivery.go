@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -24,6 +25,7 @@ type policy struct {
 	batchTimeout time.Duration
 	retryTimeout time.Duration
 	blockedDelay time.Duration
+	skip         bool // what the receiver refuses is set aside
 }
 
 // delivery brings the batches of one run to the sink. The reader puts batches in, one goroutine sends them, and acknowledgements come
@@ -31,7 +33,8 @@ type policy struct {
 //
 //	push, park ─▶ ready ─▶ flights ── Send ─▶ sink
 //	                ▲         │ done(nil) ─▶ tracker ─▶ checkpointer
-//	                └ recall ─┘ done(err): again, and what is behind it after it
+//	                └ recall ─┤ done(err): again, whole or in parts, and what is behind it after it
+//	                          └ refused for good ─▶ keep ─▶ tracker ─▶ checkpointer
 type delivery struct {
 	sink   sink.Sink
 	policy policy
@@ -39,12 +42,16 @@ type delivery struct {
 	budget *budget
 	stats  *stats
 	now    func() time.Time
+	// keep stores events as dead letters, or puts them back among them, and returns when they are durable or ctx is done. It is called by the
+	// sending goroutine, which waits for it. Set before run.
+	keep func(ctx context.Context, b *batch) error
 
 	wake  chan struct{} // to the sending goroutine: something may be to send
 	room  chan struct{} // to the reader: a batch less is ready
 	dirty chan struct{} // to the checkpointer: positions moved
 	// landed tells who waits for the run to come to rest that a batch is back.
 	landed chan struct{}
+	freed  chan struct{} // to the goroutine that replays dead letters: some of them are done
 
 	mu      sync.Mutex
 	tracker *inflight.Tracker // guarded by mu, as everything below
@@ -57,6 +64,14 @@ type delivery struct {
 	closed  bool
 	// draining is set when nothing new is sent any more.
 	draining bool
+
+	unordered bool       // the sink keeps no order
+	through   uint64     // events that got through
+	probes    bool       // whether the receiver takes the event behind those it refuses is still to be tried
+	gone      *goneError // the receiver wants nothing any more
+
+	replaying int                 // dead letters that are under way
+	replayed  []*store.DeadLetter // those that got through
 }
 
 func newDelivery(s sink.Sink, p policy, epoch int64, tracker *inflight.Tracker, b *budget, st *stats, now func() time.Time) *delivery {
@@ -64,6 +79,7 @@ func newDelivery(s sink.Sink, p policy, epoch int64, tracker *inflight.Tracker, 
 		sink: s, policy: p, epoch: epoch, tracker: tracker, budget: b, stats: st, now: now,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 		landed: make(chan struct{}, 1),
+		freed:  make(chan struct{}, 1),
 	}
 }
 
@@ -77,15 +93,21 @@ func signal(ch chan struct{}) {
 
 // push hands a full batch over. It blocks while enough batches are ready.
 func (d *delivery) push(ctx context.Context, b *batch) error {
-	b.seal()
+	if b.events == nil {
+		b.seal()
+	}
 	size := b.size()
 	d.hold(size)
 	for {
 		d.mu.Lock()
 		if len(d.ready) < d.policy.readAhead {
-			d.enqueue(b)
+			d.enqueue(b, size)
+			more := len(d.ready) < d.policy.readAhead
 			d.mu.Unlock()
 			signal(d.wake)
+			if more {
+				signal(d.room) // to another one who waits
+			}
 			return nil
 		}
 		d.mu.Unlock()
@@ -117,8 +139,9 @@ func (d *delivery) holding() int64 {
 }
 
 // enqueue registers a sealed batch behind all others. The caller holds mu.
-func (d *delivery) enqueue(b *batch) {
-	b.seq = d.tracker.Add(b.entry)
+func (d *delivery) enqueue(b *batch, size int64) {
+	b.whole = &whole{seq: d.tracker.Add(b.entry), parts: 1, size: size}
+	d.replaying += len(b.letters)
 	d.ready = append(d.ready, b)
 }
 
@@ -161,43 +184,13 @@ func (d *delivery) unpark() *batch {
 	return b
 }
 
-// next says what to send now, or how long to wait if nothing else happens. The flight is marked as out.
-func (d *delivery) next() (*flight, time.Duration) {
-	window := 1
-	if w, ok := d.sink.(sink.Windowed); ok {
-		window = max(1, w.Window())
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.draining {
-		return nil, forever
-	}
-	for i, f := range d.flights {
-		if f.out && f.failures > 0 {
-			return nil, forever // it failed before: what is behind it waits until it got through
-		}
-		if !f.out {
-			return d.again(i)
-		}
-	}
-	if d.closed || len(d.flights) >= window || d.numbers == numbersPerEpoch-1 {
-		return nil, forever
-	}
-	b, wait := d.pick()
-	if b == nil {
-		return nil, wait
-	}
-	d.numbers++
-	f := &flight{batch: b, number: d.epoch*numbersPerEpoch + d.numbers}
-	d.flights = append(d.flights, f)
-	d.launch(f)
-	return f, 0
-}
-
 // pick takes the next batch that may go. The caller holds mu.
 func (d *delivery) pick() (*batch, time.Duration) {
 	if len(d.ready) > 0 {
 		b := d.ready[0]
+		if wait := b.due.Sub(d.now()); wait > 0 {
+			return nil, wait
+		}
 		d.ready[0] = nil
 		d.ready = d.ready[1:]
 		signal(d.room)
@@ -217,43 +210,8 @@ func (d *delivery) pick() (*batch, time.Duration) {
 	n := b.size()
 	d.held += n
 	d.budget.add(n)
-	b.seq = d.tracker.Add(b.entry)
+	b.whole = &whole{seq: d.tracker.Add(b.entry), parts: 1, size: n}
 	return b, 0
-}
-
-// again is next for a batch that failed: once nothing is out behind it, those are recalled, and when its time has come
-// it goes. The caller holds mu.
-func (d *delivery) again(i int) (*flight, time.Duration) {
-	for _, f := range d.flights[i+1:] {
-		if f.out {
-			return nil, forever
-		}
-	}
-	f := d.flights[i]
-	if behind := d.flights[i+1:]; len(behind) > 0 {
-		recalled := make([]*batch, 0, len(behind)+len(d.ready))
-		for _, b := range behind {
-			recalled = append(recalled, b.batch)
-		}
-		d.ready = append(recalled, d.ready...)
-		clear(behind)
-		d.flights = d.flights[:i+1]
-	}
-	if wait := f.due.Sub(d.now()); wait > 0 {
-		return nil, wait
-	}
-	d.launch(f)
-	return f, 0
-}
-
-// launch marks a flight as out. The caller holds mu.
-func (d *delivery) launch(f *flight) {
-	f.out, f.handed, f.void = true, false, false
-	if f.batch.sends++; f.batch.sends == 1 {
-		f.batch.sent = d.now()
-	} else {
-		d.stats.redelivered.Add(uint64(len(f.batch.events)))
-	}
 }
 
 // errNumbersUsed ends a run, so that the next one goes on under another epoch.
@@ -266,15 +224,41 @@ func (d *delivery) usedUp() bool {
 	return d.numbers == numbersPerEpoch-1 && len(d.flights) == 0
 }
 
-// run sends until ctx is done or the numbers are used up.
+// goneError ends a run whose receiver wants nothing any more.
+type goneError struct{ err error }
+
+func (g *goneError) Error() string { return g.err.Error() }
+func (g *goneError) Unwrap() error { return g.err }
+
+func (d *delivery) refusal() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone == nil {
+		return nil
+	}
+	return d.gone
+}
+
+// run sends until ctx is done, the numbers are used up or the receiver wants nothing any more. It returns store.ErrFenced if another
+// run has taken the stream over.
 func (d *delivery) run(ctx context.Context) error {
 	timer := time.NewTimer(forever)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		f, wait := d.next()
-		if f != nil {
+		switch {
+		case f == nil:
+		case f.aside:
+			if err := d.setAside(ctx, f); err != nil && ctx.Err() == nil {
+				return err
+			}
+			continue
+		default:
 			d.send(ctx, f)
 			continue
+		}
+		if err := d.refusal(); err != nil {
+			return err
 		}
 		if d.usedUp() {
 			return errNumbersUsed
@@ -287,6 +271,34 @@ func (d *delivery) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// setAside makes a dead letter of an event, which counts as done once that is durable.
+func (d *delivery) setAside(ctx context.Context, f *flight) error {
+	if err := d.keep(ctx, f.batch); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	n := len(f.batch.events)
+	if f.batch.letters != nil {
+		d.returned(n)
+	} else {
+		d.stats.deadLettered.Add(uint64(n))
+	}
+	d.probes = true // an event that was not sent shows nothing: another one is tried
+	d.leave(f)
+	signal(d.wake)
+	return nil
+}
+
+// returned says that dead letters are not under way any more. The caller holds mu.
+func (d *delivery) returned(n int) {
+	d.replaying -= n
+	signal(d.freed)
 }
 
 // close ends the run's part in what is still out: acknowledgements change nothing any more, and the memory is given back.

@@ -6,7 +6,7 @@
 //	                   position            by append               ◀──── done(nil|err) ──┘
 //	                                                                  │ inflight: contiguous positions
 //	                                                                  ▼
-//	                                                               checkpointer ─▶ store
+//	                         refused for good ─▶ dead letters ─▶   checkpointer ─▶ store
 //
 // A [Manager] has one worker per stream. A worker runs the stream: it takes a new epoch in the store, reads the checkpoints,
 // verifies them against the chain, and reads and delivers until it is told to stop. Start, PATCH, suspend, resume, reset, a
@@ -33,12 +33,14 @@
 //     dropped and read again.
 //   - Nothing is read while the sink has no receiver. Beyond the process-wide memory budget a stream reads one page at a time,
 //     and only when it holds nothing.
-//   - Nothing is dropped: a batch that its receiver keeps refusing blocks its stream (also with errorHandling "skip", which needs
-//     a place to put the refused event first).
+//   - Nothing is dropped: a batch that its receiver refuses is sent again for ever or, with errorHandling "skip", cut down to the event at fault,
+//     which is done once it is durable as a dead letter. Absence, a broken connection and a timeout are held against no event, and neither is a
+//     refusal by a receiver that takes nothing else. While a batch is cut down, nothing behind it is sent.
+//   - A dead letter that is replayed goes the way of all events. It is deleted when it got through, and refused it is a dead letter again.
 //
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
 // stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that
 // chain is another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which
 // is logged and counted. A status log that was trimmed below a position ends the stream in the state failed; Consumed says how far it may be
-// trimmed without that. A sink that panics fails the batch.
+// trimmed without that. A sink that panics fails the batch. A receiver that wants nothing any more has its stream suspended, with the reason.
 package stream

@@ -156,7 +156,6 @@ func TestABlockedStreamKeepsTryingAndRecovers(t *testing.T) {
 	r := newRig(t)
 	r.chain.mine("A")
 	r.stream("s", func(s *apitypes.EventStream) {
-		s.ErrorHandling = ptr("skip") // until refused events can be set aside it blocks, too
 		s.RetryTimeout = ptr(fftime0)
 		s.BlockedRetryDelay = ptr(ms(1))
 	})

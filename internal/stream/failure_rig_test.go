@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,19 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 // lane is the delivery of a run without the rest of it: events are put in by the test, in virtual time.
 type lane struct {
-	t    *testing.T
-	sink *fakeSink
-	d    *delivery
-	next int           // position of the next event
-	end  chan error    // what the delivery's run returned
-	quit func()        // ends it
-	name sink.Listener // of all events
+	t     *testing.T
+	sink  *fakeSink
+	d     *delivery
+	next  int           // position of the next event
+	kept  []string      // the events that were set aside, with the kind and the number of attempts
+	full  error         // what the store says
+	there []*delivered  // taken over from the sink
+	end   chan error    // what the delivery's run returned
+	quit  func()        // ends it
+	name  sink.Listener // of all events
 }
 
 const (
@@ -39,6 +44,17 @@ func newLane(t *testing.T, out sink.Sink, change ...func(*policy)) *lane {
 	l := &lane{t: t, end: make(chan error, 1), name: sink.Listener{ID: "l", Name: "listener", Stream: "s"}}
 	l.sink, _ = out.(*fakeSink)
 	l.d = newDelivery(out, p, 1, inflight.New(make([]inflight.Position, 1)), newBudget(1<<30), &stats{}, time.Now)
+	l.d.keep = func(ctx context.Context, b *batch) error {
+		if l.full != nil {
+			<-ctx.Done()
+			return l.full
+		}
+		kind, _ := b.fault()
+		for _, e := range b.events {
+			l.kept = append(l.kept, fmt.Sprintf("%s %s %d", e.ID, kind, b.sends))
+		}
+		return nil
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { l.end <- l.d.run(ctx) }()
 	l.quit = func() {
@@ -75,32 +91,50 @@ func (l *lane) push(names string) {
 	require.NoError(l.t, l.d.push(l.t.Context(), l.batch(strings.Split(names, "")...)))
 }
 
-// take is the batch at the sink; its events are called so.
-func (l *lane) take(names string) *delivered {
-	l.t.Helper()
+// pump takes over what is at the sink, and forgets what is void.
+func (l *lane) pump() {
 	synctest.Wait()
-	for {
-		select {
-		case d := <-l.sink.out:
-			if d.ctx.Err() != nil {
-				continue // void
-			}
-			require.Equal(l.t, names, called(d.Batch))
-			return d
-		default:
-			require.FailNow(l.t, "nothing is at the sink", "%s should be", names)
-		}
+	for len(l.sink.out) > 0 {
+		l.there = append(l.there, <-l.sink.out)
 	}
+	l.there = slices.DeleteFunc(l.there, func(d *delivered) bool { return d.ctx.Err() != nil })
 }
 
-// idle checks that nothing is at the sink.
+// take is the next batch at the sink; its events are called so.
+func (l *lane) take(names string) *delivered {
+	l.t.Helper()
+	d := l.any()
+	require.Equal(l.t, names, called(d.Batch))
+	return d
+}
+
+// any is the next batch at the sink. It is waited for.
+func (l *lane) any() *delivered {
+	l.t.Helper()
+	for range 3700 {
+		if l.pump(); len(l.there) > 0 {
+			d := l.there[0]
+			l.there = l.there[1:]
+			return d
+		}
+		l.wait(time.Second)
+	}
+	for _, f := range l.d.flights {
+		l.t.Logf("flight %s %+v", called(&sink.Batch{Events: f.batch.events, Body: f.batch.buf}), f)
+	}
+	for _, f := range l.d.ready {
+		l.t.Logf("ready %s due in %s %+v", called(&sink.Batch{Events: f.events, Body: f.buf}), time.Until(f.due), f.trouble)
+	}
+	require.FailNow(l.t, "nothing is at the sink", "%v", l.kept)
+	return nil
+}
+
+// idle checks that nothing is at the sink, and nothing comes at once.
 func (l *lane) idle() {
 	l.t.Helper()
-	synctest.Wait()
-	select {
-	case d := <-l.sink.out:
-		require.Error(l.t, d.ctx.Err(), "%s is at the sink", called(d.Batch))
-	default:
+	l.pump()
+	for _, d := range l.there {
+		require.FailNow(l.t, "something is at the sink", called(d.Batch))
 	}
 }
 
@@ -114,6 +148,41 @@ func called(b *sink.Batch) string {
 		return "malformed " + string(b.Body)
 	}
 	return strings.Join(names, "")
+}
+
+// aside checks which events were set aside since it was called last.
+func (l *lane) aside(want ...string) {
+	l.t.Helper()
+	synctest.Wait()
+	require.Equal(l.t, want, l.kept)
+	l.kept = nil
+}
+
+// wait lets time pass.
+func (l *lane) wait(d time.Duration) { require.NoError(l.t, retry.Sleep(context.Background(), d)) }
+
+// refuse has a batch refused for some time. When it returns, the batch is at the sink again, too late.
+func (l *lane) refuse(names string, err error, until time.Duration) {
+	l.t.Helper()
+	for end := time.Now().Add(until); ; {
+		d := l.take(names)
+		if !time.Now().Before(end) {
+			l.there = slices.Insert(l.there, 0, d)
+			return
+		}
+		d.finish(err)
+		synctest.Wait()
+	}
+}
+
+// set is what was set aside, by name and kind, since it was asked last.
+func (l *lane) set() (list []string) {
+	synctest.Wait()
+	for _, k := range l.kept {
+		list = append(list, strings.Join(strings.Fields(k)[:2], " "))
+	}
+	l.kept = nil
+	return list
 }
 
 // done is how many events are acknowledged without a gap.

@@ -113,23 +113,6 @@ func (f *fakeStore) list(call string, limit int, want func(*store.DeadLetter) bo
 	return all, nil
 }
 
-func (f *fakeStore) CountDeadLetters(_ context.Context, stream string) (all, replays int64, err error) {
-	leave, err := f.enter("CountDeadLetters")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer leave()
-	for _, l := range f.letters {
-		if l.Stream != stream {
-			continue
-		}
-		if all++; !l.ReplayAsked.IsZero() {
-			replays++
-		}
-	}
-	return all, replays, nil
-}
-
 func (f *fakeStore) AskReplay(_ context.Context, _ store.Fence, flt store.LetterFilter) (n int64, err error) {
 	leave, err := f.enter("AskReplay")
 	if err != nil {

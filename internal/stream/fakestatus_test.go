@@ -27,16 +27,20 @@ func (f *fakeStore) Positions(_ context.Context, streams []string) ([]store.Posi
 	return all, nil
 }
 
-func (f *fakeStore) CountAllDeadLetters(_ context.Context, streams []string) (map[string]int64, error) {
-	leave, err := f.enter("CountAllDeadLetters")
+func (f *fakeStore) CountDeadLetters(_ context.Context, streams []string) (map[string]store.LetterCount, error) {
+	leave, err := f.enter("CountDeadLetters")
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	counts := make(map[string]int64)
+	counts := make(map[string]store.LetterCount)
 	for _, l := range f.letters {
 		if slices.Contains(streams, l.Stream) {
-			counts[l.Stream]++
+			n := counts[l.Stream]
+			if n.All++; !l.ReplayAsked.IsZero() {
+				n.Replays++
+			}
+			counts[l.Stream] = n
 		}
 	}
 	return counts, nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -16,25 +15,14 @@ type flight struct {
 	number int64
 
 	// Guarded by delivery.mu.
-	out      bool // a Send is under way: its done has not been called
-	handed   bool // the sink has it: it does not wait for a receiver
-	void     bool // a batch before it failed: whatever done says, it goes again
-	cancel   context.CancelFunc
-	failures int       // in a row; a missing receiver is none
-	first    time.Time // of the first failure
-	due      time.Time // when it goes again
-	nobody   bool      // it came back because there was no receiver
-	blocked  bool      // the retry timeout has passed
+	out     bool // a Send is under way: its done has not been called
+	handed  bool // the sink has it: it does not wait for a receiver
+	void    bool // a batch before it failed: whatever done says, it goes again
+	cancel  context.CancelFunc
+	suspect bool     // see verdict
+	aside   bool     // see verdict
+	parts   []*batch // what goes again in its place; nil: itself
 }
-
-// sendBackoff spaces the attempts of a batch inside the retry timeout.
-var sendBackoff = retry.Backoff{Initial: 250 * time.Millisecond, Max: 30 * time.Second, Factor: 2, Jitter: true}
-
-// nobodyDelay keeps a sink that cannot say when a receiver comes from being asked in a loop.
-const nobodyDelay = 100 * time.Millisecond
-
-// maxRetryAfter bounds what a receiver may ask for: a mistaken header must not end a stream.
-const maxRetryAfter = time.Hour
 
 // send hands a flight to the sink.
 func (d *delivery) send(ctx context.Context, f *flight) {
@@ -68,16 +56,27 @@ func (d *delivery) send(ctx context.Context, f *flight) {
 		return
 	}
 	if w, ok := d.sink.(sink.Waiter); ok {
+		began := d.now()
 		if err := w.Wait(ctx); err != nil {
 			done(sink.ErrNobody)
 			return
 		}
+		d.waited(f, began)
 	}
 	if !d.handOver(f) {
 		done(sink.ErrNobody)
 		return
 	}
 	d.sink.Send(ctx, b, done)
+}
+
+// waited leaves the time in which there was no receiver out of a batch's account.
+func (d *delivery) waited(f *flight, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f.batch.failures > 0 {
+		f.batch.absent(d.now().Sub(since))
+	}
 }
 
 // done is told what became of a flight.
@@ -92,48 +91,184 @@ func (d *delivery) done(f *flight, err error) {
 	switch {
 	case f.void:
 	case err == nil:
-		d.acked(f)
-		signal(d.dirty)
+		n := len(f.batch.events)
+		d.accepted(n)
+		d.leave(f)
+		if f.batch.letters != nil {
+			d.replayed = append(d.replayed, f.batch.letters...)
+			d.returned(n)
+		}
 	default:
 		d.failed(f, err)
 	}
 	signal(d.wake)
 }
 
-// acked takes a flight out. The caller holds mu.
-func (d *delivery) acked(f *flight) {
+// accepted counts events that got through. The caller holds mu.
+func (d *delivery) accepted(n int) {
+	d.through += uint64(n)
+	d.stats.mute.Store(false)
+	d.stats.delivered.Add(uint64(n))
+}
+
+// leave takes out a flight that is done. The caller holds mu.
+func (d *delivery) leave(f *flight) {
 	for i, g := range d.flights {
 		if g == f {
 			d.flights = append(d.flights[:i], d.flights[i+1:]...)
 			break
 		}
 	}
-	d.tracker.Ack(f.batch.seq)
+	w := f.batch.whole
+	if w.parts--; w.parts > 0 {
+		return
+	}
+	d.tracker.Ack(w.seq)
 	d.settle() // else blocks read meanwhile would count as not done until the next one comes
-	d.stats.delivered.Add(uint64(len(f.batch.events)))
-	d.stats.mute.Store(false)
-	n := f.batch.size()
-	d.held -= n
-	d.budget.add(-n)
+	d.held -= w.size
+	d.budget.add(-w.size)
+	signal(d.dirty)
 }
 
-// failed says when a flight goes again, and makes void what was sent after it. The caller holds mu.
+// failed says what becomes of a flight, and makes void what was sent after it. The caller holds mu.
 func (d *delivery) failed(f *flight, err error) {
 	now := d.now()
-	f.nobody = errors.Is(err, sink.ErrNobody)
-	if f.nobody {
-		f.due = now
+	b := f.batch
+	var p *sink.Partial
+	var v verdict
+	switch {
+	case errors.Is(err, sink.ErrNobody):
+		b.due = now
 		if _, waits := d.sink.(sink.Waiter); !waits {
-			f.due = now.Add(nobodyDelay)
+			b.due = now.Add(nobodyDelay)
 		}
-	} else {
-		if f.failures++; f.failures == 1 {
-			f.first = now
-		}
-		f.due = now.Add(d.delay(f, err, now))
-		d.stats.fail(fmt.Errorf("batch %d, attempt %d: %w", f.number, f.batch.sends, err), now)
+	case errors.As(err, &p):
+		v, err = d.partly(f, p, now)
+		d.stats.fail(fmt.Errorf("batch %d, attempt %d: %w", f.number, b.sends, err), now)
+	default:
+		v = d.verdict(b, err, now)
+		d.stats.fail(fmt.Errorf("batch %d, attempt %d: %w", f.number, b.sends, err), now)
 	}
-	behind := false
+	switch v {
+	case again:
+	case cut:
+		if f.parts == nil { // else it is known which events failed
+			f.parts = b.halves()
+		}
+	case suspect:
+		f.suspect, d.probes = true, true
+	case aside:
+		f.aside = true
+	case gone:
+		d.gone = &goneError{err}
+	}
+	d.voidBehind(f)
+}
+
+// verdict notes the failure of a batch and says what becomes of it. The caller holds mu.
+func (d *delivery) verdict(b *batch, err error, now time.Time) verdict {
+	b.count(err, now, d.through)
+	b.delay(&d.policy, err, now, b.poison != nil)
+	c := b.circumstances(&d.policy, now, d.through)
+	c.events, c.replay = len(b.events), b.letters != nil
+	v := judge(err, c)
+	switch v {
+	case cut, aside:
+		b.due, b.blocked = now, false
+	case suspect:
+		b.due, b.blocked = now.Add(d.policy.blockedDelay), true
+	case again, gone:
+	}
+	return v
+}
+
+// partly is verdict for a batch of which some events failed: those go again, but for those that are to be set aside. The caller holds mu.
+func (d *delivery) partly(f *flight, p *sink.Partial, now time.Time) (verdict, error) {
+	b := f.batch
+	failed, ok := b.partial(p)
+	if !ok {
+		err := fmt.Errorf("the sink speaks of events that the batch does not have: %w", p)
+		return d.verdict(b, err, now), err
+	}
+	if len(b.events) == 1 {
+		err := p.Failed[0]
+		return d.verdict(b, err, now), err
+	}
+	through := d.through
+	d.accepted(len(b.events) - len(failed)) // what was accepted at the same time speaks against those that were not
+	if b.letters != nil {
+		for i, l := range b.letters {
+			if _, failed := p.Failed[i]; !failed {
+				d.replayed = append(d.replayed, l)
+			}
+		}
+		d.returned(len(b.letters) - len(failed))
+	}
+	worst := p.Failed[failed[0]]
+	for _, i := range failed {
+		if err := p.Failed[i]; harder(err, worst) {
+			worst = err
+		}
+	}
+	b.count(worst, now, through)
+	b.delay(&d.policy, worst, now, false)
+	c := b.circumstances(&d.policy, now, d.through)
+	c.events, c.replay = 1, b.letters != nil
+	return f.divide(failed, p, c, now), worst
+}
+
+// divide makes parts of the events that failed: those that are to be set aside are alone, the others go together as far as the order allows. The
+// caller holds mu.
+func (f *flight) divide(failed []int, p *sink.Partial, c circumstances, now time.Time) verdict {
+	var together []int
+	flush := func() {
+		if len(together) > 0 {
+			f.parts = append(f.parts, f.batch.part(together...))
+		}
+		together = nil
+	}
+	for _, i := range failed {
+		err := p.Failed[i]
+		switch judge(err, c) {
+		case gone:
+			f.parts = nil
+			return gone
+		case aside:
+			flush()
+			one := f.batch.part(i)
+			one.poison, one.due = err, now
+			f.parts = append(f.parts, one)
+		case again, cut, suspect:
+			together = append(together, i)
+		}
+	}
+	flush()
+	return cut
+}
+
+// harder says which of two errors decides about all that failed together: the receiver is gone, or names a time, or refuses.
+func harder(err, than error) bool {
+	if sink.IsGone(err) || sink.IsGone(than) {
+		return !sink.IsGone(than)
+	}
+	var a, b *sink.RetryAfter
+	switch later, named := errors.As(err, &a), errors.As(than, &b); {
+	case later && named:
+		return a.After > b.After
+	case later != named:
+		return later
+	default:
+		return sink.IsRefused(err) && !sink.IsRefused(than)
+	}
+}
+
+// voidBehind takes back what was sent after a flight that failed. A sink that keeps no order goes on with it, unless it is over. The
+// caller holds mu.
+func (d *delivery) voidBehind(f *flight) {
+	if d.unordered && d.gone == nil {
+		return
+	}
+	behind := d.gone != nil
 	for _, g := range d.flights {
 		if behind && g.out {
 			g.void = true
@@ -142,19 +277,6 @@ func (d *delivery) failed(f *flight, err error) {
 			}
 		}
 		behind = behind || g == f
-	}
-}
-
-func (d *delivery) delay(f *flight, err error, now time.Time) time.Duration {
-	var after *sink.RetryAfter
-	f.blocked = now.Sub(f.first) >= d.policy.retryTimeout || f.batch.poison != nil
-	switch {
-	case errors.As(err, &after) && after.After > 0:
-		return min(after.After, maxRetryAfter)
-	case f.blocked:
-		return d.policy.blockedDelay
-	default:
-		return sendBackoff.Delay(f.failures, nil)
 	}
 }
 
@@ -170,13 +292,19 @@ func (d *delivery) state() sending {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := sending{inFlight: len(d.flights)}
+	look := func(b *batch) {
+		if s.oldest.IsZero() || b.sent.Before(s.oldest) {
+			s.oldest = b.sent
+		}
+		if b.blocked && !s.blocked {
+			s.blocked, s.failing = true, b.first
+		}
+	}
 	for _, f := range d.flights {
-		if s.oldest.IsZero() || f.batch.sent.Before(s.oldest) {
-			s.oldest = f.batch.sent
-		}
-		if f.blocked && !s.blocked {
-			s.blocked, s.failing = true, f.first
-		}
+		look(f.batch)
+	}
+	if len(d.ready) > 0 && d.ready[0].failures > 0 {
+		look(d.ready[0])
 	}
 	return s
 }

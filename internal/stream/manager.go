@@ -148,7 +148,7 @@ func (m *Manager) life() context.Context {
 }
 
 func (m *Manager) newStream(id string) *stream {
-	return &stream{m: m, id: id, token: make(chan struct{}, 1)}
+	return &stream{m: m, id: id, token: make(chan struct{}, 1), replay: make(chan struct{}, 1)}
 }
 
 func (m *Manager) add(s *stream) {

@@ -92,6 +92,14 @@ func (r *reader) await(ctx context.Context) error {
 	return err
 }
 
+// receiver waits until somebody is there to take a batch.
+func (r *reader) receiver(ctx context.Context) error {
+	if r.waiter == nil {
+		return nil
+	}
+	return r.waiter.Wait(ctx)
+}
+
 // follow says whether the run needs the journal.
 func (r *reader) follow(needed bool) {
 	switch {

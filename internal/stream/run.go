@@ -16,6 +16,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/internal/survive"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -68,8 +69,12 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 	if err := r.verify(ctx, start); err != nil {
 		return nil, err
 	}
-	p := policy{readAhead: m.opts.ReadAhead, batchTimeout: def.BatchTimeout, retryTimeout: def.RetryTimeout, blockedDelay: def.BlockedRetryDelay}
+	p := policy{
+		readAhead: m.opts.ReadAhead, batchTimeout: def.BatchTimeout, retryTimeout: def.RetryTimeout, blockedDelay: def.BlockedRetryDelay,
+		skip: def.ErrorHandling == apitypes.ErrorHandlingSkip,
+	}
 	r.delivery = newDelivery(out, p, r.epoch, inflight.New(start), m.budget, &s.stats, m.opts.Now)
+	r.delivery.keep = r.keep
 	r.caughtUp = make([]atomic.Bool, len(r.listeners))
 	if r.reader, err = r.newReader(out, start); err != nil {
 		return nil, err
@@ -237,6 +242,7 @@ func (r *run) work(ctx context.Context) error {
 	}
 	part(r.checkpoints)
 	part(r.delivery.run)
+	part(r.replays)
 	err := r.guard(ctx, r.reader.loop)
 	if err != nil {
 		cancel(err)
@@ -245,6 +251,7 @@ func (r *run) work(ctx context.Context) error {
 	r.delivery.close()
 	parts.Wait()
 	r.lastCheckpoint(ctx)
+	r.lastDrop(ctx)
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}

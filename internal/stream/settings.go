@@ -74,7 +74,7 @@ func (m *Manager) apply(def *store.Stream, body *apitypes.EventStream, create bo
 		def.Name = *body.Name
 	}
 	if body.Suspended != nil {
-		def.Suspended = *body.Suspended
+		setSuspended(def, *body.Suspended)
 	}
 	if body.ErrorHandling != nil {
 		v := strings.ToLower(*body.ErrorHandling)

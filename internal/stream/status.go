@@ -68,7 +68,8 @@ func (m *Manager) survey(ctx context.Context, list []*stream) []*apitypes.Stream
 			at, def = r.place(), r.def
 		}
 		if n, known := letters(s.id); known {
-			out[i].DeadLetters = &n
+			all, replays := uint64(n.All), uint64(n.Replays)
+			out[i].DeadLetters, out[i].DeadLetterReplays = &all, &replays
 		}
 		if at != nil {
 			sv.measure(ctx, out[i], def, at)
@@ -92,7 +93,7 @@ func (s *stream) status() (*apitypes.StreamStatus, *run) {
 	s.mu.Unlock()
 	switch err := s.failed(); {
 	case def.Suspended:
-		st.State = stateSuspended
+		st.State, st.SuspendedReason = stateSuspended, def.SuspendedReason
 	case s.m.isLost():
 		st.State, st.LastError = stateFailed, errLost.Error()
 	case err != nil:
@@ -189,17 +190,17 @@ func (m *Manager) storedPlaces(ctx context.Context, streams []string) map[string
 }
 
 // storedLetters is how many dead letters streams have.
-func (m *Manager) storedLetters(ctx context.Context, streams []string) (of func(stream string) (n uint64, known bool)) {
-	counts := make(map[string]int64)
+func (m *Manager) storedLetters(ctx context.Context, streams []string) (of func(stream string) (n store.LetterCount, known bool)) {
+	counts := make(map[string]store.LetterCount)
 	for page := range slices.Chunk(streams, listPage) {
-		some, err := m.opts.Store.CountAllDeadLetters(ctx, page)
+		some, err := m.opts.Store.CountDeadLetters(ctx, page)
 		if err != nil {
 			m.opts.Log.WithError(err).Debug("How many dead letters there are cannot be told")
-			return func(string) (uint64, bool) { return 0, false }
+			return func(string) (store.LetterCount, bool) { return store.LetterCount{}, false }
 		}
 		maps.Copy(counts, some)
 	}
-	return func(stream string) (uint64, bool) { return uint64(counts[stream]), true }
+	return func(stream string) (store.LetterCount, bool) { return counts[stream], true }
 }
 
 // survey compares the places of streams with what there is to deliver.

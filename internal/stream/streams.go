@@ -87,10 +87,18 @@ func (m *Manager) suspend(ctx context.Context, idOrName string, suspended bool) 
 		})
 	}
 	_, err = s.update(ctx, func(def *store.Stream) error {
-		def.Suspended = suspended
+		setSuspended(def, suspended)
 		return nil
 	})
 	return err
+}
+
+// setSuspended is what a request to suspend or resume does. The reason of a stream that is suspended already stays.
+func setSuspended(def *store.Stream, suspended bool) {
+	def.Suspended = suspended
+	if !suspended {
+		def.SuspendedReason = ""
+	}
 }
 
 // update changes the stored stream and restarts it. When nothing changes, nothing is disturbed. The caller holds the token.

@@ -21,6 +21,8 @@ type stream struct {
 	token chan struct{} // held by whoever changes the stream
 	stats stats
 	trail trail
+	// replay tells the run that there may be dead letters to be replayed.
+	replay chan struct{}
 
 	mu     sync.Mutex
 	def    *store.Stream // guarded by mu; replaced, never changed
@@ -202,6 +204,13 @@ func (s *stream) work(ctx context.Context, w *worker, def *store.Stream, out sin
 			return
 		}
 		s.stats.fail(err, s.m.opts.Now())
+		var left *goneError
+		if errors.As(err, &left) {
+			log.WithError(left).Error("The receiver wants nothing any more; the stream is suspended until it is resumed")
+			w.failed.Store(&finalError{left})
+			s.suspendAfter(w, left)
+			return
+		}
 		var end *finalError
 		if errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrNotFound) {
 			end = &finalError{fmt.Errorf("another run has taken the stream over: %w", err)}
@@ -219,6 +228,34 @@ func (s *stream) work(ctx context.Context, w *worker, def *store.Stream, out sin
 			return
 		}
 	}
+}
+
+// suspendAfter suspends the stream whose worker is about to end, as SuspendStream does, unless somebody has changed the stream first. It does
+// not wait for that, because that waits for the worker. If it cannot be stored, the stream goes on, and its receiver is asked again.
+func (s *stream) suspendAfter(w *worker, cause error) {
+	s.m.group.Go("suspend stream "+s.id, func(ctx context.Context) {
+		release, err := s.acquire(ctx)
+		if err != nil {
+			return // the process ends, or the stream is deleted
+		}
+		defer release()
+		if !s.isWorker(w) {
+			return
+		}
+		_, err = s.update(ctx, func(def *store.Stream) error {
+			def.Suspended, def.SuspendedReason = true, cause.Error()
+			return nil
+		})
+		if err != nil {
+			s.m.opts.Log.WithError(err).WithField("stream", s.id).Warn("That the stream is suspended could not be stored; it goes on")
+		}
+	})
+}
+
+func (s *stream) isWorker(w *worker) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.worker == w
 }
 
 // once does one run.

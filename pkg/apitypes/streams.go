@@ -82,6 +82,8 @@ type StreamStatus struct {
 	Redelivered          uint64          `json:"redelivered" doc:"Events sent again since the node started."`
 	DeadLettered         uint64          `json:"deadLettered" doc:"Events set aside as dead letters since the node started."`
 	DeadLetters          *uint64         `json:"deadLetters,omitempty" doc:"Dead letters that are stored."`
+	DeadLetterReplays    *uint64         `json:"deadLetterReplays,omitempty" doc:"How many of them are to be replayed."`
+	SuspendedReason      string          `json:"suspendedReason,omitempty" doc:"State suspended: why, if nobody asked for it: the receiver wants nothing any more."`
 	Rewinds              uint64          `json:"rewinds" doc:"Times that listeners went back since the node started, because the chain had changed below their checkpoints."`
 	LastError            string          `json:"lastError,omitempty" doc:"What went wrong last."`
 	LastErrorTime        *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`

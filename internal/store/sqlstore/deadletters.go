@@ -71,22 +71,10 @@ func (s *Store) letters(ctx context.Context, id readID, args ...any) ([]*store.D
 }
 
 // CountDeadLetters implements store.DeadLetters.
-func (s *Store) CountDeadLetters(ctx context.Context, stream string) (all, replays int64, err error) {
-	err = s.read(ctx, readLetterCount, func(r row) error {
-		all, replays = r.int(0), r.int(1)
-		return nil
-	}, stream, stream)
-	if err != nil {
-		return 0, 0, fmt.Errorf("count dead letters of stream %s: %w", stream, err)
-	}
-	return all, replays, nil
-}
-
-// CountAllDeadLetters implements store.DeadLetters.
-func (s *Store) CountAllDeadLetters(ctx context.Context, streams []string) (map[string]int64, error) {
-	count := make(map[string]int64)
+func (s *Store) CountDeadLetters(ctx context.Context, streams []string) (map[string]store.LetterCount, error) {
+	count := make(map[string]store.LetterCount)
 	err := s.read(ctx, readLetterCounts, func(r row) error {
-		count[r.text(0)] = r.int(1)
+		count[r.text(0)] = store.LetterCount{All: r.int(1), Replays: r.int(2)}
 		return nil
 	}, s.texts(streams))
 	if err != nil {

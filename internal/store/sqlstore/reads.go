@@ -52,7 +52,6 @@ const (
 	readLetter
 	readLetters
 	readReplays
-	readLetterCount
 	readCount // how many there are
 )
 
@@ -108,9 +107,7 @@ var readSQL = [readCount]string{
 	readLetter:          `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND id = ?`,
 	readLetters:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?`,
 	readReplays:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND asked > 0 ORDER BY seq LIMIT ?`,
-	readLetterCount: `SELECT (SELECT CAST(count(*) AS BIGINT) FROM dead_letters WHERE stream = ?),
-		(SELECT CAST(count(*) AS BIGINT) FROM dead_letters WHERE stream = ? AND asked > 0)`,
-	readLetterCounts: `SELECT stream, CAST(count(*) AS BIGINT) FROM dead_letters WHERE {in stream} GROUP BY stream`,
+	readLetterCounts:    `SELECT stream, CAST(count(*) AS BIGINT), CAST(sum(CASE WHEN asked > 0 THEN 1 ELSE 0 END) AS BIGINT) FROM dead_letters WHERE {in stream} GROUP BY stream`,
 	readPositions: `SELECT l.stream, l.spec, c.block, c.tx, c.log FROM listeners l LEFT JOIN checkpoints c ON c.listener = l.id
 		WHERE {in l.stream}`,
 }
