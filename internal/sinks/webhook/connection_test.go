@@ -188,16 +188,16 @@ func proxy(t *testing.T) (address string, asked chan string) {
 			return
 		}
 		defer to.Close()
-		w.WriteHeader(http.StatusOK)
-		from, _, err := w.(http.Hijacker).Hijack()
+		from, buffered, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			panic(err)
 		}
 		defer from.Close()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
-			_, _ = io.Copy(to, from)
+			_, _ = io.Copy(to, buffered)
 			_ = to.(*net.TCPConn).CloseWrite()
 		}()
 		_, _ = io.Copy(from, to)

@@ -15,17 +15,22 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	sinktest.Run(t, func(t *testing.T) sinktest.Fixture {
+	fixture := func(t *testing.T, fields string) sinktest.Fixture {
 		p := &post{came: make(chan *waiting)}
 		p.server = httptest.NewServer(p)
 		t.Cleanup(p.server.Close)
 		return sinktest.Fixture{
-			Factory: factory(t, nil), Config: config(p.server.URL, ""), Refuses: true,
-			Bad: []json.RawMessage{nil, json.RawMessage(`{}`), json.RawMessage(`[]`), json.RawMessage(`{"url":7}`), json.RawMessage(`{"url":"ftp://x"}`)},
-			Receive: func(*testing.T, sink.Stream) sinktest.Receiver {
-				return &receiver{post: p}
-			},
+			Factory: factory(t, nil), Config: config(p.server.URL+"?key=canary-1", fields), Refuses: true,
+			Secrets: []string{"canary-1", "canary-2", whsec("c"), whsec("p")},
+			Bad:     []json.RawMessage{nil, json.RawMessage(`{}`), json.RawMessage(`[]`), json.RawMessage(`{"url":7}`), json.RawMessage(`{"url":"ftp://x"}`)},
+			Receive: func(*testing.T, sink.Stream) sinktest.Receiver { return &receiver{post: p} },
 		}
+	}
+	sinktest.Run(t, func(t *testing.T) sinktest.Fixture {
+		fields := `"headers":{"Authorization":"canary-2"},"secret":"` + whsec("c") + `","previousSecret":"` + whsec("p") + `"`
+		f := fixture(t, fields)
+		f.Impatient = func(t *testing.T) sinktest.Fixture { return fixture(t, fields+`,"requestTimeout":"100ms"`) }
+		return f
 	})
 }
 

@@ -44,7 +44,10 @@ func (h *hook) Send(ctx context.Context, b *sink.Batch, done func(error)) {
 		done(context.Cause(ctx))
 		return
 	}
-	err := h.deliver(ctx, b)
+	err := context.Cause(h.life) // the end of the sink may have made room before it ended ctx
+	if err == nil {
+		err = h.deliver(ctx, b)
+	}
 	<-h.slot
 	done(err)
 }
