@@ -45,6 +45,8 @@ type Listener struct {
 	FromBlock string            // as given
 	Filters   []json.RawMessage // as given
 	Options   json.RawMessage   // as given
+	Where     string            // jq predicate; "": all events
+	Transform string            // jq program; "": events as they are
 	Resolved  ffcapi.Listener   // as the connector resolved it
 
 	// DeclaredFrom is the FromBlock that the configuration has for it, "" if it was not declared there. FromBlock differs after a reset.
@@ -86,7 +88,7 @@ type Streams interface {
 
 	// InsertListener: ErrConflict if the name or id is taken in the stream; ErrNotFound for the stream.
 	InsertListener(ctx context.Context, l *Listener) error
-	// UpdateListener overwrites Name, Updated, FromBlock, Filters, Options, Resolved.
+	// UpdateListener overwrites Name, Updated, FromBlock, Filters, Options, Where, Transform, Resolved.
 	UpdateListener(ctx context.Context, l *Listener) error
 	// DeleteListener deletes it with its checkpoint. Its dead letters stay: they are the only trace of their events.
 	DeleteListener(ctx context.Context, id string) error

@@ -70,6 +70,17 @@ type assembler struct {
 	stamps []stamp // by listener
 
 	sizeHint, recsHint int // what the batch before needed
+
+	// Of the event that was appended last.
+	dataAt int  // where its data begin, from its start; negative: it has none
+	undo   undo // how its listener stood before
+}
+
+// undo is how the entry of a listener was before its newest event.
+type undo struct {
+	own  int  // its place in the entry
+	made bool // it was not there
+	at   inflight.Position
 }
 
 // stamp is the place of a listener in the entry of the batch with that number.
@@ -98,9 +109,10 @@ func (a *assembler) take() *batch {
 	return b
 }
 
-// event appends an event for one listener. twin says that the event appended before is the same for another listener: its
+// event appends an event for one listener. twin says that the event appended before is the same for another listener, as it was read: its
 // bytes are copied, if they are in this batch.
 func (a *assembler) event(enc *encoder, ev *ffcapi.Event, at *time.Time, through ffcapi.BlockRef, listener int, twin bool) {
+	dataAt := a.dataAt
 	b, r := a.begin(listener, ev.Cursor.Block)
 	if twin && len(b.recs) > 0 {
 		last := &b.recs[len(b.recs)-1]
@@ -110,7 +122,9 @@ func (a *assembler) event(enc *encoder, ev *ffcapi.Event, at *time.Time, through
 		var idEnd int
 		b.buf, idEnd = enc.common(b.buf, ev, at)
 		r.idStart, r.idEnd = r.start+enc.idStart, r.start+idEnd
+		dataAt = enc.dataAt
 	}
+	a.dataAt = dataAt
 	a.end(b, r, listener, inflight.Position{Cursor: ev.Cursor.Next(), Block: through})
 }
 
@@ -133,6 +147,7 @@ func (a *assembler) change(c *change, listener int) {
 // begin makes room for an event of a listener.
 func (a *assembler) begin(listener int, block uint64) (*batch, record) {
 	b := a.current()
+	a.dataAt = -1
 	if len(b.recs) == 0 {
 		b.born = a.now()
 	} else {
@@ -154,9 +169,13 @@ func (a *assembler) own(b *batch, listener int, at inflight.Position) {
 	s := &a.stamps[listener]
 	if s.batch != a.number {
 		*s = stamp{batch: a.number, own: len(b.entry.Owns)}
-		b.entry.Owns = append(b.entry.Owns, inflight.Own{Listener: listener})
+		b.entry.Owns = append(b.entry.Owns, inflight.Own{Listener: listener, At: at})
+		a.undo = undo{own: s.own, made: true}
+		return
 	}
-	b.entry.Owns[s.own].At = at
+	own := &b.entry.Owns[s.own]
+	a.undo = undo{own: s.own, at: own.At}
+	own.At = at
 }
 
 // mark says that everything of a group before at is in this batch or an earlier one.

@@ -19,6 +19,7 @@ type encoder struct {
 	idStart int    // where the id begins in head
 	ledger  []byte // `","ledger":"<ledger>","signature":`
 	forks   bool   // block hashes can change: they are part of the id
+	dataAt  int    // where the data of the event encoded last begin, from its start
 
 	stamp     time.Time // newest timestamp encoded: the events of a block share theirs
 	stampText []byte
@@ -74,6 +75,7 @@ func (e *encoder) common(b []byte, ev *ffcapi.Event, stamp *time.Time) (out []by
 	}
 	b = appendInfo(b, ev.Info)
 	b = append(b, `,"data":`...)
+	e.dataAt = len(b) - start
 	if len(ev.Data) == 0 {
 		return append(b, "null"...), idEnd
 	}

@@ -128,6 +128,9 @@ func applyListener(l *store.Listener, body *apitypes.Listener) error {
 	if isSet(body.Options) {
 		l.Options = body.Options
 	}
+	if err := applyPrograms(l, body); err != nil {
+		return err
+	}
 	return applyMethods(l, body.Methods)
 }
 
@@ -260,7 +263,7 @@ func (m *Manager) storeListener(ctx context.Context, l *store.Listener, reset bo
 }
 
 func sameListener(a, b *store.Listener) bool {
-	return a.Name == b.Name && a.FromBlock == b.FromBlock && string(a.Options) == string(b.Options) &&
+	return a.Name == b.Name && a.FromBlock == b.FromBlock && a.Where == b.Where && a.Transform == b.Transform && string(a.Options) == string(b.Options) &&
 		slices.EqualFunc(a.Filters, b.Filters, func(x, y json.RawMessage) bool { return string(x) == string(y) })
 }
 

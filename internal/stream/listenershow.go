@@ -104,7 +104,15 @@ func listenerBody(l *store.Listener) (*apitypes.Listener, error) {
 	name, kind, signature, from := l.Name, l.Type, l.Resolved.Signature, apitypes.BlockNumber(l.FromBlock)
 	return &apitypes.Listener{
 		ID: id, Created: fftime(l.Created), Updated: fftime(l.Updated), Name: &name, Type: &kind, Stream: in,
-		Filters: l.Filters, Options: l.Options, FromBlock: &from, Signature: &signature,
+		Filters: l.Filters, Options: l.Options, Where: given(l.Where), Transform: given(l.Transform), FromBlock: &from, Signature: &signature,
 		ManagedBy: managedBy(l.DeclaredFrom != ""), Undeclared: l.Undeclared,
 	}, nil
+}
+
+// given is a text that is left out when it is empty.
+func given(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/expr"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -24,6 +25,7 @@ type Manager struct {
 	budget  *budget
 	journal *journal
 	clock   clock
+	exprs   *expr.Compiler
 	group   lifecycle.Group
 
 	declared []*declaration // used by Start only
@@ -45,6 +47,7 @@ func New(opts Options) (*Manager, error) {
 		opts: opts, sinks: make(map[string]sink.Factory), budget: newBudget(opts.MaxMemory),
 		finalities: make(map[string]ffcapi.Finality), streams: make(map[string]*stream), books: make(map[string]*blockBook),
 	}
+	m.exprs = expr.New()
 	m.journal = newJournal(opts.Changes, opts.ConnectorName, m.opts.Log)
 	for _, f := range opts.Sinks {
 		if _, twice := m.sinks[f.Type()]; twice {

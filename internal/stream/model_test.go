@@ -206,6 +206,11 @@ func (w *world) listener(t *rapid.T) {
 	body := &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), Filters: filters(event)}
 	if event == everyBlock {
 		body.Type, body.Filters = ptr(apitypes.ListenerBlocks), nil
+	} else if rapid.Bool().Draw(t, "where") { // the same events
+		body.Filters, body.Where = filters("*"), ptr(`.signature == "`+event+`"`)
+	}
+	if rapid.Bool().Draw(t, "transform") {
+		body.Transform = ptr(`.data.n`)
 	}
 	l, err := w.m.CreateListener(context.Background(), "s", body)
 	require.NoError(t, err)

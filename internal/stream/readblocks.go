@@ -42,18 +42,19 @@ func (r *reader) deliverBlocks(ctx context.Context, g *group, upto ffcapi.BlockR
 			return err
 		}
 		at := ffcapi.BlockStart(b.ref.Number)
+		before := inflight.Position{Cursor: at, Block: g.at.Block}
 		after := inflight.Position{Cursor: ffcapi.BlockStart(b.ref.Number + 1), Block: b.ref}
 		for _, l := range g.listeners {
 			if at.Before(r.groups.from[l]) {
 				continue
 			}
-			if r.asm.full() {
-				r.asm.mark(g, inflight.Position{Cursor: at, Block: g.at.Block})
-				if err := r.run.delivery.push(ctx, r.asm.take()); err != nil {
-					return err
-				}
+			if err := r.room(ctx, g, before); err != nil {
+				return err
 			}
 			r.asm.block(b, l, after)
+			if err := r.judge(ctx, g, l, before); err != nil {
+				return err
+			}
 		}
 		g.at = after
 		r.asm.mark(g, g.at)

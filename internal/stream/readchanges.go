@@ -52,17 +52,18 @@ func (r *reader) deliverChanges(ctx context.Context, g *group, list []change) er
 	for i := range list {
 		c := &list[i]
 		at := positionAfter(c.seq - 1)
+		before := inflight.Position{Cursor: at}
 		for _, l := range g.listeners {
 			if at.Before(r.groups.from[l]) || !r.filters[l].match(c) {
 				continue
 			}
-			if r.asm.full() {
-				r.asm.mark(g, inflight.Position{Cursor: at})
-				if err := r.run.delivery.push(ctx, r.asm.take()); err != nil {
-					return err
-				}
+			if err := r.room(ctx, g, before); err != nil {
+				return err
 			}
 			r.asm.change(c, l)
+			if err := r.judge(ctx, g, l, before); err != nil {
+				return err
+			}
 		}
 	}
 	g.at = inflight.Position{Cursor: positionAfter(list[len(list)-1].seq)}

@@ -32,6 +32,7 @@ type reader struct {
 	asm      *assembler
 	encoders map[string]*encoder // by ledger
 	filters  []changeFilters     // by listener; nil for those of events
+	programs []*programs         // by listener; nil for those without
 	waiter   sink.Waiter         // nil: a receiver is always there
 	release  func()              // gives up the journal; nil: it is not used
 	wake     chan struct{}       // a safe head moved, or the log of status changes
@@ -281,20 +282,21 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 				stamp = &t
 			}
 		}
+		before := inflight.Position{Cursor: ev.Cursor, Block: through}
 		twin := false
 		for _, m := range ev.Matches {
 			l := g.listeners[m]
 			if ev.Cursor.Before(r.groups.from[l]) {
 				continue
 			}
-			if r.asm.full() {
-				r.asm.mark(g, inflight.Position{Cursor: ev.Cursor, Block: through})
-				if err := r.run.delivery.push(ctx, r.asm.take()); err != nil {
-					return err
-				}
+			if err := r.room(ctx, g, before); err != nil {
+				return err
 			}
 			r.asm.event(enc, ev, stamp, through, l, twin)
-			twin = true
+			if err := r.judge(ctx, g, l, before); err != nil {
+				return err
+			}
+			twin = r.programs[l] == nil
 		}
 		from = ev.Cursor.Next()
 	}
@@ -307,6 +309,15 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 		return r.run.delivery.push(ctx, r.asm.take())
 	}
 	return nil
+}
+
+// room hands over the current batch if it is full. before is where the group stands before what comes next.
+func (r *reader) room(ctx context.Context, g *group, before inflight.Position) error {
+	if !r.asm.full() {
+		return nil
+	}
+	r.asm.mark(g, before)
+	return r.run.delivery.push(ctx, r.asm.take())
 }
 
 // check refuses a page that breaks what the connector promised, and one from a block that is not on the canonical chain.

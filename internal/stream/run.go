@@ -170,11 +170,14 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 		run: r, asm: a, encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),
 	}
 	rd.waiter, _ = out.(sink.Waiter)
+	var err error
+	if rd.programs, err = r.programsOf(r.m.exprs); err != nil {
+		return nil, err
+	}
 	query := make([]*ffcapi.Listener, len(r.listeners))
 	for i, l := range r.listeners {
 		query[i] = &l.Resolved
 		if r.readsChanges(i) {
-			var err error
 			if rd.filters[i], _, _, err = parseChangeFilters(l.Filters); err != nil {
 				return nil, final(fmt.Errorf("listener %q: %w", l.Name, err))
 			}

@@ -55,6 +55,8 @@ type listenerSpec struct {
 	FromBlock string            `json:"fromBlock,omitempty"`
 	Filters   []json.RawMessage `json:"filters,omitempty"`
 	Options   json.RawMessage   `json:"options,omitempty"`
+	Where     string            `json:"where,omitempty"`
+	Transform string            `json:"transform,omitempty"`
 	Ledger    string            `json:"ledger,omitempty"`
 	Key       string            `json:"key,omitempty"`
 	Signature string            `json:"signature,omitempty"`
@@ -68,7 +70,7 @@ type listenerSpec struct {
 func encodeListener(l *store.Listener) (string, error) {
 	r := &l.Resolved
 	return jsonText(listenerSpec{
-		Type: l.Type, FromBlock: l.FromBlock, Filters: l.Filters, Options: l.Options, Ledger: r.Ledger, Key: r.Key,
+		Type: l.Type, FromBlock: l.FromBlock, Filters: l.Filters, Options: l.Options, Where: l.Where, Transform: l.Transform, Ledger: r.Ledger, Key: r.Key,
 		Signature: r.Signature, Start: r.Start, Resolved: r.Resolved,
 		DeclaredFrom: l.DeclaredFrom, Undeclared: l.Undeclared,
 	})
@@ -83,6 +85,7 @@ func scanListener(r row) (*store.Listener, error) {
 	}
 	l.Type, l.FromBlock, l.Filters, l.Options = spec.Type, spec.FromBlock, spec.Filters, spec.Options
 	l.DeclaredFrom, l.Undeclared = spec.DeclaredFrom, spec.Undeclared
+	l.Where, l.Transform = spec.Where, spec.Transform
 	l.Resolved = ffcapi.Listener{
 		Ledger: spec.Ledger, Key: spec.Key, Signature: spec.Signature, Start: spec.Start, Resolved: spec.Resolved,
 	}

@@ -39,6 +39,7 @@ func newStream(id string) *store.Stream {
 func newListener(id, stream string) *store.Listener {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	return &store.Listener{
+		Where: ".a", Transform: ".b",
 		ID: id, StreamID: stream, Name: "name-" + id, Type: "events", Created: at, Updated: at, FromBlock: "latest",
 		Filters: []json.RawMessage{[]byte(`{"event":"A"}`), []byte(`{"event":"<B>"}`)}, Options: json.RawMessage(`{"o":"\u0000"}`), DeclaredFrom: "earliest", Undeclared: true,
 		Resolved: ffcapi.Listener{
@@ -160,6 +161,7 @@ func listenersStored(t *testing.T, s store.Store) {
 	require.NoError(t, err)
 	require.Equal(t, l, got)
 	l.Name, l.FromBlock, l.Filters, l.Options, l.Updated = "renamed", "0", nil, nil, l.Updated.Add(time.Hour)
+	l.Where, l.Transform = "", ".c"
 	l.Resolved = ffcapi.Listener{Key: "k2", Start: ffcapi.BlockStart(4)}
 	require.NoError(t, s.UpdateListener(ctx, l))
 	got, err = s.Listener(ctx, "l")
