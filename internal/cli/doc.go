@@ -1,7 +1,7 @@
 // Package cli is the command line.
 //
 //	Main ─▶ run, dev            start a node (pkg/node) and stop it on SIGINT or SIGTERM
-//	     ─▶ listen              a client (pkg/client) of a running node
+//	     ─▶ listen, stream, listener, tx    clients (pkg/client) of a running node
 //	     ─▶ config, openapi, version
 //
 // A command that fails prints a line, "pyralis: what is wrong", for each thing that is wrong to standard error and ends with status 1.

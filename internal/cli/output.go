@@ -44,6 +44,16 @@ func show(w io.Writer, kind string, answer any) error {
 			return err
 		}
 		return showHistory(w, a.History)
+	case []*apitypes.EventStreamWithStatus:
+		return showStreams(w, a)
+	case []*apitypes.Listener:
+		return showListeners(w, a)
+	case []*apitypes.ListenerWithStatus:
+		list := make([]*apitypes.Listener, len(a))
+		for i := range a {
+			list[i] = &a[i].Listener
+		}
+		return showListeners(w, list)
 	default:
 		_, err := fmt.Fprintln(w, answer)
 		return err
@@ -68,6 +78,50 @@ func showHistory(w io.Writer, groups []apitypes.HistoryStatus) error {
 		}
 	}
 	return tw.Flush()
+}
+
+func showStreams(w io.Writer, list []*apitypes.EventStreamWithStatus) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "NAME\tTYPE\tSTATE\tLAG\tIN FLIGHT\tDELIVERED\tERROR")
+	for _, s := range list {
+		st := s.StreamState
+		if st == nil {
+			st = &apitypes.StreamStatus{State: s.Status}
+		}
+		lag := ""
+		switch {
+		case st.LagBlocks != nil:
+			lag = fmt.Sprint(*st.LagBlocks)
+		case st.LagTransactions != nil:
+			lag = fmt.Sprint(*st.LagTransactions)
+		}
+		fmt.Fprintln(tw, row(text(s.Name), text(s.Type), st.State, lag, fmt.Sprint(st.InFlightBatches), fmt.Sprint(st.Delivered), st.LastError))
+	}
+	return tw.Flush()
+}
+
+func showListeners(w io.Writer, list []*apitypes.Listener) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "NAME\tTYPE\tSTREAM\tFROM\tSIGNATURE")
+	for _, l := range list {
+		from, stream := "", ""
+		if l.FromBlock != nil {
+			from = string(*l.FromBlock)
+		}
+		if l.Stream != nil {
+			stream = l.Stream.String()
+		}
+		fmt.Fprintln(tw, row(text(l.Name), text(l.Type), stream, from, text(l.Signature)))
+	}
+	return tw.Flush()
+}
+
+// text is what a pointer points to, "" for nil.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // row joins cells. What comes from a chain must not break the table, or command the terminal.

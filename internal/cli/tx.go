@@ -14,10 +14,7 @@ import (
 )
 
 // txCommand is what the commands about transactions have in common.
-type txCommand struct {
-	url    string
-	output string
-}
+type txCommand struct{ remote }
 
 func newTx() *cobra.Command {
 	t := &txCommand{}
@@ -27,8 +24,7 @@ func newTx() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&t.url, "url", client.DefaultURL, "URL of the API")
-	cmd.PersistentFlags().StringVarP(&t.output, "output", "o", outputTable, "how to print: table or json")
+	t.flags(cmd)
 	cmd.AddCommand(
 		t.submit(), t.get(), t.list(),
 		t.steer("suspend", "Stop sending transactions; what is on its way may still end them", (*client.Client).SuspendTransaction),
@@ -41,26 +37,6 @@ func newTx() *cobra.Command {
 			}),
 	)
 	return cmd
-}
-
-// run calls the API and prints what it says.
-func (t *txCommand) run(cmd *cobra.Command, call func(ctx context.Context, c *client.Client) (any, error)) error {
-	if err := checkOutput(t.output); err != nil {
-		return err
-	}
-	c := client.New(t.url)
-	defer c.Close()
-	answer, err := call(cmd.Context(), c)
-	if err != nil && cmd.Context().Err() != nil {
-		err = fmt.Errorf("interrupted: %v", err) //nolint:errorlint // to end is what a service was asked for; here something was left undone
-	}
-	if answer == nil {
-		return err
-	}
-	if e := show(cmd.OutOrStdout(), t.output, answer); e != nil {
-		return e
-	}
-	return err
 }
 
 func (t *txCommand) submit() *cobra.Command {

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/client"
+)
+
+// listenerCommand is what the commands about listeners have in common.
+type listenerCommand struct{ remote }
+
+func newListener() *cobra.Command {
+	l := &listenerCommand{}
+	cmd := &cobra.Command{
+		Use:   "listener",
+		Short: "Create and show what streams deliver",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	l.flags(cmd)
+	cmd.AddCommand(l.list(), l.create(), l.remove())
+	return cmd
+}
+
+func (l *listenerCommand) list() *cobra.Command {
+	var limit int
+	var after string
+	cmd := &cobra.Command{
+		Use:   "list [STREAM]",
+		Short: "List the listeners of a stream, or of all, in the order of their creation",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stream := ""
+			if len(args) > 0 {
+				stream = args[0]
+			}
+			return l.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
+				list, err := c.Listeners(ctx, stream, limit, after)
+				if err != nil {
+					return nil, err
+				}
+				return list, nil
+			})
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 0, "listeners at most; as many as the server sees fit when absent")
+	cmd.Flags().StringVar(&after, "after", "", "id of the last one of the page before")
+	return cmd
+}
+
+func (l *listenerCommand) create() *cobra.Command {
+	var name, kind, from, spec string
+	var filters []string
+	cmd := &cobra.Command{
+		Use:   "create STREAM [flags]",
+		Short: "Add a listener to a stream",
+		Long: "Add a listener to a stream. --spec takes the JSON of the REST API for everything that has no flag of its own, or - to read it from\n" +
+			"standard input.",
+		Example: `  pyralis listener create transfers --name t --from earliest --filter '{"contract":"assets","event":"AssetTransferred"}'
+  pyralis listener create outcomes --type transactions --filter '{"status":"Failed"}'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := &apitypes.Listener{}
+			if err := readSpec(cmd.InOrStdin(), spec, body); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("name") {
+				body.Name = &name
+			}
+			if cmd.Flags().Changed("type") {
+				body.Type = &kind
+			}
+			if cmd.Flags().Changed("from") {
+				b := apitypes.BlockNumber(from)
+				body.FromBlock = &b
+			}
+			for _, f := range filters {
+				if !json.Valid([]byte(f)) {
+					return fmt.Errorf("--filter %q: give JSON, in the terms of the chain", f)
+				}
+				body.Filters = append(body.Filters, json.RawMessage(f))
+			}
+			return l.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
+				made, err := c.CreateListener(ctx, args[0], body)
+				if err != nil {
+					return nil, err
+				}
+				return []*apitypes.Listener{made}, nil
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&name, "name", "", "its name in the stream; what it matches when absent")
+	f.StringVar(&kind, "type", "", "events, blocks or transactions; events when absent")
+	f.StringVar(&from, "from", "", "earliest, latest, a block number, or a form of the chain's own; latest when absent")
+	f.StringArrayVar(&filters, "filter", nil, "what to deliver, as JSON; may be repeated: one of them must match")
+	f.StringVar(&spec, "spec", "", "other fields, as JSON; - reads standard input")
+	return cmd
+}
+
+func (l *listenerCommand) remove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete STREAM LISTENER...",
+		Short: "Remove listeners from a stream",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return l.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
+				for _, name := range args[1:] {
+					if err := c.DeleteListener(ctx, args[0], name); err != nil {
+						return nil, fmt.Errorf("delete %s: %w", name, err)
+					}
+				}
+				return nil, nil //nolint:nilnil // nothing is left to show
+			})
+		},
+	}
+}

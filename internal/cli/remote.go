@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pyralis-io/pyralis/pkg/client"
+)
+
+// remote is what the commands have in common that call the API of a node.
+type remote struct {
+	url    string
+	output string
+}
+
+// flags adds the flags of all of them to the command above them.
+func (r *remote) flags(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&r.url, "url", client.DefaultURL, "URL of the API")
+	cmd.PersistentFlags().StringVarP(&r.output, "output", "o", outputTable, "how to print: table or json")
+}
+
+// run calls the API and prints what it says.
+func (r *remote) run(cmd *cobra.Command, call func(ctx context.Context, c *client.Client) (any, error)) error {
+	if err := checkOutput(r.output); err != nil {
+		return err
+	}
+	c := client.New(r.url)
+	defer c.Close()
+	answer, err := call(cmd.Context(), c)
+	if err != nil && cmd.Context().Err() != nil {
+		err = fmt.Errorf("interrupted: %v", err) //nolint:errorlint // to end is what a service was asked for; here something was left undone
+	}
+	if answer == nil {
+		return err
+	}
+	if e := show(cmd.OutOrStdout(), r.output, answer); e != nil {
+		return e
+	}
+	return err
+}
