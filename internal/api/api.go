@@ -69,7 +69,7 @@ type Streams interface {
 	CreateListener(ctx context.Context, stream string, l *apitypes.Listener) (*apitypes.Listener, error)
 	UpdateListener(ctx context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error)
 	Listener(ctx context.Context, stream, listener string) (*apitypes.ListenerWithStatus, error)
-	Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error)
+	Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.ListenerWithStatus, error)
 	DeleteListener(ctx context.Context, stream, listener string) error
 	ResetListener(ctx context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error)
 }

@@ -82,6 +82,8 @@ func wanted(t reflect.Type) string {
 		return `give a duration such as "500ms" or "30s", or a number of milliseconds`
 	case reflect.TypeFor[*apitypes.BlockNumber]():
 		return `give "earliest", "latest" or a block number`
+	case reflect.TypeFor[*apitypes.EndBlock]():
+		return `give a block number or "none"`
 	}
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

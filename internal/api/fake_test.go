@@ -177,7 +177,7 @@ func (f *fakeStreams) Listener(_ context.Context, stream, listener string) (*api
 	return &apitypes.ListenerWithStatus{Listener: apitypes.Listener{Name: &listener}}, f.call("Listener", stream, listener)
 }
 
-func (f *fakeStreams) Listeners(_ context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error) {
+func (f *fakeStreams) Listeners(_ context.Context, stream string, limit int, after string) ([]*apitypes.ListenerWithStatus, error) {
 	return nil, f.call("Listeners", stream, limit, after)
 }
 

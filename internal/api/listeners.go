@@ -9,7 +9,7 @@ import (
 )
 
 // listenerShape has the position among what is read over: FireFly sends an empty one with what it creates.
-var listenerShape = shape{of: "a listener", ignore: []string{"checkpoint", "catchup"}} //nolint:gochecknoglobals // constant
+var listenerShape = shape{of: "a listener", ignore: []string{"checkpoint", "catchup", "complete"}} //nolint:gochecknoglobals // constant
 
 func listenerExample(more map[string]any) map[string]any {
 	example := map[string]any{
@@ -26,7 +26,7 @@ func listenerRoutes() []*route {
 		{
 			method: http.MethodGet, path: "/eventstreams/{streamId}/listeners", name: "getListeners", tag: tagStreams,
 			about: "Lists the listeners of an event stream in order of creation.", query: pageParameters("listener"),
-			output: []*apitypes.Listener{}, status: http.StatusOK, serve: (*request).getListeners,
+			output: []*apitypes.ListenerWithStatus{}, status: http.StatusOK, serve: (*request).getListeners,
 		},
 		{
 			method: http.MethodPost, path: "/eventstreams/{streamId}/listeners", name: "postListener", tag: tagStreams,
@@ -64,7 +64,7 @@ func subscriptionRoutes() []*route {
 		{
 			method: http.MethodGet, path: "/subscriptions", name: "getSubscriptions", tag: tag, deprecated: true,
 			about: "Lists the listeners of all event streams.", query: pageParameters("listener"),
-			output: []*apitypes.Listener{}, status: http.StatusOK, serve: (*request).getListeners,
+			output: []*apitypes.ListenerWithStatus{}, status: http.StatusOK, serve: (*request).getListeners,
 		},
 		{
 			method: http.MethodPost, path: "/subscriptions", name: "postSubscription", tag: tag, deprecated: true,

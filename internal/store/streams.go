@@ -39,10 +39,11 @@ type Listener struct {
 	ID        string // UUID
 	StreamID  string
 	Name      string // unique in the stream
-	Type      string // events
+	Type      string // events, blocks or transactions
 	Created   time.Time
 	Updated   time.Time
 	FromBlock string            // as given
+	ToBlock   *uint64           // last block to deliver; nil: there is none
 	Filters   []json.RawMessage // as given
 	Options   json.RawMessage   // as given
 	Where     string            // jq predicate; "": all events
@@ -70,6 +71,8 @@ type Position struct {
 	Type   string // of the listener
 	Ledger string
 	Cursor ffcapi.Cursor
+
+	ToBlock *uint64 // of the listener
 }
 
 // Streams is the aggregate of streams, listeners, checkpoints and dead letters. Lists are in order of Seq.
@@ -88,7 +91,7 @@ type Streams interface {
 
 	// InsertListener: ErrConflict if the name or id is taken in the stream; ErrNotFound for the stream.
 	InsertListener(ctx context.Context, l *Listener) error
-	// UpdateListener overwrites Name, Updated, FromBlock, Filters, Options, Where, Transform, Resolved.
+	// UpdateListener overwrites Name, Updated, FromBlock, ToBlock, Filters, Options, Where, Transform, Resolved.
 	UpdateListener(ctx context.Context, l *Listener) error
 	// DeleteListener deletes it with its checkpoint. Its dead letters stay: they are the only trace of their events.
 	DeleteListener(ctx context.Context, id string) error

@@ -111,10 +111,16 @@ func (m *Manager) resolveDeclared(ctx context.Context) error {
 }
 
 func (m *Manager) resolveListener(ctx context.Context, l *declaredListener) error {
+	var err error
 	if l.old == nil {
-		return m.resolve(ctx, l.want, l.want.FromBlock)
+		err = m.resolve(ctx, l.want, l.want.FromBlock)
+	} else {
+		err = m.resolveAgain(ctx, l.old, l.want, false)
 	}
-	return m.resolveAgain(ctx, l.old, l.want, false)
+	if err != nil {
+		return err
+	}
+	return checkEnd(l.want)
 }
 
 // undeclare suspends a stream that is no longer declared.

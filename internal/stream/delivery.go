@@ -329,8 +329,15 @@ func (d *delivery) written(rows []inflight.Row) {
 	d.tracker.Written(rows)
 }
 
-// lowest is the lowest position of some listeners below which everything is acknowledged.
-func (d *delivery) lowest(include func(listener int) bool) (ffcapi.Cursor, bool) {
+// position is where a listener stands: everything before it is acknowledged.
+func (d *delivery) position(listener int) inflight.Position {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tracker.Position(listener)
+}
+
+// lowest is the lowest position of some listeners below which everything is acknowledged. Those that are complete do not count.
+func (d *delivery) lowest(include func(listener int, at inflight.Position) bool) (ffcapi.Cursor, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at, ok := d.tracker.Lowest(include)

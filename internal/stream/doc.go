@@ -17,6 +17,9 @@
 // Listeners of type blocks deliver every block up to the safe head, each of which must follow the one before it. A book of recent blocks is
 // shared by all of them in the process, so that each block is read once however many want it.
 //
+// A listener may end at a block. Its position never passes that block, so that it can go on there if the end is moved; a run leaves out
+// those that have come to it.
+//
 // Listeners of type transactions deliver the status changes of transactions in the same way. In the place of a ledger they read
 // the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads
 // it for all of them, whatever their streams.

@@ -188,7 +188,7 @@ func (l *lane) set() (list []string) {
 // done is how many events are acknowledged without a gap.
 func (l *lane) done() int {
 	synctest.Wait()
-	at, ok := l.d.lowest(func(int) bool { return true })
+	at, ok := l.d.lowest(func(int, inflight.Position) bool { return true })
 	require.True(l.t, ok)
 	return int(at.Block)
 }

@@ -18,7 +18,7 @@ func (f *fakeStore) Positions(_ context.Context, streams []string) ([]store.Posi
 		if !slices.Contains(streams, l.StreamID) {
 			continue
 		}
-		p := store.Position{Stream: l.StreamID, Type: l.Type, Ledger: l.Resolved.Ledger, Cursor: l.Resolved.Start}
+		p := store.Position{Stream: l.StreamID, Type: l.Type, Ledger: l.Resolved.Ledger, Cursor: l.Resolved.Start, ToBlock: l.ToBlock}
 		if cp, ok := f.cps[l.ID]; ok {
 			p.Cursor = cp.Cursor
 		}

@@ -45,7 +45,8 @@ type group struct {
 	listeners []int // indexes of the run, ascending; never changed
 	query     []*ffcapi.Listener
 	at        inflight.Position
-	live      bool // has been at the safe head
+	until     uint64 // the first block at which a member ends
+	live      bool   // has been at the safe head
 
 	failures int       // of its reading sessions, in a row
 	retryAt  time.Time // not read before
@@ -53,17 +54,23 @@ type group struct {
 
 // groups is the partition of a run's listeners.
 type groups struct {
+	all  []*store.Listener // of the run
 	ids  uint64
 	list []*group
 	from []ffcapi.Cursor // by listener: what is before it was delivered before this run, or by another group
 }
 
-// newGroups puts listeners that read the same and stand near one another into groups.
-func newGroups(listeners []*ffcapi.Listener, kinds func(listener int) kind, start []inflight.Position) *groups {
-	gs := &groups{from: make([]ffcapi.Cursor, len(listeners))}
+// newGroups puts listeners that read the same and stand near one another into groups. Those that are complete are in none.
+func newGroups(listeners []*store.Listener, start []inflight.Position) *groups {
+	gs := &groups{all: listeners, from: make([]ffcapi.Cursor, len(listeners))}
 	for i, l := range listeners {
 		gs.from[i] = start[i].Cursor
-		gs.list = append(gs.list, &group{ledger: l.Ledger, kind: kinds(i), listeners: []int{i}, query: []*ffcapi.Listener{l}, at: start[i]})
+		if complete(l, start[i].Cursor) {
+			continue
+		}
+		gs.list = append(gs.list, &group{
+			ledger: l.Resolved.Ledger, kind: kindOf(l), listeners: []int{i}, query: []*ffcapi.Listener{&l.Resolved}, at: start[i], until: endOf(l),
+		})
 	}
 	gs.merge()
 	for _, g := range gs.list {
@@ -107,27 +114,55 @@ func (gs *groups) join(list []*group) *group {
 	if len(list) == 1 {
 		return list[0]
 	}
-	type member struct {
-		index int
-		l     *ffcapi.Listener
-	}
-	var members []member
+	var members []int
 	for _, g := range list {
-		for i, l := range g.listeners {
-			members = append(members, member{l, g.query[i]})
+		for _, l := range g.listeners {
+			members = append(members, l)
 			if gs.from[l].Before(g.at.Cursor) {
 				gs.from[l] = g.at.Cursor
 			}
 		}
 	}
-	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(a.index, b.index) })
+	slices.Sort(members)
+	return gs.like(list[0], members)
+}
+
+// like makes a group of some listeners at the place of another one.
+func (gs *groups) like(o *group, members []int) *group {
 	gs.ids++
-	g := &group{id: gs.ids, ledger: list[0].ledger, kind: list[0].kind, at: list[0].at, live: list[0].live}
-	for _, m := range members {
-		g.listeners = append(g.listeners, m.index)
-		g.query = append(g.query, m.l)
+	g := &group{id: gs.ids, ledger: o.ledger, kind: o.kind, at: o.at, live: o.live, listeners: members, until: noEnd}
+	for _, l := range members {
+		g.query = append(g.query, &gs.all[l].Resolved)
+		g.until = min(g.until, endOf(gs.all[l]))
 	}
 	return g
+}
+
+// finish takes the members out of a group that have come to their end, and returns them. If there are any, what remains of the group is another
+// one.
+func (gs *groups) finish(g *group) (done []int) {
+	if g.at.Cursor.Block <= g.until {
+		return nil
+	}
+	var rest []int
+	for _, l := range g.listeners {
+		if complete(gs.all[l], g.at.Cursor) {
+			done = append(done, l)
+		} else {
+			rest = append(rest, l)
+		}
+	}
+	list := make([]*group, 0, len(gs.list)) // who goes through the old one is not disturbed
+	for _, o := range gs.list {
+		switch {
+		case o != g:
+			list = append(list, o)
+		case len(rest) > 0:
+			list = append(list, gs.like(g, rest))
+		}
+	}
+	gs.list = list
+	return done
 }
 
 // caughtUp reports whether g has come near a group ahead of it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hyperledger/firefly-common/pkg/fftypes"
@@ -46,6 +47,9 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 		return nil, err
 	}
 	if err := m.resolve(ctx, l, l.FromBlock); err != nil {
+		return nil, err
+	}
+	if err := checkEnd(l); err != nil {
 		return nil, err
 	}
 	l.Created = m.opts.Now()
@@ -108,6 +112,9 @@ func applyListener(l *store.Listener, body *apitypes.Listener) error {
 	if body.FromBlock != nil {
 		l.FromBlock = orElse(string(*body.FromBlock), apitypes.FromBlockLatest)
 	}
+	if err := applyEnd(l, body.ToBlock); err != nil {
+		return err
+	}
 	switch {
 	case len(body.Filters) > 0:
 		l.Filters = body.Filters
@@ -163,6 +170,10 @@ func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) e
 		return m.resolveBlocks(ctx, l, from)
 	case ofEvents:
 	}
+	at, exact := exactly(from)
+	if exact {
+		from = strconv.FormatUint(at.Block, 10)
+	}
 	ctx, cancel := call(ctx)
 	defer cancel()
 	resolved, err := survive.Ask(survive.Log(m.opts.Log), func() (*ffcapi.Listener, error) {
@@ -172,6 +183,9 @@ func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) e
 		return err
 	}
 	l.Resolved = *resolved
+	if exact {
+		l.Resolved.Start = at
+	}
 	return nil
 }
 
@@ -219,6 +233,9 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 	if err := m.resolveAgain(ctx, old, &l, reset); err != nil {
 		return nil, err
 	}
+	if err := checkEnd(&l); err != nil {
+		return nil, err
+	}
 	l.Updated = m.opts.Now()
 	err = s.restart(ctx, func() error {
 		if err := m.storeListener(context.WithoutCancel(ctx), &l, reset); err != nil {
@@ -263,7 +280,7 @@ func (m *Manager) storeListener(ctx context.Context, l *store.Listener, reset bo
 }
 
 func sameListener(a, b *store.Listener) bool {
-	return a.Name == b.Name && a.FromBlock == b.FromBlock && a.Where == b.Where && a.Transform == b.Transform && string(a.Options) == string(b.Options) &&
+	return a.Name == b.Name && a.FromBlock == b.FromBlock && endOf(a) == endOf(b) && a.Where == b.Where && a.Transform == b.Transform && string(a.Options) == string(b.Options) &&
 		slices.EqualFunc(a.Filters, b.Filters, func(x, y json.RawMessage) bool { return string(x) == string(y) })
 }
 

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,51 +17,84 @@ func (m *Manager) Listener(ctx context.Context, stream, listener string) (*apity
 	if err != nil {
 		return nil, err
 	}
+	list, err := m.listenersWithStatus(ctx, []*store.Listener{l})
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// listenersWithStatus says of listeners what they are doing.
+func (m *Manager) listenersWithStatus(ctx context.Context, listeners []*store.Listener) ([]*apitypes.ListenerWithStatus, error) {
+	stored := make(map[string]store.Checkpoint)
+	asked := make(map[string]bool)
+	list := make([]*apitypes.ListenerWithStatus, 0, len(listeners))
+	for _, l := range listeners {
+		if !asked[l.StreamID] {
+			asked[l.StreamID] = true
+			cps, err := m.opts.Store.Checkpoints(ctx, l.StreamID)
+			if err != nil {
+				return nil, fmt.Errorf("checkpoints of stream %s: %w", l.StreamID, err)
+			}
+			for _, cp := range cps {
+				stored[cp.Listener] = cp
+			}
+		}
+		at, ok := stored[l.ID]
+		if !ok {
+			at.Cursor = l.Resolved.Start
+		}
+		one, err := m.listenerStatus(l, at)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// listenerStatus is a listener whose durable position is at.
+func (m *Manager) listenerStatus(l *store.Listener, at store.Checkpoint) (*apitypes.ListenerWithStatus, error) {
 	body, err := listenerBody(l)
 	if err != nil {
 		return nil, err
 	}
-	cps, err := m.opts.Store.Checkpoints(ctx, l.StreamID)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint of listener %s: %w", l.ID, err)
-	}
-	at := store.Checkpoint{Cursor: l.Resolved.Start}
-	for _, cp := range cps {
-		if cp.Listener == l.ID {
-			at = cp
-		}
-	}
-	out := &apitypes.ListenerWithStatus{Listener: *body, Checkpoint: &apitypes.ListenerCheckpoint{
+	out := &apitypes.ListenerWithStatus{Listener: *body, Complete: complete(l, at.Cursor), Checkpoint: &apitypes.ListenerCheckpoint{
 		Block: at.Cursor.Block, TransactionIndex: at.Cursor.Tx, LogIndex: at.Cursor.Log, BlockHash: at.Block.Hash,
 	}}
-	if l.Type == apitypes.ListenerTransactions {
+	if kindOf(l) == ofChanges {
 		out.Checkpoint = &apitypes.ListenerCheckpoint{Sequence: strconv.FormatInt(lastBefore(at.Cursor), 10)}
 	}
 	if s, err := m.find(l.StreamID); err == nil {
-		out.Catchup = s.catchingUp(l.ID)
+		s.look(l, out)
 	}
 	return out, nil
 }
 
-// catchingUp says whether a listener of a running stream has not been at the safe head yet.
-func (s *stream) catchingUp(listener string) bool {
+// look adds what only a run knows.
+func (s *stream) look(l *store.Listener, out *apitypes.ListenerWithStatus) {
 	s.mu.Lock()
 	w := s.worker
 	s.mu.Unlock()
 	if w == nil {
-		return false
+		return
 	}
 	r := w.run.Load()
 	if r == nil {
-		return false
+		return
 	}
-	i := slices.IndexFunc(r.listeners, func(l *store.Listener) bool { return l.ID == listener })
-	return i < 0 || !r.caughtUp[i].Load() // one that the run does not know is new
+	i, known := slices.BinarySearchFunc(r.listeners, l.Seq, func(l *store.Listener, seq int64) int { return cmp.Compare(l.Seq, seq) })
+	if !known {
+		out.Catchup = !out.Complete // it is new
+		return
+	}
+	out.Complete = out.Complete || l.ToBlock != nil && complete(l, r.delivery.position(i).Cursor)
+	out.Catchup = !out.Complete && !r.caughtUp[i].Load()
 }
 
-// Listeners lists the listeners of a stream, or of all if stream is "", in the order of their creation; after is the id of the last
+// Listeners lists the listeners of a stream, or of all if stream is "", with their positions, in the order of their creation; after is the id of the last
 // one of the page before.
-func (m *Manager) Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error) {
+func (m *Manager) Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.ListenerWithStatus, error) {
 	if limit <= 0 {
 		limit = defaultPage
 	}
@@ -80,15 +114,7 @@ func (m *Manager) Listeners(ctx context.Context, stream string, limit int, after
 	if err != nil {
 		return nil, fmt.Errorf("listeners: %w", err)
 	}
-	list := make([]*apitypes.Listener, 0, len(page))
-	for _, l := range page {
-		body, err := listenerBody(l)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, body)
-	}
-	return list, nil
+	return m.listenersWithStatus(ctx, page)
 }
 
 // listenerBody is a listener as the API shows it.
@@ -102,9 +128,14 @@ func listenerBody(l *store.Listener) (*apitypes.Listener, error) {
 		return nil, fmt.Errorf("stream of listener %q: %w", l.ID, err)
 	}
 	name, kind, signature, from := l.Name, l.Type, l.Resolved.Signature, apitypes.BlockNumber(l.FromBlock)
+	var to *apitypes.EndBlock
+	if l.ToBlock != nil {
+		n := apitypes.EndBlock(strconv.FormatUint(*l.ToBlock, 10))
+		to = &n
+	}
 	return &apitypes.Listener{
 		ID: id, Created: fftime(l.Created), Updated: fftime(l.Updated), Name: &name, Type: &kind, Stream: in,
-		Filters: l.Filters, Options: l.Options, Where: given(l.Where), Transform: given(l.Transform), FromBlock: &from, Signature: &signature,
+		Filters: l.Filters, Options: l.Options, Where: given(l.Where), Transform: given(l.Transform), FromBlock: &from, ToBlock: to, Signature: &signature,
 		ManagedBy: managedBy(l.DeclaredFrom != ""), Undeclared: l.Undeclared,
 	}, nil
 }

@@ -50,6 +50,7 @@ func TestModel(t *testing.T) {
 				"reset":    m.reset,
 				"listener": m.listener,
 				"remove":   m.remove,
+				"end":      m.end,
 				"store":    m.trouble,
 				"":         m.settle,
 			})
@@ -79,6 +80,7 @@ func TestNoDuplicatesInSteadyState(t *testing.T) {
 				},
 				"patch":  m.change,
 				"remove": func(t *rapid.T) { m.drop(t, m.acking) },
+				"end":    func(t *rapid.T) { m.moveEnd(t, m.acking) },
 				"reset":  m.rewind,
 			})
 			m.finish(t)
@@ -117,6 +119,7 @@ const everyBlock = "every block"
 type modelListener struct {
 	id, event string
 	start     ffcapi.Cursor
+	end       uint64                 // the last block
 	acked     map[ffcapi.Cursor]bool // since the last reset
 }
 
@@ -141,7 +144,7 @@ func newWorld(t *rapid.T) *world {
 	for range rapid.IntRange(1, 3).Draw(t, "listeners") {
 		w.listener(t)
 	}
-	pass(t, time.Second) // until the run has them all
+	w.acking(t, func() error { return nil }) // until the run has them all
 	return w
 }
 
@@ -176,12 +179,12 @@ func (w *world) matching(l *modelListener) []ffcapi.Cursor {
 	defer w.chain.mu.Unlock()
 	var list []ffcapi.Cursor
 	for _, b := range w.chain.blocks {
-		if at := ffcapi.BlockStart(b.ref.Number); l.event == everyBlock && !at.Before(l.start) {
+		if at := ffcapi.BlockStart(b.ref.Number); l.event == everyBlock && !at.Before(l.start) && at.Block <= l.end {
 			list = append(list, at)
 		}
 		for tx, name := range b.events {
 			c := ffcapi.Cursor{Block: b.ref.Number, Tx: uint64(tx)}
-			if name == l.event && !c.Before(l.start) {
+			if name == l.event && !c.Before(l.start) && c.Block <= l.end {
 				list = append(list, c)
 			}
 		}
@@ -204,6 +207,11 @@ func (w *world) listener(t *rapid.T) {
 	event := rapid.SampledFrom([]string{"A", "B", everyBlock}).Draw(t, "event")
 	from := rapid.SampledFrom([]string{"earliest", "latest", "2"}).Draw(t, "from")
 	body := &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), Filters: filters(event)}
+	end := drawEnd(t)
+	if from == "latest" {
+		end = apitypes.ToBlockNone // it may be higher
+	}
+	body.ToBlock = &end
 	if event == everyBlock {
 		body.Type, body.Filters = ptr(apitypes.ListenerBlocks), nil
 	} else if rapid.Bool().Draw(t, "where") { // the same events
@@ -218,7 +226,41 @@ func (w *world) listener(t *rapid.T) {
 	require.NoError(t, err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.listeners = append(w.listeners, &modelListener{id: stored.ID, event: event, start: stored.Resolved.Start, acked: make(map[ffcapi.Cursor]bool)})
+	w.listeners = append(w.listeners, &modelListener{id: stored.ID, event: event, start: stored.Resolved.Start, end: endOf(stored), acked: make(map[ffcapi.Cursor]bool)})
+}
+
+// drawEnd draws the end of a listener that begins at block 2 or before.
+func drawEnd(t *rapid.T) apitypes.EndBlock {
+	return rapid.SampledFrom([]apitypes.EndBlock{apitypes.ToBlockNone, "2", "3", "5", "9"}).Draw(t, "end")
+}
+
+// end moves the end of a listener, whatever is open.
+func (w *world) end(t *rapid.T) {
+	w.moveEnd(t, func(_ *rapid.T, change func() error) { require.NoError(t, change()) })
+}
+
+func (w *world) moveEnd(t *rapid.T, carryOut func(*rapid.T, func() error)) {
+	w.settle(t)
+	l, end := rapid.SampledFrom(w.listeners).Draw(t, "listener"), drawEnd(t)
+	if l.start.Block > 2 {
+		end = apitypes.ToBlockNone
+	}
+	w.mu.Lock()
+	old := l.end
+	if l.end = noEnd; end != apitypes.ToBlockNone {
+		l.end = uint64(end[0] - '0')
+	}
+	final := l.end
+	l.end = max(old, final) // until it is done, either may be so
+	w.mu.Unlock()
+	carryOut(t, func() error {
+		_, err := w.m.UpdateListener(context.Background(), "s", l.id, &apitypes.Listener{ToBlock: &end})
+		return err
+	})
+	w.settle(t)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.end = final
 }
 
 // settle lets everything happen that can, and looks at what was delivered.
@@ -251,6 +293,7 @@ func (w *world) take(t *rapid.T, d *delivered) {
 		e := &d.Events[i]
 		l := w.byID(t, e.Listener.ID)
 		at := cursorOf(t, e)
+		require.LessOrEqual(t, at.Block, l.end, "listener %s goes on beyond its end", l.id)
 		for _, c := range w.matching(l) {
 			require.False(t, c.Before(at) && !l.acked[c] && !w.inFlight(t, l, c) && !holds(t, d, i, l, c), "listener %s gets %s before %s", l.id, at, c)
 		}
@@ -428,14 +471,14 @@ func (w *world) reset(t *rapid.T) {
 	w.mu.Unlock()
 	// A reset may go back to the start of the listener or, with "latest", past what it has not delivered.
 	from := rapid.SampledFrom([]string{"earliest", "latest", "1"}).Draw(t, "from")
-	_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from))})
+	_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), ToBlock: ptr(apitypes.EndBlock(apitypes.ToBlockNone))})
 	require.NoError(t, err)
 	stored, err := w.store.Listener(context.Background(), l.id)
 	require.NoError(t, err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// Only what is acknowledged from now on counts. A batch that the new run has already sent is open.
-	l.start, l.acked = stored.Resolved.Start, make(map[ffcapi.Cursor]bool)
+	l.start, l.end, l.acked = stored.Resolved.Start, noEnd, make(map[ffcapi.Cursor]bool)
 }
 
 func (w *world) trouble(t *rapid.T) {

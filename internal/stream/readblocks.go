@@ -37,6 +37,9 @@ func (r *reader) pruned(g *group, err error) error {
 // deliverBlocks puts blocks into batches and moves the group, as far as they are canonical.
 func (r *reader) deliverBlocks(ctx context.Context, g *group, upto ffcapi.BlockRef, book *blockBook, list []*chainBlock) error {
 	for _, b := range list {
+		if b.ref.Number > g.until {
+			break
+		}
 		if err := r.canonical(ctx, g, upto, b); err != nil {
 			book.forget(b.ref.Number)
 			return err

@@ -176,7 +176,7 @@ func (r *reader) ready(g *group) (read func(ctx context.Context) (moved bool, er
 		if g.kind == ofBlocks {
 			open = func(ctx context.Context) session { return r.blocks(ctx, g, safe) }
 		}
-		more := func() bool { return g.at.Cursor.Block <= safe.Number }
+		more := func() bool { return g.at.Cursor.Block <= min(safe.Number, g.until) }
 		return func(ctx context.Context) (bool, error) { return r.read(ctx, g, open, more) }, nil
 	}
 	g.live = g.live || !safe.IsZero()
@@ -209,10 +209,14 @@ func (r *reader) read(ctx context.Context, g *group, open func(ctx context.Conte
 			return moved, err
 		}
 		moved = true
+		done := r.groups.finish(g)
+		for _, l := range done {
+			r.run.caughtUp[l].Store(true)
+		}
 		if err := r.pause(ctx); err != nil {
 			return moved, err
 		}
-		if r.groups.caughtUp(g) || len(r.groups.list) > 1 && time.Since(began) > turn {
+		if done != nil || r.groups.caughtUp(g) || len(r.groups.list) > 1 && time.Since(began) > turn {
 			break
 		}
 	}
@@ -271,8 +275,9 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 		through = g.at.Block
 	}
 	from := g.at.Cursor
-	for i := range p.Events {
-		ev := &p.Events[i]
+	events, next := shorten(p, g.until)
+	for i := range events {
+		ev := &events[i]
 		if ev.Cursor.Before(from) {
 			continue // repeated
 		}
@@ -300,7 +305,7 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 		}
 		from = ev.Cursor.Next()
 	}
-	g.at = inflight.Position{Cursor: p.Next, Block: through}
+	g.at = inflight.Position{Cursor: next, Block: through}
 	r.asm.mark(g, g.at)
 	if r.run.finality[g.ledger] != ffcapi.Instant && !p.Through.IsZero() {
 		r.run.s.trail.add(g.ledger, p.Through)

@@ -174,9 +174,8 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 	if rd.programs, err = r.programsOf(r.m.exprs); err != nil {
 		return nil, err
 	}
-	query := make([]*ffcapi.Listener, len(r.listeners))
 	for i, l := range r.listeners {
-		query[i] = &l.Resolved
+		r.caughtUp[i].Store(complete(l, start[i].Cursor))
 		if r.readsChanges(i) {
 			if rd.filters[i], _, _, err = parseChangeFilters(l.Filters); err != nil {
 				return nil, final(fmt.Errorf("listener %q: %w", l.Name, err))
@@ -188,7 +187,7 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 	for ledger, f := range r.finality {
 		rd.encoders[ledger] = newEncoder(r.m.opts.ConnectorName, ledger, f)
 	}
-	rd.groups = newGroups(query, func(l int) kind { return kindOf(r.listeners[l]) }, start)
+	rd.groups = newGroups(r.listeners, start)
 	return rd, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -157,12 +158,14 @@ func (p *place) add(kind, ledger string, at ffcapi.Cursor) {
 func (r *run) place() *place {
 	p := &place{}
 	for ledger := range r.finality {
-		reads := func(l int) bool { return !r.readsChanges(l) && r.listeners[l].Resolved.Ledger == ledger }
+		reads := func(l int, at inflight.Position) bool {
+			return !r.readsChanges(l) && r.listeners[l].Resolved.Ledger == ledger && !complete(r.listeners[l], at.Cursor)
+		}
 		if at, ok := r.delivery.lowest(reads); ok {
 			p.add(apitypes.ListenerEvents, ledger, at)
 		}
 	}
-	if at, ok := r.delivery.lowest(r.readsChanges); ok {
+	if at, ok := r.delivery.lowest(func(l int, _ inflight.Position) bool { return r.readsChanges(l) }); ok {
 		p.add(apitypes.ListenerTransactions, "", at)
 	}
 	return p
@@ -178,6 +181,9 @@ func (m *Manager) storedPlaces(ctx context.Context, streams []string) map[string
 			break
 		}
 		for _, at := range positions {
+			if at.ToBlock != nil && at.Cursor.Block > *at.ToBlock {
+				continue // complete
+			}
 			p := places[at.Stream]
 			if p == nil {
 				p = &place{}

@@ -25,6 +25,7 @@ const (
 	FromBlockLatest      = "latest"
 	FromBlockEarliest    = "earliest"
 	ManagedByConfig      = "config"
+	ToBlockNone          = "none" // takes the end of a listener away
 )
 
 // EventStream is an event stream, as request (create, PATCH: absent fields keep their value) and as answer.
@@ -103,7 +104,8 @@ type Listener struct {
 	Options   json.RawMessage   `json:"options,omitempty" doc:"Options of the chain's own. Blocks: {\"ledger\":\"mychannel\"} where the chain has several ledgers."`
 	Where     *string           `json:"where,omitempty" doc:"jq predicate over the event as it would be delivered: events for which it gives null, false or nothing are passed over. Runs after filters. An event for which it fails or gives more than one value counts as refused for good: see errorHandling. Empty in a change: removed. E.g. .signature == \"Transfer\" and (.data.value | tonumber) >= 1000"`
 	Transform *string           `json:"transform,omitempty" doc:"jq program over the event as it would be delivered, whose one output takes the place of the event's data; all other members stay. For other types than events the output is added as data. Without output the event is passed over; failures as with where. Empty in a change: removed. E.g. .data | {from, to, amount: .value}"`
-	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, or a form of the chain's own. Type transactions: earliest is the oldest change that is retained, a number is the sequence of a change, after which it goes on."`
+	FromBlock *BlockNumber      `json:"fromBlock,omitempty" doc:"Where to begin: earliest, latest (default), a block number, a position block/tx/log as protocolId shows it, which begins at that very event, or a form of the chain's own. Type transactions: earliest is the oldest change that is retained, a number is the sequence of a change, after which it goes on."`
+	ToBlock   *EndBlock         `json:"toBlock,omitempty" doc:"Types events and blocks: the last block to deliver. The listener is complete when everything up to it is delivered, and costs nothing more. In a change, another number lets it go on or end, none lets it go on for good."`
 	Signature *string           `json:"signature,omitempty" doc:"What it matches, in short, as the chain calls it; on output only."`
 
 	ManagedBy  string `json:"managedBy,omitempty" doc:"config: it is declared in the configuration, and changed there; it can be reset here. On output only."`
@@ -120,6 +122,7 @@ type ListenerWithStatus struct {
 	Listener
 	Checkpoint *ListenerCheckpoint `json:"checkpoint,omitempty" doc:"The next position to deliver."`
 	Catchup    bool                `json:"catchup" doc:"true: it is reading the past of the chain."`
+	Complete   bool                `json:"complete,omitempty" doc:"true: everything up to toBlock is delivered."`
 }
 
 // ListenerCheckpoint is the next position to deliver. FireFly reads the three numbers.
@@ -149,6 +152,24 @@ func (b *BlockNumber) UnmarshalJSON(raw []byte) error {
 		return Invalidf("fromBlock", `give "earliest", "latest" or a block number`, "is %s", raw)
 	}
 	*b = BlockNumber(raw)
+	return nil
+}
+
+// EndBlock is the number of a block as text, or "none". A JSON number is taken, too.
+type EndBlock string
+
+// UnmarshalJSON takes a string or a whole number.
+func (b *EndBlock) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err == nil {
+		*b = EndBlock(text)
+		return nil
+	}
+	var n uint64
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return Invalidf("toBlock", `give a block number or "none"`, "is %s", raw)
+	}
+	*b = EndBlock(raw)
 	return nil
 }
 

@@ -59,13 +59,13 @@ func (c *Client) ResumeStream(ctx context.Context, stream string) error {
 	return err
 }
 
-// Listeners lists the listeners of an event stream, or of all if stream is "", in order of creation.
-func (c *Client) Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.Listener, error) {
+// Listeners lists the listeners of an event stream, or of all if stream is "", with their positions, in order of creation.
+func (c *Client) Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.ListenerWithStatus, error) {
 	target := "/subscriptions"
 	if stream != "" {
 		target = path("eventstreams", stream, "listeners")
 	}
-	var list []*apitypes.Listener
+	var list []*apitypes.ListenerWithStatus
 	_, err := c.call(ctx, http.MethodGet, target, page(limit, after), nil, &list)
 	return list, err
 }

@@ -53,6 +53,7 @@ func scanStream(r row) (*store.Stream, error) {
 type listenerSpec struct {
 	Type      string            `json:"type,omitempty"`
 	FromBlock string            `json:"fromBlock,omitempty"`
+	ToBlock   *uint64           `json:"toBlock,omitempty"`
 	Filters   []json.RawMessage `json:"filters,omitempty"`
 	Options   json.RawMessage   `json:"options,omitempty"`
 	Where     string            `json:"where,omitempty"`
@@ -70,7 +71,7 @@ type listenerSpec struct {
 func encodeListener(l *store.Listener) (string, error) {
 	r := &l.Resolved
 	return jsonText(listenerSpec{
-		Type: l.Type, FromBlock: l.FromBlock, Filters: l.Filters, Options: l.Options, Where: l.Where, Transform: l.Transform, Ledger: r.Ledger, Key: r.Key,
+		Type: l.Type, FromBlock: l.FromBlock, ToBlock: l.ToBlock, Filters: l.Filters, Options: l.Options, Where: l.Where, Transform: l.Transform, Ledger: r.Ledger, Key: r.Key,
 		Signature: r.Signature, Start: r.Start, Resolved: r.Resolved,
 		DeclaredFrom: l.DeclaredFrom, Undeclared: l.Undeclared,
 	})
@@ -83,7 +84,7 @@ func scanListener(r row) (*store.Listener, error) {
 	if err := json.Unmarshal([]byte(r.text(6)), &spec); err != nil {
 		return nil, fmt.Errorf("decode listener %s: %w", l.ID, err)
 	}
-	l.Type, l.FromBlock, l.Filters, l.Options = spec.Type, spec.FromBlock, spec.Filters, spec.Options
+	l.Type, l.FromBlock, l.ToBlock, l.Filters, l.Options = spec.Type, spec.FromBlock, spec.ToBlock, spec.Filters, spec.Options
 	l.DeclaredFrom, l.Undeclared = spec.DeclaredFrom, spec.Undeclared
 	l.Where, l.Transform = spec.Where, spec.Transform
 	l.Resolved = ffcapi.Listener{
@@ -190,11 +191,13 @@ func (s *Store) Positions(ctx context.Context, streams []string) ([]store.Positi
 			Type   string        `json:"type"`
 			Ledger string        `json:"ledger"`
 			Start  ffcapi.Cursor `json:"start"`
+
+			ToBlock *uint64 `json:"toBlock"`
 		}
 		if err := json.Unmarshal([]byte(r.text(1)), &spec); err != nil {
 			return fmt.Errorf("decode a listener of stream %s: %w", r.text(0), err)
 		}
-		p := store.Position{Stream: r.text(0), Type: spec.Type, Ledger: spec.Ledger, Cursor: spec.Start}
+		p := store.Position{Stream: r.text(0), Type: spec.Type, Ledger: spec.Ledger, Cursor: spec.Start, ToBlock: spec.ToBlock}
 		if block := r.number(2); block != nil {
 			p.Cursor = ffcapi.Cursor{Block: *block, Tx: *r.number(3), Log: *r.number(4)}
 		}

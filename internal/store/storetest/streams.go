@@ -40,7 +40,7 @@ func newListener(id, stream string) *store.Listener {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 6000, time.UTC)
 	return &store.Listener{
 		Where: ".a", Transform: ".b",
-		ID: id, StreamID: stream, Name: "name-" + id, Type: "events", Created: at, Updated: at, FromBlock: "latest",
+		ID: id, StreamID: stream, Name: "name-" + id, Type: "events", Created: at, Updated: at, FromBlock: "latest", ToBlock: new(uint64(math.MaxUint64)),
 		Filters: []json.RawMessage{[]byte(`{"event":"A"}`), []byte(`{"event":"<B>"}`)}, Options: json.RawMessage(`{"o":"\u0000"}`), DeclaredFrom: "earliest", Undeclared: true,
 		Resolved: ffcapi.Listener{
 			Ledger: "main", Key: "k", Signature: "assets:A", Start: ffcapi.Cursor{Block: math.MaxUint64, Tx: 2, Log: 3},
@@ -160,7 +160,7 @@ func listenersStored(t *testing.T, s store.Store) {
 	got, err := s.Listener(ctx, "l")
 	require.NoError(t, err)
 	require.Equal(t, l, got)
-	l.Name, l.FromBlock, l.Filters, l.Options, l.Updated = "renamed", "0", nil, nil, l.Updated.Add(time.Hour)
+	l.Name, l.FromBlock, l.ToBlock, l.Filters, l.Options, l.Updated = "renamed", "0", nil, nil, nil, l.Updated.Add(time.Hour)
 	l.Where, l.Transform = "", ".c"
 	l.Resolved = ffcapi.Listener{Key: "k2", Start: ffcapi.BlockStart(4)}
 	require.NoError(t, s.UpdateListener(ctx, l))
@@ -352,10 +352,10 @@ func positionsTold(t *testing.T, s store.Store) {
 	require.NoError(t, s.WriteCheckpoints(ctx, s.Fence(), "a", epoch, []store.Checkpoint{cp}))
 	got, err := s.Positions(ctx, []string{"a", "b", "d", "none"})
 	require.NoError(t, err)
-	start := newListener("l1", "a").Resolved.Start
+	start, to := newListener("l1", "a").Resolved.Start, newListener("l1", "a").ToBlock
 	require.ElementsMatch(t, []store.Position{
-		{Stream: "a", Type: "events", Ledger: "main", Cursor: start}, {Stream: "a", Type: "events", Ledger: "main", Cursor: cp.Cursor},
-		{Stream: "b", Type: "events", Ledger: "main", Cursor: start}, {Stream: "b", Type: "transactions", Cursor: ffcapi.Cursor{Block: 9}},
+		{Stream: "a", Type: "events", Ledger: "main", Cursor: start, ToBlock: to}, {Stream: "a", Type: "events", Ledger: "main", Cursor: cp.Cursor, ToBlock: to},
+		{Stream: "b", Type: "events", Ledger: "main", Cursor: start, ToBlock: to}, {Stream: "b", Type: "transactions", Cursor: ffcapi.Cursor{Block: 9}, ToBlock: to},
 	}, got)
 	got, err = s.Positions(ctx, nil)
 	require.NoError(t, err)

@@ -126,11 +126,11 @@ func (t *Tracker) Position(listener int) Position {
 	return t.listeners[listener].at
 }
 
-// Lowest is the lowest position of all listeners for which include is true; ok is false if there are none.
-func (t *Tracker) Lowest(include func(listener int) bool) (low Position, ok bool) {
+// Lowest is the lowest position of all listeners for which include is true, given where they stand; ok is false if there are none.
+func (t *Tracker) Lowest(include func(listener int, at Position) bool) (low Position, ok bool) {
 	t.settle()
 	for i := range t.listeners {
-		if p := t.listeners[i].at; include(i) && (!ok || p.Cursor.Before(low.Cursor)) {
+		if p := t.listeners[i].at; include(i, p) && (!ok || p.Cursor.Before(low.Cursor)) {
 			low, ok = p, true
 		}
 	}

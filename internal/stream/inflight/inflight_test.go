@@ -55,10 +55,10 @@ func TestProgressAloneIsNotUrgent(t *testing.T) {
 func TestLowest(t *testing.T) {
 	t.Parallel()
 	tr := inflight.New([]inflight.Position{at(4), at(2), at(9)})
-	low, ok := tr.Lowest(func(i int) bool { return i != 1 })
+	low, ok := tr.Lowest(func(i int, _ inflight.Position) bool { return i != 1 })
 	require.True(t, ok)
 	require.Equal(t, at(4), low)
-	_, ok = tr.Lowest(func(int) bool { return false })
+	_, ok = tr.Lowest(func(int, inflight.Position) bool { return false })
 	require.False(t, ok)
 }
 
