@@ -21,12 +21,7 @@ import (
 // finality, half on one that is reorganised all the time; both forget, repeat and lose answers.
 func TestTransactionsSQLite(t *testing.T) { transactions(t, nil) }
 
-func TestTransactionsPostgres(t *testing.T) {
-	transactions(t, func(t *testing.T) []string {
-		t.Helper()
-		return []string{"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + server.NewDatabase(t)}
-	})
-}
+func TestTransactionsPostgres(t *testing.T) { transactions(t, postgres) }
 
 var faults = devledger.Faults{LoseAnswers: 3, Duplicate: 3, Drop: 1}
 
