@@ -65,6 +65,7 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 	if err != nil {
 		return err
 	}
+	n.streams = streams
 	replies.to(sockets)
 	n.add("transactions", transactions)
 	n.add("streams", streams)

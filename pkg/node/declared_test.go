@@ -160,18 +160,20 @@ func TestBadStreamsOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// The example of config.md is what it says it is.
-func TestTheExampleOfTheDocumentationWorks(t *testing.T) {
+// The examples of the documentation are what they say they are.
+func TestTheExamplesOfTheDocumentationWork(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile(filepath.Join("..", "..", "config.md"))
-	require.NoError(t, err)
-	_, example, found := strings.Cut(string(doc), "```yaml\nstreams:")
-	require.True(t, found)
-	example, _, _ = strings.Cut(example, "```")
-	c, stop := running(t, configured(t, t.TempDir(), "streams:"+example))
-	defer stop()
-	s, err := c.Stream(t.Context(), "orders")
-	require.NoError(t, err)
-	require.Equal(t, "config", s.ManagedBy)
-	require.Equal(t, uint64(100), *s.BatchSize)
+	for file, want := range map[string]string{"config.md": "orders", "README.md": "transfers"} {
+		doc, err := os.ReadFile(filepath.Join("..", "..", file))
+		require.NoError(t, err)
+		_, example, found := strings.Cut(string(doc), "```yaml\nstreams:")
+		require.True(t, found)
+		example, _, _ = strings.Cut(example, "```")
+		c, stop := running(t, configured(t, t.TempDir(), "streams:"+example))
+		s, err := c.Stream(t.Context(), want)
+		require.NoError(t, err)
+		require.Equal(t, "config", s.ManagedBy)
+		require.Nil(t, s.StreamState.PendingListeners)
+		stop()
+	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/secret"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
+	"github.com/pyralis-io/pyralis/internal/stream"
 	"github.com/pyralis-io/pyralis/pkg/plugin"
 )
 
@@ -48,6 +49,7 @@ type Node struct {
 	store *sqlstore.Store
 
 	connector ffcapi.Connector
+	streams   *stream.Manager
 
 	registry *prometheus.Registry // this and the next three: nil when nothing is measured
 	tracing  *metrics.Tracing
