@@ -31,8 +31,9 @@ func listenerRoutes() []*route {
 		{
 			method: http.MethodPost, path: "/eventstreams/{streamId}/listeners", name: "postListener", tag: tagStreams,
 			about: "Adds a listener to an event stream. The filters of type events are the chain's own; an event that matches one of them is delivered. " +
-				"Type blocks delivers every block, type transactions the status changes of transactions.",
-			input: apitypes.Listener{}, example: listenerExample(nil),
+				"Type blocks delivers every block, type transactions the status changes of transactions. where and transform are jq programs, which " +
+				"choose further and change the data.",
+			input: apitypes.Listener{}, example: listenerExample(map[string]any{"where": `.data.owner != "bob"`, "transform": `.data | {id, owner}`}),
 			output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).createListener,
 		},
 		{

@@ -115,6 +115,8 @@ func TestBadStreamsAndListeners(t *testing.T) {
 		{"PATCH /eventstreams/s", `{"nam":"x"}`, 400, `PY10004: "nam" is not a field of an event stream; the closest is "name"`},
 		{"POST /eventstreams/s/suspend", `{"when":"now"}`, 400, `PY10004: "when" is not a field of this request; it has no fields`},
 		{"POST /eventstreams/s/listeners", `{"filter":{}}`, 400, `PY10004: "filter" is not a field of a listener; the closest is "filters"`},
+		{"POST /eventstreams/s/listeners", `{"where":{}}`, 400, `PY10003: where is {}: give a string`},
+		{"POST /eventstreams/s/listeners", `{"transforms":"."}`, 400, `PY10004: "transforms" is not a field of a listener; the closest is "transform"`},
 		{"POST /eventstreams/s/listeners", `{"filters":{}}`, 400, `PY10003: filters is {}: give an array`},
 		{"POST /eventstreams/s/listeners", `{"toBlock":true}`, 400, `PY10003: toBlock is true: give a block number or "none"`},
 		{"POST /eventstreams/s/listeners", `{"fromBlock":true}`, 400, `PY10003: fromBlock is true: give "earliest", "latest" or a block number`},

@@ -20,6 +20,11 @@
 // A listener may end at a block. Its position never passes that block, so that it can go on there if the end is moved; a run leaves out
 // those that have come to it.
 //
+// A listener may have two jq programs (package expr), which the assembler's goroutine runs over the event as it would be delivered: where
+// decides whether it is, and the output of transform takes the place of its data, while the members that tell what and where it
+// is stay. What is passed over moves positions as blocks with nothing relevant do. An event for which a program has no answer is
+// handed over alone, as it was read, with the reason, behind all that was read before it.
+//
 // Listeners of type transactions deliver the status changes of transactions in the same way. In the place of a ledger they read
 // the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads
 // it for all of them, whatever their streams.
@@ -39,6 +44,7 @@
 //   - Nothing is dropped: a batch that its receiver refuses is sent again for ever or, with errorHandling "skip", cut down to the event at fault,
 //     which is done once it is durable as a dead letter. Absence, a broken connection and a timeout are held against no event, and neither is a
 //     refusal by a receiver that takes nothing else. While a batch is cut down, nothing behind it is sent.
+//   - An event is passed over only if a program says so: an error, too much work and more than one output are a refusal for good.
 //   - A dead letter that is replayed goes the way of all events. It is deleted when it got through, and refused it is a dead letter again.
 //
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the

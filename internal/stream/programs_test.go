@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -337,4 +338,33 @@ func TestProgramsOfBlocks(t *testing.T) {
 		d.finish(nil)
 	}
 	require.Equal(t, []string{`"0xa0000000"`, `"0xa0000002"`}, got)
+}
+
+// TestAPoisonEventIsSetAside: with errorHandling skip an event for which a program fails becomes a dead letter as it was read, and the others
+// go on.
+func TestAPoisonEventIsSetAside(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.chain.mine("B", "A", "B", "B", "A")
+	id := r.stream("s", skips)
+	l := r.program("s", "l", "", `if .signature == "B" then error("no answer for \(.data.n)") else {was: .data.n} end`)
+	var got []string
+	for len(got) < 2 {
+		d := r.live("s")
+		got = append(got, data(t, d)...)
+		d.finish(nil)
+	}
+	require.Equal(t, []string{`{"was":1}`, `{"was":4}`}, got)
+	r.stored(l, "000000000002/000000/000000")
+	letters := r.letters(id)
+	require.Len(t, letters, 3)
+	for i, n := range []string{"0", "2", "3"} {
+		require.Equal(t, store.LetterExpression, letters[i].Kind)
+		require.Contains(t, letters[i].Error, `listener "l": transform: the expression fails: error: no answer for `+n)
+		var event apitypes.Event
+		require.NoError(t, json.Unmarshal(letters[i].Payload, &event))
+		require.Equal(t, "B", event.Signature)
+		require.JSONEq(t, `{"n":`+n+`}`, string(event.Data), "it is kept as it was read")
+	}
+	require.Equal(t, "live", r.state("s").State)
 }

@@ -102,7 +102,7 @@ func TestReadme(t *testing.T) {
 	blocks := readme(t, dir)
 	try, own := blocks["Try it in five minutes"], blocks["Events of your own choice"]
 	require.Len(t, try, 4)
-	require.Len(t, own, 3)
+	require.Len(t, own, 4)
 
 	server, stopServer := sh.background(try[0])
 	defer stopServer()
@@ -127,10 +127,11 @@ func TestReadme(t *testing.T) {
 		require.Contains(t, sh.run(own[0]+"curl -s http://127.0.0.1:5008/eventstreams http://127.0.0.1:5008/eventstreams/transfers/listeners"), want)
 		own[0] = "" // created once
 	}
-	pushed := sh.run(own[1])
+	require.Contains(t, sh.run(own[1]), `"where":".data.to == \"bob\""`)
+	pushed := sh.run(own[2])
 	require.Contains(t, pushed, `"secret":"********"`)
 	require.NotContains(t, pushed, "whsec_")
-	require.Contains(t, sh.run(own[2]), `{"id":"my-first","eventId":"devledger:transactions:`)
+	require.Contains(t, sh.run(own[3]), `{"id":"my-first","eventId":"devledger:transactions:`)
 
 	line := blocks["From the command line"]
 	require.Len(t, line, 1)
