@@ -70,14 +70,18 @@ chaos: ## Break things on purpose: PART=tx kills the node N times (N=20); withou
 	tx-pg) CHAOS_KILLS=$(N) scripts/test-services go test -tags chaos -count=1 -timeout 3h -run TransactionsPostgres -v $(ARGS) ./test/chaos/ ;; \
 	events) CHAOS_KILLS=$(N) go test -tags chaos -count=1 -timeout 3h -run EventsSQLite -v $(ARGS) ./test/chaos/ ;; \
 	events-pg) CHAOS_KILLS=$(N) scripts/test-services go test -tags chaos -count=1 -timeout 3h -run EventsPostgres -v $(ARGS) ./test/chaos/ ;; \
+	held) E2E_EVENTS=100000 go test -tags e2e -count=1 -timeout 20m -run HeldReceivers -v $(ARGS) ./test/e2e/ ;; \
+	backlog) E2E_BACKLOG=1000000 go test -tags e2e -count=1 -timeout 20m -run ABacklog -v $(ARGS) ./test/e2e/ ;; \
 	trace) go test -tags chaos -count=1 -timeout 10m -run Trace -v $(ARGS) ./test/chaos/ ;; \
 	'') printf '%s\n' 'parts (N is the number of kills, CHAOS_SEED=... repeats a run):' \
-		'  tx     transactions, SQLite: nothing accepted is lost, nothing happens twice' \
-		'  tx-pg  the same on PostgreSQL' \
-		'  events events, SQLite: every receiver acknowledges what is on the ledger, in order; 100 events for each kill, or CHAOS_EVENTS in all' \
+		'  tx         transactions, SQLite: nothing accepted is lost, nothing happens twice' \
+		'  tx-pg      the same on PostgreSQL' \
+		'  events     events, SQLite: every receiver acknowledges what is on the ledger, in order; 100 events for each kill, or CHAOS_EVENTS in all' \
 		'  events-pg  the same on PostgreSQL' \
-		'  trace  strace shows that each 202 comes after its fdatasync' \
-		'  e2e    transactions and events, as in make e2e' \
+		'  held       receivers that do not read, answer or end: 100 000 events pass by them' \
+		'  backlog    1 000 000 events wait for receivers that are away: prints the memory' \
+		'  trace      strace shows that each 202 comes after its fdatasync' \
+		'  e2e        transactions and events, as in make e2e' \
 		'e.g. make chaos PART=tx N=1000' ;; \
 	*) echo 'make chaos: there is no part "$(PART)"; make chaos lists them' >&2; exit 2 ;; \
 	esac

@@ -190,3 +190,18 @@ func FailsToStart(t *testing.T, env []string, args ...string) string {
 	require.True(t, strings.HasPrefix(last, "pyralis: "), "%s", stderr.String())
 	return last
 }
+
+// PeakMemory is the most memory that the running server has had so far, in bytes, as the system counts it (Linux).
+func (p *Process) PeakMemory() int64 {
+	p.t.Helper()
+	p.mu.Lock()
+	pid := p.cmd.Process.Pid
+	p.mu.Unlock()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(p.t, err)
+	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	require.True(p.t, found, "%s", status)
+	kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	require.NoError(p.t, err)
+	return kilobytes << 10
+}
