@@ -13,6 +13,21 @@ import (
 
 var storeBackoff = retry.Backoff{Initial: 50 * time.Millisecond, Max: 5 * time.Second, Factor: 2, Jitter: true}
 
+const (
+	// manyRows is how many positions make a write that is worth sparing: each costs about as much as delivering ten events.
+	manyRows = 32
+	// longestRest bounds how much is delivered again after a crash for that.
+	longestRest = 100 * time.Millisecond
+)
+
+// rest is how long to wait after a write of so many rows, so that writes of many take a quarter of the time at most.
+func rest(rows int, took time.Duration) time.Duration {
+	if rows < manyRows {
+		return 0
+	}
+	return min(3*took, longestRest)
+}
+
 // checkpoints stores positions until ctx is done: after acknowledgements at once, the newest ones whenever a write is over, and progress
 // without events once per interval. It returns an error only when the run is no longer the stream's newest.
 func (r *run) checkpoints(ctx context.Context) error {
@@ -27,8 +42,9 @@ func (r *run) checkpoints(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		err := retry.Do(ctx, storeBackoff, func(ctx context.Context, _ int) error {
-			err := r.checkpoint(ctx, progress)
+		rows, began := 0, time.Now()
+		err := retry.Do(ctx, storeBackoff, func(ctx context.Context, _ int) (err error) {
+			rows, err = r.checkpoint(ctx, progress)
 			switch {
 			case errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrNotFound):
 				return retry.Permanent(err)
@@ -40,6 +56,9 @@ func (r *run) checkpoints(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		if retry.Sleep(ctx, rest(rows, time.Since(began))) != nil {
+			return nil
+		}
 	}
 }
 
@@ -47,19 +66,19 @@ func (r *run) checkpoints(ctx context.Context) error {
 func (r *run) lastCheckpoint(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := r.checkpoint(ctx, true); err != nil && !errors.Is(err, store.ErrFenced) {
+	if _, err := r.checkpoint(ctx, true); err != nil && !errors.Is(err, store.ErrFenced) {
 		r.log.WithError(err).Warn("The last checkpoint of the run was not stored; what it covers will be delivered again")
 	}
 }
 
-// checkpoint stores the positions that are due.
-func (r *run) checkpoint(ctx context.Context, progress bool) error {
+// checkpoint stores the positions that are due, and says how many they were.
+func (r *run) checkpoint(ctx context.Context, progress bool) (int, error) {
 	rows := r.delivery.rows(false)
 	if progress {
 		rows = r.stable(rows, r.delivery.rows(true))
 	}
 	if len(rows) == 0 {
-		return nil
+		return 0, nil
 	}
 	now := r.m.opts.Now()
 	cps := make([]store.Checkpoint, len(rows))
@@ -67,10 +86,10 @@ func (r *run) checkpoint(ctx context.Context, progress bool) error {
 		cps[i] = store.Checkpoint{Listener: r.listeners[row.Listener].ID, Cursor: row.At.Cursor, Block: row.At.Block, Updated: now}
 	}
 	if err := r.m.opts.Store.WriteCheckpoints(ctx, r.m.opts.Fence(), r.def.ID, r.epoch, cps); err != nil {
-		return err
+		return 0, err
 	}
 	r.delivery.written(rows)
-	return nil
+	return len(rows), nil
 }
 
 // stable adds to the urgent rows those of mere progress. On ledgers whose blocks can be replaced, progress stays out of the
