@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Pyralis and FFTM in turn, in one go: `run.sh` runs the main scenarios, `run.sh submit events` only those. REPS (3) repetitions of each, SCALE
-# (1) divides the amount of work. Medians at the end; the JSON lines stay in $BENCH_WORK/results/run.jsonl.
+# Pyralis and FFTM in turn, in one go: `run.sh` runs the main scenarios, `run.sh submit events` only those, `run.sh streams` all of event
+# streams. REPS (3) repetitions of each, SCALE (1) divides the amount of work. Medians at the end; the JSON lines stay in
+# $BENCH_WORK/results/run.jsonl.
 set -u
 cd "$(dirname "$0")" || exit 1
 export BENCH_WORK=${BENCH_WORK:-${TMPDIR:-/var/tmp}/pyralis-bench}
@@ -9,7 +10,16 @@ out=$BENCH_WORK/results/run.jsonl
 : > "$out"
 reps=${REPS:-3}
 scale=${SCALE:-1}
+n=$((1000000 / scale)) # events
 [ $# -gt 0 ] || set -- submit confirm events latency listing
+
+streams="events events-confirmed events-ten events-listeners events-many-listeners events-window latency latency-default"
+read -ra expanded <<< "${*//streams/$streams}"
+set -- "${expanded[@]}"
+
+past() { # past EVENTS: the chain's past with so many events, 200 to a block
+  echo "-history-blocks $(($1 / 200 + 10)) -event-blocks $(($1 / 200))"
+}
 
 both() { # both SCENARIO key=value...: one repetition of each server after the other, so that both meet the same noise
   for _ in $(seq "$reps"); do
@@ -34,9 +44,14 @@ for scenario in "$@"; do
         ./bench.sh submit srv=pyralis drv="-n $((100000 / scale)) -c 50 -signers 100" > /dev/null || exit 1
         ./bench.sh ready srv=pyralis keep=1 >> "$out" || exit 1
       done ;;
-    events)
-      n=$((1000000 / scale))
-      both events flags="-history-blocks $((n / 200 + 10)) -event-blocks $((n / 200))" drv="-n $n -batch 500" ;;
+    events) both events flags="$(past $n)" drv="-n $n -batch 500" ;;
+    events-confirmed) both events conf=5 flags="$(past $n)" drv="-n $n -batch 500" ;;
+    events-ten) both events flags="$(past $((n / 10)))" drv="-n $((n / 10)) -batch 500 -streams 10" ;;
+    events-listeners) both events flags="$(past $n)" drv="-n $n -batch 500 -listeners 100" ;;
+    events-many-listeners) both events flags="$(past $n)" drv="-n $n -batch 500 -listeners 1000" ;;
+    events-window) # a client that needs 10 ms for each batch of 50 events
+      both events flags="$(past $((n / 10)))" drv="-n $((n / 10)) -batch 50 -window 8 -ack-delay 10ms" ;;
+    latency-default) both latency flags="-block-time 10ms -live-events 10" drv="-dur $((10 / scale > 2 ? 10 / scale : 2))s -batch-timeout=" ;; # the server's own
     latency) both latency flags="-block-time 10ms -live-events 10" drv="-dur $((10 / scale > 2 ? 10 / scale : 2))s -batch 50 -batch-timeout 5ms" ;;
     listing)
       for _ in $(seq "$reps"); do
