@@ -72,6 +72,19 @@ type Streams interface {
 	Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.ListenerWithStatus, error)
 	DeleteListener(ctx context.Context, stream, listener string) error
 	ResetListener(ctx context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error)
+
+	DeadLetters
+}
+
+// DeadLetters are the events of a stream that could not be delivered.
+type DeadLetters interface {
+	// DeadLetters leaves out the events themselves.
+	DeadLetters(ctx context.Context, stream string, sel *apitypes.DeadLetterSelection, limit int) ([]*apitypes.DeadLetter, error)
+	DeadLetter(ctx context.Context, stream, id string) (*apitypes.DeadLetter, error)
+	ReplayDeadLetter(ctx context.Context, stream, id string) (*apitypes.DeadLetter, error)
+	ReplayDeadLetters(ctx context.Context, stream string, sel *apitypes.DeadLetterSelection) (*apitypes.DeadLetterCount, error)
+	DeleteDeadLetter(ctx context.Context, stream, id string) error
+	DeleteDeadLetters(ctx context.Context, stream string, sel *apitypes.DeadLetterSelection) (*apitypes.DeadLetterCount, error)
 }
 
 // Options are what the handler is made of.

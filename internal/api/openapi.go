@@ -108,6 +108,7 @@ var pathAbout = map[string]string{ //nolint:gochecknoglobals // constant
 	"signer":        "The signer, as in the from of its transactions.",
 	"streamId":      "Id or name of the event stream.",
 	"listenerId":    "Id of the listener.",
+	"deadLetterId":  "Id of the dead letter.",
 	"address":       "The account, as the chain names it.",
 }
 

@@ -33,7 +33,7 @@ type parameter struct{ name, kind, about string }
 
 // routes is the whole REST interface.
 func routes() []*route {
-	return slices.Concat(commandRoutes(), batchRoutes(), transactionRoutes(), operationRoutes(), signerRoutes(), recordRoutes(), chainRoutes(), streamRoutes(), listenerRoutes(), subscriptionRoutes(), statusRoutes())
+	return slices.Concat(commandRoutes(), batchRoutes(), transactionRoutes(), operationRoutes(), signerRoutes(), recordRoutes(), chainRoutes(), streamRoutes(), listenerRoutes(), letterRoutes(), subscriptionRoutes(), statusRoutes())
 }
 
 // endpoint serves the methods of one path.

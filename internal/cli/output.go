@@ -54,6 +54,10 @@ func show(w io.Writer, kind string, answer any) error {
 			list[i] = &a[i].Listener
 		}
 		return showListeners(w, list)
+	case []*apitypes.DeadLetter:
+		return letterTable(w, a)
+	case *apitypes.DeadLetter:
+		return showLetter(w, a)
 	default:
 		_, err := fmt.Fprintln(w, answer)
 		return err

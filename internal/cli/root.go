@@ -51,7 +51,7 @@ func newRoot(plugins *plugin.Registry) *cobra.Command {
 		DisableSuggestions: true,
 	}
 	root.AddCommand(
-		newRun(plugins), newDev(plugins), newListen(), newTx(), newStream(), newListener(),
+		newRun(plugins), newDev(plugins), newListen(), newTx(), newStream(), newListener(), newDeadLetter(),
 		newConfig(plugins), newImport(plugins), newOpenAPI(), newVersion(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = true
