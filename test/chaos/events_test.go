@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -252,12 +253,22 @@ func (r *eventRun) listeners() map[string]map[string]*wanted {
 
 const assetCreated = `{"contract":"assets","event":"AssetCreated"}`
 
+// chosen ends the name of a listener that chooses one event in so many.
+const (
+	chosen    = " chosen"
+	oneOf     = 3
+	predicate = ".data.value.n % 3 == 0"
+)
+
 // listen adds a listener to a stream, however often the node is killed meanwhile.
 func (r *eventRun) listen(stream, name, kind string, from uint64) {
 	number := apitypes.BlockNumber(fmt.Sprint(from))
 	l := &apitypes.Listener{Name: &name, Type: &kind, FromBlock: &number}
 	if kind == apitypes.ListenerEvents {
 		l.Filters = []json.RawMessage{json.RawMessage(assetCreated)}
+		if strings.HasSuffix(name, chosen) {
+			l.Where = ptr(predicate)
+		}
 	}
 	r.mu.Lock()
 	r.starts[name] = from

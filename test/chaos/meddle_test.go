@@ -76,7 +76,7 @@ func (r *eventRun) anyBlock(rnd *rand.Rand) (number uint64) {
 
 // reset lets one of the listeners that were there from the start deliver again what it has delivered.
 func (r *eventRun) reset(a *account, rnd *rand.Rand) {
-	name := a.stream + []string{" events", " blocks"}[rnd.IntN(2)]
+	name := a.stream + []string{" events", " blocks", chosen}[rnd.IntN(3)]
 	id, from := "", uint64(0)
 	r.insist("position of "+name, func(ctx context.Context) error {
 		list, err := r.c.Listeners(ctx, a.stream, 500, "")

@@ -63,6 +63,7 @@ func (r *eventRun) open(ctx context.Context, running *sync.WaitGroup) {
 		require.NoError(r.t, err)
 		r.listen(kind, kind+" events", apitypes.ListenerEvents, 0)
 		r.listen(kind, kind+" blocks", apitypes.ListenerBlocks, 0)
+		r.listen(kind, kind+chosen, apitypes.ListenerEvents, 0)
 	}
 }
 
