@@ -30,6 +30,7 @@ type frame struct {
 	stream string // its id
 	number int64
 	tell   bool // the stream wants to know that it was written
+	again  bool // the connection was sent this number before
 }
 
 // conn is one connection. One goroutine reads and one writes.
@@ -161,11 +162,11 @@ func (c *conn) write(ctx context.Context) {
 	}
 }
 
-// unsent says whether a batch waits to be written. An answer to it does not count: a client that answered without reading would fill the memory.
+// unsent says whether a batch waits to be written for the first time. An answer to it does not count: a client that answered without reading would fill the memory.
 func (c *conn) unsent(stream string, number int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.out, func(f frame) bool { return f.number == number && f.stream == stream })
+	return slices.ContainsFunc(c.out, func(f frame) bool { return f.number == number && f.stream == stream && !f.again })
 }
 
 // sent is told what was written.

@@ -70,10 +70,10 @@ func (o *copies) pumpLocked(t *tap) {
 }
 
 func (o *copies) sendLocked(t *tap, f *flight) {
-	if !slices.Contains(f.to, t.conn) {
+	out := o.encode(f.batch, f.batch.Attempt+f.again)
+	if out.again = slices.Contains(f.to, t.conn); !out.again {
 		f.to = append(f.to, t.conn)
 	}
-	out := o.encode(f.batch, f.batch.Attempt+f.again)
 	out.tell = !t.acks
 	o.hub.deliver(t.conn, out)
 }

@@ -113,14 +113,15 @@ func (o *lanes) Send(ctx context.Context, b *sink.Batch, done func(error)) {
 		if o.recallLocked(b.Number) != nil {
 			f.to = m.to
 		}
-		if !slices.Contains(f.to, l.conn) {
+		out := o.encode(b, b.Attempt)
+		if out.again = slices.Contains(f.to, l.conn); !out.again {
 			f.to = append(f.to, l.conn)
 		}
 		o.turn = l
 		l.flights = append(l.flights, f)
 		o.flights[b.Number] = f
 		f.stop = context.AfterFunc(ctx, func() { o.void(f, context.Cause(ctx)) })
-		o.hub.deliver(l.conn, o.encode(b, b.Attempt))
+		o.hub.deliver(l.conn, out)
 		return launched
 	})
 }
@@ -274,7 +275,9 @@ func (o *lanes) expire() {
 		}
 		f.again++
 		f.since = o.now()
-		o.hub.deliver(l.conn, o.encode(f.batch, f.batch.Attempt+f.again))
+		out := o.encode(f.batch, f.batch.Attempt+f.again)
+		out.again = true
+		o.hub.deliver(l.conn, out)
 	}
 	if given == nil {
 		o.mu.Unlock()

@@ -13,9 +13,13 @@ import (
 )
 
 // recorder is a hub that notes where batches go.
-type recorder struct{ sent []string }
+type recorder struct {
+	sent   []string
+	frames []frame
+}
 
 func (r *recorder) deliver(to uint64, f frame) {
+	r.frames = append(r.frames, f)
 	r.sent = append(r.sent, string(rune('a'+to))+string(f.head))
 }
 
@@ -62,6 +66,43 @@ func TestNoBatchOvertakesOneThatFails(t *testing.T) {
 				require.Equal(t, []string{`c{"batchNumber":1,"events":`}, hub.sent)
 				o.Send(t.Context(), &sink.Batch{Number: 1, Attempt: 2}, func(error) {})
 				require.Len(t, hub.sent, 2, "nothing is held back afterwards")
+				require.NoError(t, o.Close(t.Context()))
+			})
+		})
+	}
+}
+
+// The answer to what a client has got counts, though a copy of it waits to be written; the answer to what it cannot have got does not.
+func TestACopyThatWaitsChangesNothing(t *testing.T) {
+	t.Parallel()
+	st := sink.Stream{ID: "id", Name: "s"}
+	for name, newOwner := range map[string]func(h hub) owner{
+		"load_balance": func(h hub) owner { return newLanes(st, h, time.Minute, time.Now, true) },
+		"parallel":     func(h hub) owner { return newLanes(st, h, time.Minute, time.Now, false) },
+		"broadcast":    func(h hub) owner { return newCopies(st, h, time.Minute, time.Now) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := &recorder{}
+				o := newOwner(h)
+				o.join(1, listening{window: 1, acks: true})
+				ctx, cancel := context.WithCancel(t.Context())
+				o.Send(ctx, &sink.Batch{Number: 1, Attempt: 1}, func(error) {})
+				<-time.After(time.Minute) // of the bubble
+				o.expire()
+				cancel()
+				synctest.Wait()
+				o.Send(t.Context(), &sink.Batch{Number: 1, Attempt: 2}, func(error) {})
+				require.NoError(t, o.nack(1, refusal{number: 1}))
+				o.Send(t.Context(), &sink.Batch{Number: 1, Attempt: 3}, func(error) {})
+				require.Len(t, h.frames, 4)
+				for i, unsent := range []bool{true, false, false, true} {
+					c := newConn(1, nil, nil)
+					c.push(h.frames[i])
+					require.Equal(t, unsent, c.unsent("id", 1), i)
+					require.False(t, c.unsent("other", 1))
+				}
 				require.NoError(t, o.Close(t.Context()))
 			})
 		})

@@ -164,7 +164,7 @@ func (r *rig) wait(s sink.Sink) {
 	require.NoError(r.t, s.(sink.Waiter).Wait(ctx))
 }
 
-func result(t *testing.T, ch chan error) error {
+func result(t testing.TB, ch chan error) error {
 	t.Helper()
 	select {
 	case err := <-ch:
@@ -175,7 +175,7 @@ func result(t *testing.T, ch chan error) error {
 	}
 }
 
-func pending(t *testing.T, ch chan error) {
+func pending(t testing.TB, ch chan error) {
 	t.Helper()
 	select {
 	case err := <-ch:

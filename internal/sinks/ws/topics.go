@@ -130,8 +130,12 @@ func (s *Server) listen(ctx context.Context, c *conn, l listening) {
 		s.join(t, c, l)
 		return
 	}
+	full := s.full(c)
 	s.mu.Unlock()
-
+	if full != "" { // nothing need be looked up
+		c.refuse("%s", full)
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
 	st, kind, err := s.opts.Find(ctx, l.name)
@@ -166,8 +170,8 @@ func (s *Server) listen(ctx context.Context, c *conn, l listening) {
 func (s *Server) join(t *topic, c *conn, l listening) {
 	old, again := t.listeners[c.id]
 	switch {
-	case !again && len(c.streams) >= s.opts.MaxTopics:
-		c.refuse("listen: this connection listens to %d streams, which is the limit", s.opts.MaxTopics)
+	case !again && s.full(c) != "":
+		c.refuse("%s", s.full(c))
 		return
 	case again && old.acks != l.acks:
 		c.refuse("listen: this connection listens to stream %q with acks %t: unlisten first to change that", l.name, old.acks)
@@ -178,6 +182,14 @@ func (s *Server) join(t *topic, c *conn, l listening) {
 	if t.owner != nil {
 		t.owner.join(c.id, l)
 	}
+}
+
+// full says why a connection cannot listen to a further stream, "" if it can. The caller holds mu.
+func (s *Server) full(c *conn) string {
+	if len(c.streams) < s.opts.MaxTopics {
+		return ""
+	}
+	return fmt.Sprintf("listen: this connection listens to %d streams, which is the limit", s.opts.MaxTopics)
 }
 
 // unlisten ends what listen began. It says whether the connection listened.
