@@ -290,6 +290,49 @@ func TestStopWithAReceiverThatHangs(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 }
 
+// A receiver that wants nothing any more suspends its stream, and one that is resumed delivers what it would have got.
+func TestReceiverThatIsGoneSuspendsTheStream(t *testing.T) {
+	t.Parallel()
+	var gone atomic.Bool
+	gone.Store(true)
+	delivered := make(chan struct{}, 10)
+	url := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		if gone.Load() {
+			w.WriteHeader(http.StatusGone)
+			_, _ = io.WriteString(w, "moved to another house")
+			return
+		}
+		delivered <- struct{}{}
+	})
+	c := api(t, start(t, config(t, allowed)))
+	createHook(t, c, map[string]any{"url": url})
+	submit(t, c, "e0")
+	require.Eventually(t, func() bool {
+		s, err := c.Stream(t.Context(), "hook")
+		return err == nil && s.StreamState.State == "suspended" && strings.Contains(s.StreamState.SuspendedReason, "410 Gone: moved to another house")
+	}, patience, 5*time.Millisecond)
+	gone.Store(false)
+	require.NoError(t, c.ResumeStream(t.Context(), "hook"))
+	select {
+	case <-delivered:
+	case <-time.After(patience):
+		require.FailNow(t, "nothing arrives")
+	}
+}
+
+// What "config check" finds fine is not refused at the start.
+func TestBadListsAreFoundByACheck(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"PYRALIS_WEBHOOKS_ALLOW=10.0.0.0/99", "PYRALIS_SECRETS_ALLOW=HOOK_KEY"} {
+		key, value, _ := strings.Cut(bad, "=")
+		key = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(key, "PYRALIS_"), "_", "."))
+		cfg := config(t, bad)
+		require.ErrorContains(t, node.Check(cfg, builtin.Plugins()), key+": \""+value+"\"")
+		_, err := node.New(t.Context(), node.Options{Config: cfg, Plugins: builtin.Plugins(), Log: quiet()})
+		require.ErrorContains(t, err, key)
+	}
+}
+
 // An address that may not be connected to is not reached, and the stream says why.
 func TestForbiddenAddressIsNotReached(t *testing.T) {
 	t.Parallel()

@@ -180,7 +180,7 @@ func TestReceiverThatDoesNotRead(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	b := batch(1, 1, 1)
-	b.Body = []byte(`["` + strings.Repeat("x", 64<<20) + `"]`)
+	b.Body = []byte(`["` + strings.Repeat("x", 16<<20) + `"]`)
 	s := hook(t, factory(t, nil), "http://"+l.Addr().String(), `"requestTimeout":"200ms"`)
 	require.ErrorContains(t, send(t, s, b), "no answer within 200ms")
 }

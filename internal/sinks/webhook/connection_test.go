@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -143,6 +144,92 @@ func TestConnectionThatIsClosedMeanwhile(t *testing.T) {
 	require.NoError(t, send(t, s, batch(1, 1, 1)))
 	require.NoError(t, send(t, s, batch(2, 1, 1)))
 	require.Equal(t, int64(3), served.Load())
+}
+
+// An HTTP/2 connection whose other end has gone without a word is given up, and the next delivery takes another one. Without that it would be used for
+// as long as the kernel sends again, a quarter of an hour.
+func TestConnectionThatIsDead(t *testing.T) {
+	t.Parallel()
+	requests := make(chan request, 10)
+	server, authority := serveTLS(t, record(requests), nil)
+	cable := newCable(t, server.Listener.Addr().String())
+	f := factory(t, func(c *webhook.Config, _ *webhook.Options) { c.TLS.CAFile = authority })
+	f.SetPing(100*time.Millisecond, 100*time.Millisecond)
+	s := hook(t, f, "https://"+cable.address, `"requestTimeout":"10m"`)
+	require.NoError(t, send(t, s, batch(1, 1, 1)))
+	require.Equal(t, "HTTP/2.0", (<-requests).proto)
+	cable.cut()
+	require.Error(t, send(t, s, batch(2, 1, 1)), "what is on its way is lost")
+	require.NoError(t, send(t, s, batch(2, 2, 1)))
+}
+
+// cable carries connections, and can drop all that is sent over those there are without a word.
+type cable struct {
+	address string
+
+	mu   sync.Mutex
+	dead []chan struct{} // guarded by mu; of the connections
+}
+
+func newCable(t *testing.T, to string) *cable {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := &cable{address: l.Addr().String()}
+	var carrying sync.WaitGroup
+	t.Cleanup(func() {
+		_ = l.Close()
+		carrying.Wait()
+	})
+	carrying.Go(func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			there, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = from.Close()
+				return
+			}
+			dead := make(chan struct{})
+			c.mu.Lock()
+			c.dead = append(c.dead, dead)
+			c.mu.Unlock()
+			carrying.Go(func() { carry(there, from, dead) })
+			carrying.Go(func() { carry(from, there, dead) })
+		}
+	})
+	return c
+}
+
+func carry(to, from net.Conn, dead chan struct{}) {
+	defer from.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+		select {
+		case <-dead:
+			continue
+		default:
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, dead := range c.dead {
+		close(dead)
+	}
+	c.dead = nil
 }
 
 // Behind a name that is allowed when it is looked at, and is another address when it is connected to.

@@ -57,6 +57,8 @@ type Factory struct {
 	tls     *tls.Config
 	proxy   *url.URL
 	now     func() time.Time
+
+	pingAfter, pingTimeout time.Duration
 }
 
 var (
@@ -69,7 +71,7 @@ func New(cfg Config, o Options) (*Factory, error) {
 	if o.Secrets == nil {
 		return nil, errors.New("webhook: Secrets are required")
 	}
-	f := &Factory{secrets: o.Secrets, now: o.Now}
+	f := &Factory{secrets: o.Secrets, now: o.Now, pingAfter: pingAfter, pingTimeout: pingTimeout}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -118,8 +120,12 @@ func (f *Factory) Open(ctx context.Context, s sink.Stream, raw json.RawMessage) 
 	}
 	h := &hook{factory: f, stream: s, cfg: cfg, url: u, shown: u.Scheme + "://" + u.Host, slot: make(chan struct{}, 1)}
 	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	transport := f.transport(cfg.TLSSkipHostVerify)
-	h.idle = transport.CloseIdleConnections
+	connections := &conns{dial: f.guard.DialContext, open: make(map[*conn]struct{})}
+	if f.proxy != nil {
+		connections.dial = (&net.Dialer{}).DialContext // to the proxy, which the operator chose; what it is asked for is checked before
+	}
+	h.disconnect = connections.close
+	transport := f.transport(connections, cfg.TLSSkipHostVerify)
 	h.client = resty.NewWithClient(&http.Client{Transport: transport}).
 		SetRedirectPolicy(resty.RedirectPolicyFunc(func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse })).
 		SetDisableWarn(true).SetLogger(silent{})
@@ -135,16 +141,15 @@ const (
 )
 
 // transport makes the connections of one stream, so that no stream waits for the connections of another.
-func (f *Factory) transport(skipVerify bool) *http.Transport {
+func (f *Factory) transport(c *conns, skipVerify bool) *http.Transport {
 	t := &http.Transport{
-		DialContext: f.guard.DialContext, TLSClientConfig: f.tls.Clone(), TLSHandshakeTimeout: handshake, ForceAttemptHTTP2: true,
+		DialContext: c.DialContext, TLSClientConfig: f.tls.Clone(), TLSHandshakeTimeout: handshake, ForceAttemptHTTP2: true,
 		DisableCompression: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: keepAlive, MaxResponseHeaderBytes: maxHeaderBytes,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: f.pingAfter, PingTimeout: f.pingTimeout},
 	}
 	t.TLSClientConfig.InsecureSkipVerify = skipVerify
 	if f.proxy != nil {
 		t.Proxy = http.ProxyURL(f.proxy)
-		t.DialContext = (&net.Dialer{}).DialContext // to the proxy, which the operator chose; what it is asked for is checked before
 	}
 	return t
 }

@@ -26,7 +26,8 @@ type hook struct {
 	url     *url.URL
 	shown   string // scheme and host: what errors may show of the URL
 	client  *resty.Client
-	idle    func()
+
+	disconnect func() // closes all connections
 
 	life context.Context //nolint:containedctx // ends with the sink, and with it every delivery
 	end  context.CancelCauseFunc
@@ -61,7 +62,7 @@ func (h *hook) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
 	}
-	h.idle()
+	h.disconnect()
 	return nil
 }
 

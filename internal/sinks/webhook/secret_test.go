@@ -90,6 +90,25 @@ func TestAnswersShowNoSecrets(t *testing.T) {
 	}
 }
 
+// An answer that was cut off in the middle of a secret, and a secret that is the beginning of another one.
+func TestAnswersShowNoPartOfASecret(t *testing.T) {
+	t.Parallel()
+	var answer atomic.Value
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, answer.Load().(string))
+	})
+	long := strings.Repeat("canary-", 1000)
+	s := hook(t, factory(t, nil), server.URL, `"headers":{"Long":"`+long+`","Short":"token-1","Longer":"token-1-canary"}`)
+	for _, back := range []string{strings.Repeat(long, 100), "you sent token-1-canary"} {
+		answer.Store(back)
+		err := send(t, s, batch(1, 1, 1))
+		require.ErrorContains(t, err, "400 Bad Request")
+		require.NotContains(t, err.Error(), "canary")
+	}
+}
+
 // Nor do errors without an answer.
 func TestErrorsShowNoSecrets(t *testing.T) {
 	t.Parallel()

@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pyralis-io/pyralis/internal/sinks/webhook"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -48,4 +51,28 @@ func TestStopDoesNotWaitForTheReceiver(t *testing.T) {
 	require.ErrorIs(t, <-second, sink.ErrClosed)
 	require.ErrorIs(t, send(t, s, batch(4, 1, 1)), sink.ErrClosed)
 	require.Empty(t, came, "what waited was not sent")
+}
+
+// A closed sink leaves no connection behind, not even one that has only just been used.
+func TestCloseEndsTheConnections(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{}, 100)
+	server, authority := serveTLS(t, record(make(chan request, 100)), func(s *httptest.Server) {
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				ended <- struct{}{}
+			}
+		}
+	})
+	f := factory(t, func(c *webhook.Config, _ *webhook.Options) { c.TLS.CAFile = authority })
+	for range 20 {
+		s := hook(t, f, server.URL, "")
+		require.NoError(t, send(t, s, batch(1, 1, 1)))
+		require.NoError(t, s.Close(t.Context()))
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			require.FailNow(t, "the connection is still there")
+		}
+	}
 }
