@@ -91,6 +91,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 	_, _, err = execute(t.Context(), "config", "check", "-f", filepath.Join(t.TempDir(), "none.yaml"))
 	require.ErrorContains(t, err, "no such file")
+	_, _, err = execute(t.Context(), "config", "check", "-f", write(t, "streams:\n  - name: a\n    listeners: [{name: l, fromBlok: 1}]"))
+	require.EqualError(t, err, `streams[0].listeners[0].fromBlok is not a field of a listener: the closest is "fromBlock"`)
 }
 
 func TestVersion(t *testing.T) { //nolint:paralleltest // it changes what the linker sets

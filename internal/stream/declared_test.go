@@ -255,7 +255,11 @@ func TestDeclarationsThatCannotBeCarriedOut(t *testing.T) {
 			d.Listeners[0].Filters = filters("B")
 			return d
 		}()},
-		`streams[0].listeners[0].type is "smoke"`: {with(func(d *Declared) { d.Listeners[0].Type = ptr("smoke") })},
+		`streams[0].listeners[0].toBlock is 1, and the listener begins at block 2`: {with(func(d *Declared) {
+			d.Listeners[0].FromBlock, d.Listeners[0].ToBlock = ptr(apitypes.BlockNumber("2")), ptr(apitypes.EndBlock("1"))
+		})},
+		`streams[0].listeners[0].where cannot be used`: {with(func(d *Declared) { d.Listeners[0].Where = ptr(".[") })},
+		`streams[0].listeners[0].type is "smoke"`:      {with(func(d *Declared) { d.Listeners[0].Type = ptr("smoke") })},
 	} {
 		err := r.refusedStart(append(list, declares("never"))...)
 		require.ErrorContains(t, err, want)
@@ -298,6 +302,31 @@ func TestAChainThatIsAwayHoldsUpNoStart(t *testing.T) {
 	require.Equal(t, []string{"1/1"}, ids(t, d.Batch), "B from its start, A from its checkpoint")
 	d.finish(nil)
 	require.Equal(t, []string{"1/0"}, ids(t, r.live("other").Batch))
+}
+
+// While a change of a listener waits for the chain, somebody may reset the listener.
+func TestAChangeThatWaitedUndoesNoReset(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, declaring(declares("s", "A")), func(r *rig) {
+		for range 3 {
+			r.chain.mine("A")
+		}
+	})
+	r.live("s").finish(nil)
+	s, err := r.m.find("s")
+	require.NoError(t, err)
+	old, err := r.m.findListener(t.Context(), "s", "A")
+	require.NoError(t, err)
+	changed := *old
+	changed.Options = []byte(`{"x":1}`)
+	_, err = r.m.ResetListener(t.Context(), "s", "A", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("3"))})
+	require.NoError(t, err)
+	require.NoError(t, r.m.takeIn(t.Context(), s, &declaredListener{old: old, want: &changed}))
+	now := r.listener("s", "A")
+	require.JSONEq(t, `{"x":1}`, string(now.Options))
+	require.Equal(t, apitypes.BlockNumber("3"), *now.FromBlock)
+	require.Equal(t, uint64(3), now.Checkpoint.Block)
+	require.Equal(t, []string{"3/0"}, ids(t, r.live("s").Batch))
 }
 
 func TestAStartThatTheStoreRefusesIsEndedByTheNext(t *testing.T) {

@@ -56,7 +56,10 @@ func (m *Manager) Import(ctx context.Context, streams []*apitypes.MovedStream, o
 }
 
 func (im *importing) add(e apitypes.ImportEntry, action string, notes ...string) {
-	e.Action, e.Notes = action, slices.Concat(e.Notes, notes)
+	if e.Action = action; action == apitypes.ImportSkipped {
+		e.Notes = nil // about what it would have become
+	}
+	e.Notes = slices.Concat(e.Notes, notes)
 	im.entries = append(im.entries, e)
 }
 

@@ -135,13 +135,13 @@ func TestWhatCannotBeImportedIsToldAndHarmsNothingElse(t *testing.T) {
 	got := r.imported(taken, pigeon, moved("declared", 0), s, moved("s", 0))
 	require.Len(t, got, 16)
 	for i, want := range []string{
-		"taken  skipped  [of another server its name is taken by stream ", "taken l skipped  [its stream is not taken over]",
-		`pigeon  skipped  [of another server type is "carrier pigeon"`, "pigeon l skipped  [its stream is not taken over]",
-		"declared  skipped  [of another server the configuration declares a stream of its name]", "declared l skipped ",
+		"taken  skipped  [its name is taken by stream ", "taken l skipped  [its stream is not taken over]",
+		`pigeon  skipped  [type is "carrier pigeon"`, "pigeon l skipped  [its stream is not taken over]",
+		"declared  skipped  [the configuration declares a stream of its name]", "declared l skipped ",
 		"s  created ", "s l created 000000000001/000000/000000 []",
 		`s l-2 created 000000000001/000000/000000 [it was called "l", as another listener of the stream is]`,
 		"s l skipped  [filters is missing]", "s l skipped  [because]", `s l skipped  [type is "smoke"`, "s a\nb skipped  [name is ",
-		"s unplaced created 000000000002/000000/000000 []", "s  skipped  [of another server its name is taken by stream ", "s l skipped ",
+		"s unplaced created 000000000002/000000/000000 []", "s  skipped  [its name is taken by stream ", "s l skipped ",
 	} {
 		require.Contains(t, got[i], want)
 	}
