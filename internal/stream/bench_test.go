@@ -117,12 +117,22 @@ func (s *nullSink) Close(context.Context) error { return nil }
 func BenchmarkEngine(b *testing.B) {
 	for _, listeners := range []int{1, 100, 1000} {
 		for _, batch := range []int{50, 500} {
-			b.Run(fmt.Sprintf("listeners=%d/batch=%d", listeners, batch), func(b *testing.B) { benchEngine(b, listeners, batch) })
+			b.Run(fmt.Sprintf("listeners=%d/batch=%d", listeners, batch), func(b *testing.B) { benchEngine(b, listeners, batch, apitypes.Listener{}) })
 		}
 	}
 }
 
-func benchEngine(b *testing.B, listeners, batch int) {
+// BenchmarkPrograms is BenchmarkEngine with programs that let all events pass.
+func BenchmarkPrograms(b *testing.B) {
+	where, transform := ptr(`.signature == "Transfer" and (.data.value | tonumber) > 1000`), ptr(`.data | {from, to, amount: .value}`)
+	for name, l := range map[string]apitypes.Listener{
+		"none": {}, "where": {Where: where}, "transform": {Transform: transform}, "both": {Where: where, Transform: transform},
+	} {
+		b.Run(name, func(b *testing.B) { benchEngine(b, 1, 500, l) })
+	}
+}
+
+func benchEngine(b *testing.B, listeners, batch int, like apitypes.Listener) {
 	const perPage = 500
 	pages := b.N/perPage + 1
 	c := &pageChain{head: uint64(pages - 1)}
@@ -141,7 +151,9 @@ func benchEngine(b *testing.B, listeners, batch int) {
 	_, err = m.CreateStream(b.Context(), &apitypes.EventStream{Name: ptr("s"), BatchSize: ptr(uint64(batch)), Suspended: ptr(true)})
 	require.NoError(b, err)
 	for i := range listeners {
-		_, err = m.CreateListener(b.Context(), "s", &apitypes.Listener{Name: ptr("l" + strconv.Itoa(i)), Filters: filters("E")})
+		_, err = m.CreateListener(b.Context(), "s", &apitypes.Listener{
+			Name: ptr("l" + strconv.Itoa(i)), Filters: filters("E"), Where: like.Where, Transform: like.Transform,
+		})
 		require.NoError(b, err)
 	}
 	b.ReportAllocs()
