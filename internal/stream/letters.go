@@ -58,7 +58,10 @@ func (r *run) deadLetters(b *batch) []*store.DeadLetter {
 	for i := range b.events {
 		if b.letters != nil {
 			l := *b.letters[i]
-			l.Kind, l.Error, l.LastFailed, l.Attempts = kind, cause, now, l.Attempts+b.sends
+			if l.Kind != store.LetterExpression { // else what is kept is the event before its listener's programs
+				l.Kind = kind
+			}
+			l.Error, l.LastFailed, l.Attempts = cause, now, l.Attempts+b.sends
 			list[i] = &l
 			continue
 		}

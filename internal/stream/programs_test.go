@@ -368,3 +368,64 @@ func TestAPoisonEventIsSetAside(t *testing.T) {
 	}
 	require.Equal(t, "live", r.state("s").State)
 }
+
+// TestPoisonEventsAreReplayedWithThePrograms: a dead letter that no program had an answer for goes through those that its listener has by
+// now, not around them.
+func TestPoisonEventsAreReplayedWithThePrograms(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.stream("s", skips)
+	r.chain.mine("B", "B", "B", "B", "A")
+	l := r.program("s", "l", "", `if .signature == "B" then error("no answer") else 0 end`)
+	r.live("s").finish(nil)
+	require.Len(t, r.letters(id), 4)
+
+	_, err := r.m.UpdateListener(t.Context(), "s", l, &apitypes.Listener{
+		Where: ptr(`.data.n != 1`), Transform: ptr(`if .data.n == 2 then error("still none") else {was: .data.n} end`),
+	})
+	require.NoError(t, err)
+	r.ask(id)
+	d := r.live("s")
+	require.Equal(t, []string{`{"was":0}`}, data(t, d))
+	require.Equal(t, []string{"1/0"}, ids(t, d.Batch))
+	d.finish(nil)
+	d = r.live("s")
+	require.Equal(t, []string{`{"was":3}`}, data(t, d))
+	d.finish(errNo)
+	r.eventually(func() bool {
+		left := r.letters(id)
+		return len(left) == 2 && left[0].ReplayAsked.IsZero() && left[1].ReplayAsked.IsZero()
+	})
+	none, refused := r.letters(id)[0], r.letters(id)[1]
+	require.Contains(t, none.Error, "still none")
+	require.Contains(t, refused.Error, errNo.Error())
+	require.JSONEq(t, `{"n":3}`, jsonData(t, refused.Payload), "it is kept as it was read")
+
+	_, err = r.m.UpdateListener(t.Context(), "s", l, &apitypes.Listener{Where: ptr(""), Transform: ptr(`{now: .data.n}`)})
+	require.NoError(t, err)
+	r.ask(id)
+	d = r.live("s")
+	require.Equal(t, []string{`{"now":2}`, `{"now":3}`}, data(t, d))
+	d.finish(nil)
+	r.eventually(func() bool { return len(r.letters(id)) == 0 })
+}
+
+func jsonData(t *testing.T, event []byte) string {
+	t.Helper()
+	var e apitypes.Event
+	require.NoError(t, json.Unmarshal(event, &e))
+	return string(e.Data)
+}
+
+func TestWithData(t *testing.T) {
+	t.Parallel()
+	for event, want := range map[string]string{
+		`{"id":"a","data":{"data":1},"x":2}`:         `{"id":"a","data":[9],"x":2}`,
+		`{"data":0,"id":"a", "data" : "}" , "x":2 }`: `{"data":0,"id":"a", "data" : [9] , "x":2 }`,
+		`{"id":"}"}`: `{"id":"}","data":[9]}`,
+	} {
+		got, err := withData([]byte(event), []byte(`[9]`))
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+}

@@ -51,8 +51,18 @@ func (r *run) replay(ctx context.Context) (some bool, err error) {
 	if err != nil || len(letters) == 0 {
 		return false, err
 	}
-	if err := r.delivery.push(ctx, replayed(letters, r.reader.asm.maxBytes)); err != nil {
+	ready, poison, err := r.evaluated(ctx, letters)
+	if err != nil {
 		return false, err
+	}
+	if len(ready) == 0 {
+		r.delivery.passed(letters[0])
+	} else {
+		b := replayed(ready, r.reader.asm.maxBytes)
+		b.poison = poison
+		if err := r.delivery.push(ctx, b); err != nil {
+			return false, err
+		}
 	}
 	for {
 		if err := r.insist(ctx, r.dropReplayed); err != nil {
