@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -133,36 +134,70 @@ func BenchmarkPrograms(b *testing.B) {
 }
 
 func benchEngine(b *testing.B, listeners, batch int, like apitypes.Listener) {
+	e := newEngine(b, listeners, batch, b.N, like)
+	b.ReportAllocs()
+	b.ResetTimer()
+	e.deliver(b)
+	b.StopTimer()
+	b.ReportMetric(float64(e.sink.want)/b.Elapsed().Seconds(), "events/s")
+	require.NoError(b, e.m.Stop(context.Background()))
+}
+
+// engine is a manager with one stream that waits to deliver.
+type engine struct {
+	m    *Manager
+	sink *nullFactory
+}
+
+// newEngine prepares the delivery of at least so many events, shared out between listeners.
+func newEngine(tb testing.TB, listeners, batch, events int, like apitypes.Listener) *engine {
+	tb.Helper()
 	const perPage = 500
-	pages := b.N/perPage + 1
+	pages := events/perPage + 1
 	c := &pageChain{head: uint64(pages - 1)}
 	for range perPage {
 		c.events = append(c.events, *benchEvent())
 	}
-	f := &nullFactory{want: pages * perPage, done: make(chan struct{})}
+	e := &engine{sink: &nullFactory{want: pages * perPage, done: make(chan struct{})}}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	m, err := New(Options{
-		Connector: c, ConnectorName: "devledger", Store: newFakeStore(), Chain: c, Sinks: []sink.Factory{f},
+	var err error
+	e.m, err = New(Options{
+		Connector: c, ConnectorName: "devledger", Store: newFakeStore(), Chain: c, Sinks: []sink.Factory{e.sink},
 		Fence: func() store.Fence { return store.Fence{} }, Log: logrus.NewEntry(log),
 	})
-	require.NoError(b, err)
-	require.NoError(b, m.Start(b.Context()))
-	_, err = m.CreateStream(b.Context(), &apitypes.EventStream{Name: ptr("s"), BatchSize: ptr(uint64(batch)), Suspended: ptr(true)})
-	require.NoError(b, err)
+	require.NoError(tb, err)
+	require.NoError(tb, e.m.Start(tb.Context()))
+	_, err = e.m.CreateStream(tb.Context(), &apitypes.EventStream{Name: ptr("s"), BatchSize: ptr(uint64(batch)), Suspended: ptr(true)})
+	require.NoError(tb, err)
 	for i := range listeners {
-		_, err = m.CreateListener(b.Context(), "s", &apitypes.Listener{
+		_, err = e.m.CreateListener(tb.Context(), "s", &apitypes.Listener{
 			Name: ptr("l" + strconv.Itoa(i)), Filters: filters("E"), Where: like.Where, Transform: like.Transform,
 		})
-		require.NoError(b, err)
+		require.NoError(tb, err)
 	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	require.NoError(b, m.ResumeStream(b.Context(), "s"))
-	<-f.done
-	b.StopTimer()
-	b.ReportMetric(float64(pages*perPage)/b.Elapsed().Seconds(), "events/s")
-	require.NoError(b, m.Stop(context.Background()))
+	return e
+}
+
+func (e *engine) deliver(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, e.m.ResumeStream(tb.Context(), "s"))
+	<-e.sink.done
+}
+
+// TestAllocationsPerEvent: delivering an event must not become a matter of the garbage collector. What a run allocates to begin with is in it,
+// too. It does not run beside others, whose allocations would count.
+func TestAllocationsPerEvent(t *testing.T) { //nolint:paralleltest // see above
+	const events = 50_000
+	for _, batch := range []int{50, 500} {
+		e := newEngine(t, 1, batch, events, apitypes.Listener{})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		e.deliver(t)
+		runtime.ReadMemStats(&after)
+		require.NoError(t, e.m.Stop(context.Background()))
+		require.Less(t, float64(after.Mallocs-before.Mallocs)/events, 1.0)
+	}
 }
 
 // BenchmarkChanges reads, encodes, filters, delivers and acknowledges status changes of the past; one operation is one change, which
