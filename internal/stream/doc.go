@@ -29,6 +29,10 @@
 // the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads
 // it for all of them, whatever their streams.
 //
+// What the configuration declares is written to the store before anything runs, and runs from there like everything else: declared.go
+// checks it without a chain, declare.go compares it with what is stored and writes the difference. Import writes what another server had
+// to the store of a manager that is not started.
+//
 // Invariants:
 //
 //   - A stored checkpoint is below every event that is not acknowledged, at every instant.
@@ -46,6 +50,7 @@
 //     refusal by a receiver that takes nothing else. While a batch is cut down, nothing behind it is sent.
 //   - An event is passed over only if a program says so: an error, too much work and more than one output are a refusal for good.
 //   - A dead letter that is replayed goes the way of all events. It is deleted when it got through, and refused it is a dead letter again.
+//   - Nothing that the configuration says, or no longer says, moves a position or deletes one.
 //
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
 // stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that

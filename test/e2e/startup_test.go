@@ -41,7 +41,18 @@ func TestStartUpErrorsNameTheCause(t *testing.T) {
 		"UnknownKey":      {args: []string{"run", "-f", unknown}, want: []string{"api.prot", "api.port", "unknown.yaml:1"}},
 		"UnknownVariable": {env: []string{"PYRALIS_API_PROT=80"}, args: []string{"dev"}, want: []string{"PYRALIS_API_PROT", "PYRALIS_API_PORT"}},
 		"NoSuchFile":      {args: []string{"run", "-f", "nowhere.yaml"}, want: []string{"nowhere.yaml"}},
-		"UnknownCommand":  {args: []string{"rum"}, want: []string{"rum"}},
+		"BadStream": {
+			env:  []string{"PYRALIS_API_PORT=0", "PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), `PYRALIS_STREAMS=[{"name":"a","batchSize":0}]`},
+			args: []string{"dev"}, want: []string{"streams[0].batchSize is 0: must be 1 to 10000"},
+		},
+		"BadListener": {
+			env: []string{
+				"PYRALIS_API_PORT=0", "PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(),
+				`PYRALIS_STREAMS=[{"name":"a","listeners":[{"name":"l","filters":[{"contract":"assets","event":"AssetSold"}]}]}]`,
+			},
+			args: []string{"dev"}, want: []string{"streams[0].listeners[0].filters[0].event", "AssetCreated"},
+		},
+		"UnknownCommand": {args: []string{"rum"}, want: []string{"rum"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
