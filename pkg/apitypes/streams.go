@@ -185,13 +185,13 @@ type ClientMessage struct {
 	Reply       bool   `json:"reply,omitempty"`  // Pyralis, nack: to be answered with Nacked
 }
 
-// Nacked answers a nack that asked for it (Pyralis). The void batches were sent to this connection before it and come again, under other
-// numbers, after the refused one.
+// Nacked answers a nack that asked for it (Pyralis). Of what was sent to this connection before it, InFlight is what the client may go on
+// with. Everything else is answered or void: what is void comes again, under another number, after the refused batch.
 type Nacked struct {
 	Type        string  `json:"type"` // "nacked"
 	Stream      string  `json:"stream"`
 	BatchNumber *int64  `json:"batchNumber,omitempty"`
-	Void        []int64 `json:"void"`
+	InFlight    []int64 `json:"inFlight"`
 }
 
 // ServerError is the frame that answers a wrong client message (Pyralis). The connection stays open.

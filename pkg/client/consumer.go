@@ -179,7 +179,7 @@ func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, in *inbox, 
 		in.sayGoodbye(ctx)
 		return ErrStop
 	case answer.Reply:
-		// What was on its way behind the refused batch is void, and comes again after it. The answer says which that is.
+		// What was on its way behind the refused batch is void, and comes again after it. The answer says what is not.
 		return in.awaitNacked(ctx)
 	default:
 		return nil

@@ -22,7 +22,7 @@ type frame struct {
 	Number  *int64            `json:"batchNumber"`
 	Attempt int               `json:"attempt"`
 	Events  []json.RawMessage `json:"events"`
-	Void    []int64           `json:"void"`
+	Left    []int64           `json:"inFlight"`
 }
 
 // inbox reads a connection while a batch is being handled: pings want their answers however long that takes. A batch that the server
@@ -83,7 +83,7 @@ func (in *inbox) put(f *frame) error {
 	case in.leaving:
 		return nil
 	case f.Type == "nacked":
-		in.drop(f.Void)
+		in.keep(f.Left)
 		in.nacked = true
 		in.signal()
 		return nil
@@ -102,9 +102,9 @@ func (in *inbox) put(f *frame) error {
 	return nil
 }
 
-// drop removes batches that are void. The caller holds mu.
-func (in *inbox) drop(void []int64) {
-	in.frames = slices.DeleteFunc(in.frames, func(f *frame) bool { return f.Number != nil && slices.Contains(void, *f.Number) })
+// keep drops the batches that are not among those that are left. The caller holds mu.
+func (in *inbox) keep(left []int64) {
+	in.frames = slices.DeleteFunc(in.frames, func(f *frame) bool { return f.Number != nil && !slices.Contains(left, *f.Number) })
 }
 
 // has reports whether a batch is here already. The caller holds mu.

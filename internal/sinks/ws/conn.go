@@ -314,23 +314,29 @@ func (c *conn) answer(kind, name string, m *apitypes.ClientMessage) {
 	default:
 		err = c.answerTo(o, id, kind, name, m)
 	}
-	if err == nil {
-		return
+	if err != nil {
+		c.refuse("%s: %s", kind, err)
 	}
-	c.refuse("%s: %s", kind, err)
-	if m.Reply && kind != "ack" { // who waits for the answer gets one
+	if o == nil && kind != "ack" {
+		c.nothingLeft(name, m)
+	}
+}
+
+// nothingLeft answers a refusal where nothing is in flight.
+func (c *conn) nothingLeft(name string, m *apitypes.ClientMessage) {
+	if m.Reply {
 		c.push(encodeNacked(name, m.BatchNumber, nil))
 	}
 }
 
 func (c *conn) answerTo(o owner, id, kind, name string, m *apitypes.ClientMessage) error {
 	var number int64
-	switch {
-	case m.BatchNumber != nil:
+	if m.BatchNumber != nil {
 		number = *m.BatchNumber
-	default:
+	} else {
 		var ok bool
 		if number, ok = o.oldest(c.id); !ok {
+			c.nothingLeft(name, m)
 			return fmt.Errorf("stream %q has nothing in flight to this connection", name)
 		}
 	}

@@ -207,26 +207,38 @@ func (o *copies) written(conn uint64, number int64) {
 func (o *copies) nack(conn uint64, n refusal) error {
 	o.mu.Lock()
 	t := o.byConn[conn]
-	if t != nil && !t.acks {
-		o.mu.Unlock()
+	if t == nil || !slices.Contains(t.sent, n.number) {
+		defer o.mu.Unlock()
+		if t == nil {
+			return o.notHere(n.number)
+		}
+		o.replyLocked(conn, n, o.leftLocked(t))
+		switch m := o.back[n.number]; {
+		case !t.acks:
+			return errNeverAcks
+		case m != nil && slices.Contains(m.to, conn): // somebody else has refused it before
+			m.to = without(m.to, conn)
+			return nil
+		default:
+			return o.notHere(n.number)
+		}
+	}
+	if !t.acks {
+		defer o.mu.Unlock()
+		o.replyLocked(conn, n, o.leftLocked(t))
 		return errNeverAcks
 	}
-	i := -1
-	if t != nil {
-		i = slices.Index(t.sent, n.number)
-	}
-	if i < 0 {
-		defer o.mu.Unlock()
-		return o.notHere(n.number)
-	}
 	f := o.flights[n.number]
-	if n.replyAs != "" {
-		o.hub.deliver(conn, encodeNacked(n.replyAs, &n.number, slices.Clone(t.sent[i+1:])))
-	}
 	f.to = without(f.to, conn)
 	o.giveBackLocked(f)
+	o.replyLocked(conn, n, o.leftLocked(t))
 	o.failUnlock([]*flight{f}, refused(n.message))
 	return nil
+}
+
+// leftLocked are the batches that a connection was sent and may go on with.
+func (o *copies) leftLocked(t *tap) []int64 {
+	return slices.DeleteFunc(slices.Clone(t.sent), func(n int64) bool { return o.flights[n].void })
 }
 
 // oldest implements owner.

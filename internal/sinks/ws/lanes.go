@@ -215,20 +215,20 @@ func (o *lanes) ack(conn uint64, number int64) error {
 // nack takes a refusal. It counts only from the connection that has the batch: another one may get it done yet.
 func (o *lanes) nack(conn uint64, n refusal) error {
 	o.mu.Lock()
-	f := o.flights[n.number]
-	if f == nil || f.lane.conn != conn {
+	l, f := o.byConn[conn], o.flights[n.number]
+	if f == nil || f.lane != l {
 		defer o.mu.Unlock()
+		if l != nil {
+			o.replyLocked(conn, n, numbers(l.flights))
+		}
 		return o.notHere(n.number)
 	}
-	l := f.lane
 	l.silent = false
-	if n.replyAs != "" {
-		var void []int64
-		if o.ordered {
-			void = numbers(l.flights[slices.Index(l.flights, f)+1:])
-		}
-		o.hub.deliver(conn, encodeNacked(n.replyAs, &n.number, void))
+	left := l.flights[:slices.Index(l.flights, f)] // what is behind is void
+	if !o.ordered {
+		left = slices.DeleteFunc(slices.Clone(l.flights), func(other *flight) bool { return other == f })
 	}
+	o.replyLocked(conn, n, numbers(left))
 	o.takeLocked(f)
 	f.to = without(f.to, conn)
 	o.rememberLocked(f, nil)

@@ -35,7 +35,7 @@ type owner interface {
 	join(conn uint64, l listening)
 	leave(conn uint64)
 	ack(conn uint64, number int64) error
-	nack(conn uint64, n refusal) error
+	nack(conn uint64, n refusal) error          // it is answered, if the client wants that, also when it does not count
 	oldest(conn uint64) (number int64, ok bool) // that the connection was sent and has not answered
 	written(conn uint64, number int64)
 	expire()
@@ -52,7 +52,7 @@ type listening struct {
 type refusal struct {
 	number  int64
 	message string
-	replyAs string // the client wants to be told what became void, of a stream it calls so; "" if not
+	replyAs string // the client wants to be told what is left to it of a stream it calls so; "" if not
 }
 
 // flight is a batch that waits for its acknowledgement.
@@ -279,9 +279,19 @@ func (o *core) encode(b *sink.Batch, attempt int) frame {
 	return frame{head: append(head, `,"events":`...), body: b.Body, tail: "}", stream: o.id, number: b.Number}
 }
 
-// encodeNacked answers a refusal: everything that is void and was sent to the connection was sent before this.
-func encodeNacked(streamName string, number *int64, void []int64) frame {
-	b, err := json.Marshal(apitypes.Nacked{Type: "nacked", Stream: streamName, BatchNumber: number, Void: void})
+// replyLocked tells a client that refused what is in flight to it besides. It comes behind everything that the refusal made void, and before what
+// comes again.
+func (o *core) replyLocked(conn uint64, n refusal, inFlight []int64) {
+	if n.replyAs != "" {
+		o.hub.deliver(conn, encodeNacked(n.replyAs, &n.number, inFlight))
+	}
+}
+
+func encodeNacked(streamName string, number *int64, inFlight []int64) frame {
+	if inFlight == nil {
+		inFlight = []int64{}
+	}
+	b, err := json.Marshal(apitypes.Nacked{Type: "nacked", Stream: streamName, BatchNumber: number, InFlight: inFlight})
 	if err != nil { // cannot be: texts and numbers
 		return frame{}
 	}

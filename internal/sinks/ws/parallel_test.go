@@ -35,7 +35,7 @@ func TestParallelGivesEachConnectionAWindow(t *testing.T) {
 	a.say(`{"type":"nack","stream":"s","batchNumber":1,"reply":true}`)
 	m := a.next()
 	require.Equal(t, "nacked", m.Type)
-	require.Empty(t, m.Void, "what is behind it goes on")
+	require.Equal(t, []int64{3}, m.InFlight, "what is behind it goes on")
 	require.True(t, sink.IsRefused(result(t, done[1])))
 	pending(t, done[3])
 	a.ack(3)

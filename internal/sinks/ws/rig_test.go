@@ -104,7 +104,7 @@ type message struct {
 	Events      json.RawMessage `json:"events"`
 	Type        string          `json:"type"`
 	Message     string          `json:"message"`
-	Void        []int64         `json:"void"`
+	InFlight    []int64         `json:"inFlight"`
 	raw         string
 }
 
