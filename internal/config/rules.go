@@ -60,7 +60,7 @@ func checkProxyURL(s string) error {
 		return nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || !isHTTP(u) && (u.Scheme != "socks5" || u.Hostname() == "") {
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "socks5" {
 		return errors.New("must be a URL such as http://proxy.example.com:3128 or socks5://proxy.example.com:1080")
 	}
 	return nil

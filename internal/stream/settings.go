@@ -164,15 +164,19 @@ func (m *Manager) applySink(def *store.Stream, body *apitypes.EventStream, creat
 		return nil
 	}
 	var err error
+	def.Sink, err = valid(f, cfg, stored)
+	return within(def.Type, err)
+}
+
+// valid is a configuration as it is to be stored, with the secrets that are stored in the place of their masks.
+func valid(f sink.Factory, cfg, stored json.RawMessage) (json.RawMessage, error) {
 	if c, ok := f.(sink.Confidential); ok && isSet(stored) {
+		var err error
 		if cfg, err = c.Keep(cfg, stored); err != nil {
-			return within(def.Type, err)
+			return nil, err
 		}
 	}
-	if def.Sink, err = f.Validate(cfg); err != nil {
-		return within(def.Type, err)
-	}
-	return nil
+	return f.Validate(cfg)
 }
 
 // within puts the name of an object before the field that an error is about.

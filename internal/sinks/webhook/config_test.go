@@ -114,6 +114,7 @@ func TestBadFactories(t *testing.T) {
 	}{
 		{webhook.Config{Allow: []string{"10.0.0.0/99"}}, "webhooks.allow: "},
 		{webhook.Config{Proxy: "proxy.example:3128"}, "webhooks.proxy: "},
+		{webhook.Config{Proxy: "https://proxy.example:3128"}, "webhooks.proxy: "},
 		{webhook.Config{Proxy: "http://u:hunter2@proxy.example:x"}, "webhooks.proxy: "},
 		{webhook.Config{TLS: webhook.TLS{CAFile: missing}}, "webhooks.tls: "},
 		{webhook.Config{TLS: webhook.TLS{CertFile: missing}}, "webhooks.tls: "},
