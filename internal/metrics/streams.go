@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // StreamState is what an event stream does. What is nil is not known, or does not apply.
 type StreamState struct {
@@ -116,8 +120,14 @@ func (s *streams) Collect(c chan<- prometheus.Metric) {
 	all := s.states()
 	c <- prometheus.MustNewConstMetric(s.memory, prometheus.GaugeValue, float64(all.Memory))
 	c <- prometheus.MustNewConstMetric(s.memoryLimit, prometheus.GaugeValue, float64(all.MemoryLimit))
+	seen := make(map[string]bool, len(all.Streams))
 	for i := range all.Streams {
 		one := &all.Streams[i]
+		one.Stream = strings.ToValidUTF8(one.Stream, "\uFFFD")
+		if seen[one.Stream] {
+			continue // streams are being renamed: twice the same series would cost all others, too
+		}
+		seen[one.Stream] = true
 		c <- prometheus.MustNewConstMetric(s.state, prometheus.GaugeValue, 1, one.Stream, one.State)
 		for j, m := range s.metrics {
 			if v := m.of(one); v != nil {

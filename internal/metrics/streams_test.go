@@ -48,6 +48,8 @@ func TestStreamsAreCollected(t *testing.T) {
 		`stream_in_flight_batches b"\`: 0, `stream_oldest_unacked_seconds b"\`: 0, `stream_blocked b"\`: 0, `stream_dead_lettered_events_total b"\`: 0,
 		`stream_delivered_events_total b"\`: 0, `stream_redelivered_events_total b"\`: 0, `stream_rewinds_total b"\`: 0, `stream_state suspended b"\`: 1,
 	}, got())
+	states.Streams = []StreamState{{Stream: "a\xff", State: "live"}, {Stream: "a\xff", State: "failed"}}
+	require.InDelta(t, 1, got()["stream_state live a\uFFFD"], 0, "names that are no text, or there twice for a moment, do not break a scrape")
 	states.Streams = nil
 	require.Equal(t, shared, got(), "nothing is left of a stream that is gone")
 }

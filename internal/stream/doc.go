@@ -52,6 +52,9 @@
 //   - A dead letter that is replayed goes the way of all events. It is deleted when it got through, and refused it is a dead letter again.
 //   - Nothing that the configuration says, or no longer says, moves a position or deletes one.
 //
+// The status of streams is put together when somebody asks: from the runs where there are any, else from one read of the store for all, and
+// never by asking the chain. The time lag compares timestamps of blocks that were seen in passing, and is an estimate between those.
+//
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
 // stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that
 // chain is another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which
