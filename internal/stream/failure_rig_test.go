@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"testing/synctest"
 	"time"
 
@@ -17,9 +16,17 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
+// tester is what tests and histories have in common.
+type tester interface {
+	require.TestingT
+	Helper()
+	Context() context.Context
+	Logf(format string, args ...any)
+}
+
 // lane is the delivery of a run without the rest of it: events are put in by the test, in virtual time.
 type lane struct {
-	t     *testing.T
+	t     tester
 	sink  *fakeSink
 	d     *delivery
 	next  int           // position of the next event
@@ -36,7 +43,7 @@ const (
 	laneBlocked = time.Minute
 )
 
-func newLane(t *testing.T, out sink.Sink, change ...func(*policy)) *lane {
+func newLane(t tester, out sink.Sink, change ...func(*policy)) *lane {
 	p := policy{readAhead: 100, batchTimeout: time.Second, retryTimeout: laneRetry, blockedDelay: laneBlocked}
 	for _, c := range change {
 		c(&p)
