@@ -78,7 +78,7 @@ func newWard(t *rapid.T) *ward {
 		p.retryTimeout = rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "retry")
 		p.blockedDelay = 2 * time.Second // many histories must fit into a day
 	})
-	w.lane.sink = out
+	w.sink = out
 	return w
 }
 

@@ -46,9 +46,6 @@ func (d *delivery) step(window int) (f *flight, wait time.Duration, done bool) {
 			return nil, forever, true // what is behind it waits until it got through
 		}
 	}
-	if len(d.flights) > 0 && len(d.ready) > 0 && d.ready[0].failures > 0 {
-		return nil, forever, true // it failed before: it goes alone
-	}
 	f, wait = d.fresh(window)
 	return f, wait, true
 }
