@@ -71,7 +71,8 @@ type Streams interface {
 	Listener(ctx context.Context, stream, listener string) (*apitypes.ListenerWithStatus, error)
 	Listeners(ctx context.Context, stream string, limit int, after string) ([]*apitypes.ListenerWithStatus, error)
 	DeleteListener(ctx context.Context, stream, listener string) error
-	ResetListener(ctx context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error)
+	ResetListener(ctx context.Context, stream, listener string, l *apitypes.Listener, dryRun bool) (*apitypes.ListenerReset, error)
+	ResetStream(ctx context.Context, stream string, r *apitypes.StreamResetRequest, dryRun bool) (*apitypes.StreamReset, error)
 
 	DeadLetters
 }

@@ -185,8 +185,12 @@ func (f *fakeStreams) DeleteListener(_ context.Context, stream, listener string)
 	return f.call("DeleteListener", stream, listener)
 }
 
-func (f *fakeStreams) ResetListener(_ context.Context, stream, listener string, l *apitypes.Listener) (*apitypes.Listener, error) {
-	return l, f.call("ResetListener", stream, listener, l)
+func (f *fakeStreams) ResetListener(_ context.Context, stream, listener string, l *apitypes.Listener, dryRun bool) (*apitypes.ListenerReset, error) {
+	return &apitypes.ListenerReset{Listener: *l}, f.call("ResetListener", stream, listener, l, dryRun)
+}
+
+func (f *fakeStreams) ResetStream(_ context.Context, stream string, r *apitypes.StreamResetRequest, dryRun bool) (*apitypes.StreamReset, error) {
+	return &apitypes.StreamReset{DryRun: dryRun}, f.call("ResetStream", stream, r, dryRun)
 }
 
 // rig is a handler on fakes, and what it logged.

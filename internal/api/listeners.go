@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -18,6 +20,11 @@ func listenerExample(more map[string]any) map[string]any {
 	}
 	maps.Copy(example, more)
 	return example
+}
+
+// resetParameters are those of the resets.
+var resetParameters = []parameter{ //nolint:gochecknoglobals // constant
+	{"dryRun", openapi3.TypeBoolean, "Changes nothing, and tells how many events would be delivered again or passed over."},
 }
 
 func listenerRoutes() []*route {
@@ -52,8 +59,9 @@ func listenerRoutes() []*route {
 		},
 		{
 			method: http.MethodPost, path: one + "/reset", name: "postListenerReset", tag: tagStreams,
-			about: "Moves a listener back to where it began, or to the fromBlock in the body. Events are delivered again.",
-			input: apitypes.Listener{}, optional: true, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).resetListener,
+			about: "Moves a listener back to where it began, or to the fromBlock in the body: events are delivered again. A position ahead of it " +
+				"passes over what is between. With dryRun nothing is changed, and the events between are counted.",
+			query: resetParameters, input: apitypes.Listener{}, optional: true, output: apitypes.ListenerReset{}, status: http.StatusOK, serve: (*request).resetListener,
 		},
 	}
 }
@@ -90,7 +98,7 @@ func subscriptionRoutes() []*route {
 		{
 			method: http.MethodPost, path: one + "/reset", name: "postSubscriptionReset", tag: tag, deprecated: true,
 			about: "Moves a listener back to where it began, or to the fromBlock in the body.",
-			input: apitypes.Listener{}, optional: true, output: apitypes.Listener{}, status: http.StatusOK, serve: (*request).resetListener,
+			query: resetParameters, input: apitypes.Listener{}, optional: true, output: apitypes.ListenerReset{}, status: http.StatusOK, serve: (*request).resetListener,
 		},
 	}
 }
@@ -188,5 +196,21 @@ func (rq *request) resetListener() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object(rq.api.Streams.ResetListener(rq.ctx, rq.path("streamId"), rq.path("listenerId"), l))
+	dryRun, err := rq.flag("dryRun")
+	if err != nil {
+		return nil, err
+	}
+	return object(rq.api.Streams.ResetListener(rq.ctx, rq.path("streamId"), rq.path("listenerId"), l, dryRun))
+}
+
+func (rq *request) resetStream() (any, error) {
+	r := &apitypes.StreamResetRequest{}
+	if err := rq.object(r, shape{of: "a reset"}); err != nil {
+		return nil, err
+	}
+	dryRun, err := rq.flag("dryRun")
+	if err != nil {
+		return nil, err
+	}
+	return object(rq.api.Streams.ResetStream(rq.ctx, rq.path("streamId"), r, dryRun))
 }

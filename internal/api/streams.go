@@ -58,6 +58,12 @@ func streamRoutes() []*route {
 			output: struct{}{}, status: http.StatusOK, serve: (*request).suspendStream,
 		},
 		{
+			method: http.MethodPost, path: "/eventstreams/{streamId}/reset", name: "postEventStreamReset", tag: tagStreams,
+			about: "Moves all listeners of an event stream at once: to the fromBlock in the body, or each back to where it began. See the reset of a listener.",
+			query: resetParameters, input: apitypes.StreamResetRequest{}, optional: true, example: map[string]any{"fromBlock": "earliest"},
+			output: apitypes.StreamReset{}, status: http.StatusOK, serve: (*request).resetStream,
+		},
+		{
 			method: http.MethodPost, path: "/eventstreams/{streamId}/resume", name: "postEventStreamResume", tag: tagStreams,
 			about: "Goes on where delivery was suspended.", input: struct{}{}, optional: true,
 			output: struct{}{}, status: http.StatusOK, serve: (*request).resumeStream,

@@ -48,6 +48,8 @@ func show(w io.Writer, kind string, answer any) error {
 		return showStreams(w, a)
 	case []*apitypes.Listener:
 		return showListeners(w, a)
+	case []*apitypes.ListenerReset:
+		return showResets(w, a)
 	case []*apitypes.ListenerWithStatus:
 		list := make([]*apitypes.Listener, len(a))
 		for i := range a {
@@ -118,6 +120,42 @@ func showListeners(w io.Writer, list []*apitypes.Listener) error {
 		fmt.Fprintln(tw, row(text(l.Name), text(l.Type), stream, from, text(l.Signature)))
 	}
 	return tw.Flush()
+}
+
+// showResets shows where listeners stood and begin again and, after a dry run, how many events are between.
+func showResets(w io.Writer, list []*apitypes.ListenerReset) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "NAME\tTYPE\tSTOOD AT\tBEGINS AT\tAGAIN\tPASSED OVER")
+	for _, l := range list {
+		r := l.Reset
+		if r == nil {
+			r = &apitypes.ResetResult{}
+		}
+		again, passed := "", ""
+		if r.Events != nil {
+			n := fmt.Sprint(*r.Events)
+			if r.AtLeast {
+				n = "at least " + n
+			}
+			if again = n; r.Skips {
+				again, passed = "", n
+			}
+		}
+		fmt.Fprintln(tw, row(text(l.Name), text(l.Type), place(r.From), place(r.To), again, passed))
+	}
+	return tw.Flush()
+}
+
+// place is a position as fromBlock takes it.
+func place(c *apitypes.ListenerCheckpoint) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Sequence != "":
+		return c.Sequence
+	default:
+		return fmt.Sprintf("%d/%d/%d", c.Block, c.TransactionIndex, c.LogIndex)
+	}
 }
 
 // text is what a pointer points to, "" for nil.

@@ -177,54 +177,46 @@ func (s *streamCommand) remove() *cobra.Command {
 func (s *streamCommand) reset() *cobra.Command {
 	var from string
 	var only []string
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "reset STREAM [flags]",
 		Short: "Deliver again: move the listeners of a stream back",
 		Long: "Deliver again: move the listeners of a stream back to where they began or, with --from, to a block. What comes after that is delivered\n" +
-			"once more.",
+			"once more. A block ahead passes over what is between.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.run(cmd, func(ctx context.Context, c *client.Client) (any, error) { return resetAll(ctx, c, args[0], from, only) })
+			return s.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
+				return resetAll(ctx, c, args[0], from, only, dryRun)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "earliest, latest, a block number, or a form of the chain's own; where they began when absent")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing, and count the events that would be delivered again or passed over")
 	cmd.Flags().StringSliceVar(&only, "listener", nil, "only this one, by name or id; several with commas")
 	return cmd
 }
 
-// resetAll moves listeners of a stream, all of them if none is named.
-func resetAll(ctx context.Context, c *client.Client, stream, from string, only []string) ([]*apitypes.Listener, error) {
-	if len(only) == 0 {
-		var err error
-		if only, err = listenerIDs(ctx, c, stream); err != nil {
-			return nil, err
-		}
-	}
+// resetAll moves listeners of a stream, all of them at once if none is named.
+func resetAll(ctx context.Context, c *client.Client, stream, from string, only []string, dryRun bool) ([]*apitypes.ListenerReset, error) {
 	var to *apitypes.BlockNumber
 	if from != "" {
 		b := apitypes.BlockNumber(from)
 		to = &b
 	}
-	done := make([]*apitypes.Listener, 0, len(only))
+	if len(only) == 0 {
+		all, err := c.ResetStream(ctx, stream, to, dryRun)
+		if err != nil {
+			return nil, fmt.Errorf("reset %s: %w", stream, err)
+		}
+		return all.Listeners, nil
+	}
+	done := make([]*apitypes.ListenerReset, 0, len(only))
 	for _, name := range only {
-		l, err := c.ResetListener(ctx, stream, name, to)
+		l, err := c.ResetListener(ctx, stream, name, to, dryRun)
 		if err != nil {
 			return done, fmt.Errorf("reset %s: %w", name, err)
 		}
 		done = append(done, l)
 	}
 	return done, nil
-}
-
-// listenerIDs are those of all listeners of a stream.
-func listenerIDs(ctx context.Context, c *client.Client, stream string) (ids []string, err error) {
-	for after := ""; ; after = ids[len(ids)-1] {
-		page, err := c.Listeners(ctx, stream, 0, after)
-		if err != nil || len(page) == 0 {
-			return ids, err
-		}
-		for _, l := range page {
-			ids = append(ids, l.ID.String())
-		}
-	}
 }

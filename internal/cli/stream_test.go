@@ -49,6 +49,8 @@ func TestStreamsAndListeners(t *testing.T) {
 	out = fine("listen", "everywhere", "--count", "1", "--window", "4")
 	require.Contains(t, out, `"AssetCreated"`)
 	require.Equal(t, out, fine("listen", "everywhere", "--from", "earliest", "--count", "1"), "it is delivered again")
+	require.Regexp(t, `^NAME +TYPE +STOOD AT +BEGINS AT +AGAIN +PASSED OVER\none +events +\S+/0/0 +0/0/0 +1 *\ntwo +transactions +\d+ +\d+ +\d+ *\n$`,
+		fine("stream", "reset", "everywhere", "--from", "earliest", "--dry-run"))
 	require.Equal(t, 3, strings.Count(fine("stream", "reset", "everywhere"), "\n"))
 	require.Equal(t, 2, strings.Count(fine("stream", "reset", "everywhere", "--listener", "one", "--from", "5"), "\n"))
 

@@ -108,6 +108,7 @@ type Streams interface {
 	// WriteCheckpoints stores cps if epoch is the stream's newest; else ErrFenced and nothing is stored. A listener that no longer
 	// exists is passed over.
 	WriteCheckpoints(ctx context.Context, f Fence, stream string, epoch int64, cps []Checkpoint) error
-	// ResetCheckpoint removes a listener's checkpoint, stores its new start in the same transaction, and starts a new epoch.
-	ResetCheckpoint(ctx context.Context, f Fence, l *Listener) error
+	// ResetCheckpoints removes the checkpoints of some listeners, stores what they are now, with their new starts, and starts a new epoch of
+	// their streams: all of them or, with an error, none.
+	ResetCheckpoints(ctx context.Context, f Fence, ls []*Listener) error
 }

@@ -260,7 +260,7 @@ func TestPrunedBlocksAreSaid(t *testing.T) {
 	require.Contains(t, st.LastError, `listener "blocks" waits for a block that no node has any more`)
 	require.Equal(t, stateCatchup, st.State)
 	r.quiet("s")
-	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))})
+	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))}, false)
 	require.NoError(t, err)
 	require.Equal(t, r.chainHashes(4), r.hashes("s", 6), "the earliest is the first that is there")
 }

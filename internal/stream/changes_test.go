@@ -312,7 +312,7 @@ func TestALogTrimmedBelowThePositionFailsTheStream(t *testing.T) {
 			require.Equal(t, `trimmed: the log begins at 7, and listener "transactions" goes on after 5: what is between is lost; reset the listener to earliest or latest`,
 				r.state("s").LastError)
 			r.quiet("s")
-			_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))})
+			_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))}, false)
 			require.NoError(t, err)
 			require.Equal(t, numbers(7, 14), r.take("s", 14))
 		})

@@ -103,7 +103,7 @@ func TestACrashRepeatsNoDeadLetter(t *testing.T) {
 	letters := r.letters(stream)
 	require.Len(t, letters, 1)
 	require.Equal(t, id, letters[0].ID)
-	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{})
+	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{}, false)
 	require.NoError(t, err)
 	r.live("s").finish(errNo)
 	r.eventually(func() bool { return len(r.letters(stream)) == 2 })

@@ -171,7 +171,7 @@ func TestTheConfigurationHasTheLastWordOnWhatItDeclares(t *testing.T) {
 		},
 		"DELETE of a listener": func() error { return r.m.DeleteListener(ctx, "s", "A") },
 		"a reset to a new name": func() error {
-			_, err := r.m.ResetListener(ctx, "s", "A", &apitypes.Listener{Name: ptr("B")})
+			_, err := r.m.ResetListener(ctx, "s", "A", &apitypes.Listener{Name: ptr("B")}, false)
 			return err
 		},
 	} {
@@ -181,7 +181,7 @@ func TestTheConfigurationHasTheLastWordOnWhatItDeclares(t *testing.T) {
 	r.restart()
 	require.Equal(t, stateSuspended, r.state("s").State, "also after a restart")
 	require.NoError(t, r.m.ResumeStream(ctx, "s"))
-	_, err := r.m.ResetListener(ctx, "s", "A", nil)
+	_, err := r.m.ResetListener(ctx, "s", "A", nil, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"1/0"}, ids(t, r.live("s").Batch))
 
@@ -201,7 +201,7 @@ func TestAResetOfADeclaredListenerSurvivesRestarts(t *testing.T) {
 		}
 	})
 	r.live("s").finish(nil)
-	_, err := r.m.ResetListener(t.Context(), "s", "A", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("3"))})
+	_, err := r.m.ResetListener(t.Context(), "s", "A", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("3"))}, false)
 	require.NoError(t, err)
 	r.restart()
 	require.Equal(t, apitypes.BlockNumber("3"), *r.listener("s", "A").FromBlock)
@@ -293,7 +293,7 @@ func TestAChainThatIsAwayHoldsUpNoStart(t *testing.T) {
 	r.redeclare(changed, declares("other", "A"))
 	require.Equal(t, []string{"A: nobody answers", "B: nobody answers"}, r.state("s").PendingListeners)
 	require.Equal(t, []string{"A: nobody answers"}, r.state("other").PendingListeners)
-	_, err := r.m.ResetListener(t.Context(), "s", "A", nil)
+	_, err := r.m.ResetListener(t.Context(), "s", "A", nil, false)
 	require.ErrorContains(t, err, "nobody answers")
 	r.chain.set(func(c *fakeChain) { c.fault = nil })
 	r.eventually(func() bool { return r.state("s").PendingListeners == nil && r.state("other").PendingListeners == nil })
@@ -319,7 +319,7 @@ func TestAChangeThatWaitedUndoesNoReset(t *testing.T) {
 	require.NoError(t, err)
 	changed := *old
 	changed.Options = []byte(`{"x":1}`)
-	_, err = r.m.ResetListener(t.Context(), "s", "A", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("3"))})
+	_, err = r.m.ResetListener(t.Context(), "s", "A", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("3"))}, false)
 	require.NoError(t, err)
 	require.NoError(t, r.m.takeIn(t.Context(), s, &declaredListener{old: old, want: &changed}))
 	now := r.listener("s", "A")

@@ -25,6 +25,9 @@
 // is stay. What is passed over moves positions as blocks with nothing relevant do. An event for which a program has no answer is
 // handed over alone, as it was read, with the reason, behind all that was read before it.
 //
+// A position moves by deliveries, by a reset on request, which is logged and counted and has a dry run, and by nothing else but the rewind
+// described below.
+//
 // Listeners of type transactions deliver the status changes of transactions in the same way. In the place of a ledger they read
 // the status log, whose order is the order of commit; a position in it is a cursor whose block is a sequence of the log. One journal reads
 // it for all of them, whatever their streams.

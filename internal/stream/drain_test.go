@@ -84,7 +84,7 @@ func TestAChangeWaitsForWhatIsInFlight(t *testing.T) {
 		},
 		"remove a listener": func(r *rig, l string) error { return r.m.DeleteListener(r.t.Context(), "s", l) },
 		"reset a listener": func(r *rig, l string) error {
-			_, err := r.m.ResetListener(r.t.Context(), "s", l, nil)
+			_, err := r.m.ResetListener(r.t.Context(), "s", l, nil, false)
 			return err
 		},
 	} {

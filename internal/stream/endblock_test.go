@@ -179,9 +179,9 @@ func TestAnEndIsRefusedWithAReason(t *testing.T) {
 	require.Equal(t, at(5), r.takeAt("s", 1))
 	_, err := r.m.UpdateListener(t.Context(), "s", l, &apitypes.Listener{ToBlock: ptr(apitypes.EndBlock("4"))})
 	require.ErrorContains(t, err, "toBlock is 4")
-	_, err = r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("6"))})
+	_, err = r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("6"))}, false)
 	require.ErrorContains(t, err, "toBlock is 5")
-	_, err = r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("6")), ToBlock: ptr(apitypes.EndBlock(""))})
+	_, err = r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("6")), ToBlock: ptr(apitypes.EndBlock(""))}, false)
 	require.NoError(t, err)
 	require.Equal(t, at(6, 7, 8, 9), r.takeAt("s", 4))
 }
@@ -197,7 +197,7 @@ func TestFromAnExactPosition(t *testing.T) {
 	l := r.listenFrom("s", "2/1/0", "A")
 	require.Equal(t, []string{"fake::000000000002/000001/000000", "fake::000000000002/000002/000000", "fake::000000000003/000000/000000"}, r.takeAt("s", 3)[:3])
 	require.EqualValues(t, "2/1/0", *r.show(l).FromBlock)
-	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("000000000003/000002/000000"))})
+	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("000000000003/000002/000000"))}, false)
 	require.NoError(t, err)
 	require.Contains(t, r.takeAt("s", 1), "fake::000000000003/000002/000000")
 }

@@ -262,22 +262,26 @@ func (f *fakeStore) WriteCheckpoints(_ context.Context, _ store.Fence, stream st
 	return nil
 }
 
-func (f *fakeStore) ResetCheckpoint(_ context.Context, _ store.Fence, l *store.Listener) error {
-	leave, err := f.enter("ResetCheckpoint")
+func (f *fakeStore) ResetCheckpoints(_ context.Context, _ store.Fence, ls []*store.Listener) error {
+	leave, err := f.enter("ResetCheckpoints")
 	if err != nil {
 		return err
 	}
 	defer leave()
-	delete(f.cps, l.ID)
-	for i, o := range f.listeners {
-		if o.ID == l.ID {
-			c := *l
-			f.listeners[i] = &c
+	raised := make(map[string]bool)
+	for _, l := range ls {
+		delete(f.cps, l.ID)
+		for i, o := range f.listeners {
+			if o.ID == l.ID {
+				c := *l
+				f.listeners[i] = &c
+			}
 		}
-	}
-	for _, s := range f.streams {
-		if s.ID == l.StreamID {
-			s.Epoch++
+		for _, s := range f.streams {
+			if s.ID == l.StreamID && !raised[s.ID] {
+				raised[s.ID] = true
+				s.Epoch++
+			}
 		}
 	}
 	return nil

@@ -111,7 +111,7 @@ func TestAnotherChainWithInstantFinalityFailsTheStream(t *testing.T) {
 	r.eventually(func() bool { return r.state("s").State == stateFailed })
 
 	// A reset is how the user says that the other chain is meant.
-	_, err = r.m.ResetListener(t.Context(), "s", l, nil)
+	_, err = r.m.ResetListener(t.Context(), "s", l, nil, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"0/0", "1/0"}, ids(t, r.live("s").Batch))
 }
@@ -289,7 +289,7 @@ func TestAResetIsNotUndoneByALateWrite(t *testing.T) {
 	<-reached
 	reset := make(chan error, 1)
 	go func() {
-		_, err := r.m.ResetListener(context.Background(), "s", l, nil)
+		_, err := r.m.ResetListener(context.Background(), "s", l, nil, false)
 		reset <- err
 	}()
 	require.NoError(t, <-reset)

@@ -100,7 +100,7 @@ func TestAnImportIsRepeatedUntilTheListenersDeliver(t *testing.T) {
 	require.Equal(t, stateLive, waitLive(r, "s"))
 
 	require.NoError(t, r.m.SuspendStream(t.Context(), "s"))
-	_, err = r.m.ResetListener(t.Context(), "s", "l", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("1"))})
+	_, err = r.m.ResetListener(t.Context(), "s", "l", &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("1"))}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"s  unchanged  []", "s l unchanged 000000000001/000000/000000 [it was changed here]"}, r.imported(s))
 }

@@ -192,16 +192,6 @@ func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) e
 // UpdateListener changes what the request names. It never moves the checkpoint: another fromBlock is refused, and so are filters that match
 // other events, see ResetListener and CreateListener. stream may be "" for any.
 func (m *Manager) UpdateListener(ctx context.Context, stream, listener string, body *apitypes.Listener) (*apitypes.Listener, error) {
-	return m.changeListener(ctx, stream, listener, body, false)
-}
-
-// ResetListener discards a listener's checkpoint and delivers again from fromBlock, which the request may change. Everything else
-// is as in UpdateListener.
-func (m *Manager) ResetListener(ctx context.Context, stream, listener string, body *apitypes.Listener) (*apitypes.Listener, error) {
-	return m.changeListener(ctx, stream, listener, body, true)
-}
-
-func (m *Manager) changeListener(ctx context.Context, stream, listener string, body *apitypes.Listener, reset bool) (*apitypes.Listener, error) {
 	if body == nil {
 		body = &apitypes.Listener{}
 	}
@@ -210,35 +200,25 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 		return nil, err
 	}
 	defer release()
-	if kind, err := m.listenerType(body); err != nil {
-		return nil, err
-	} else if body.Type != nil && kind != old.Type {
-		return nil, apitypes.Invalidf("type", "leave it out, or create another listener", "cannot be changed from %q", old.Type)
-	}
-	l := *old
-	if err := applyListener(&l, body); err != nil {
-		return nil, err
-	}
-	if !reset {
-		err = refuse(s.current())
-	} else {
-		err = onlyFrom(s.current(), old, &l)
-	}
+	l, err := m.changed(old, body)
 	if err != nil {
 		return nil, err
 	}
-	if !reset && sameListener(old, &l) {
-		return listenerBody(old)
-	}
-	if err := m.resolveAgain(ctx, old, &l, reset); err != nil {
+	if err := refuse(s.current()); err != nil {
 		return nil, err
 	}
-	if err := checkEnd(&l); err != nil {
+	if sameListener(old, l) {
+		return listenerBody(old)
+	}
+	if err := m.resolveAgain(ctx, old, l, false); err != nil {
+		return nil, err
+	}
+	if err := checkEnd(l); err != nil {
 		return nil, err
 	}
 	l.Updated = m.opts.Now()
 	err = s.restart(ctx, func() error {
-		if err := m.storeListener(context.WithoutCancel(ctx), &l, reset); err != nil {
+		if err := m.opts.Store.UpdateListener(context.WithoutCancel(ctx), l); err != nil {
 			return taken(err, "listener name", l.Name)
 		}
 		return nil
@@ -246,7 +226,18 @@ func (m *Manager) changeListener(ctx context.Context, stream, listener string, b
 	if err != nil {
 		return nil, err
 	}
-	return listenerBody(&l)
+	return listenerBody(l)
+}
+
+// changed is a listener with what a request names.
+func (m *Manager) changed(old *store.Listener, body *apitypes.Listener) (*store.Listener, error) {
+	if kind, err := m.listenerType(body); err != nil {
+		return nil, err
+	} else if body.Type != nil && kind != old.Type {
+		return nil, apitypes.Invalidf("type", "leave it out, or create another listener", "cannot be changed from %q", old.Type)
+	}
+	l := *old
+	return &l, applyListener(&l, body)
 }
 
 // resolveAgain lets the connector check a listener that changes. Only a reset moves its start; nothing changes what it matches.
@@ -268,15 +259,6 @@ func (m *Manager) resolveAgain(ctx context.Context, old, l *store.Listener, rese
 		l.Resolved.Start = old.Resolved.Start
 	}
 	return nil
-}
-
-// storeListener stores a changed listener, and forgets its checkpoint if it is reset.
-func (m *Manager) storeListener(ctx context.Context, l *store.Listener, reset bool) error {
-	if !reset {
-		return m.opts.Store.UpdateListener(ctx, l)
-	}
-	m.opts.Log.WithField("stream", l.StreamID).WithField("listener", l.ID).WithField("to", l.Resolved.Start.String()).Info("Listener reset")
-	return m.opts.Store.ResetCheckpoint(ctx, m.opts.Fence(), l)
 }
 
 func sameListener(a, b *store.Listener) bool {

@@ -59,16 +59,16 @@ func (m *Manager) listenerStatus(l *store.Listener, at store.Checkpoint) (*apity
 	if err != nil {
 		return nil, err
 	}
-	out := &apitypes.ListenerWithStatus{Listener: *body, Complete: complete(l, at.Cursor), Checkpoint: &apitypes.ListenerCheckpoint{
-		Block: at.Cursor.Block, TransactionIndex: at.Cursor.Tx, LogIndex: at.Cursor.Log, BlockHash: at.Block.Hash,
-	}}
-	if kindOf(l) == ofChanges {
-		out.Checkpoint = &apitypes.ListenerCheckpoint{Sequence: strconv.FormatInt(lastBefore(at.Cursor), 10)}
-	}
+	out := &apitypes.ListenerWithStatus{Listener: *body, Complete: complete(l, at.Cursor), Checkpoint: checkpointBody(l, at.Cursor, at.Block.Hash)}
 	if s, err := m.find(l.StreamID); err == nil {
 		s.look(l, out)
 	}
 	return out, nil
+}
+
+// index is the place of a listener in a run.
+func (r *run) index(l *store.Listener) (int, bool) {
+	return slices.BinarySearchFunc(r.listeners, l.Seq, func(l *store.Listener, seq int64) int { return cmp.Compare(l.Seq, seq) })
 }
 
 // look adds what only a run knows.
@@ -81,9 +81,10 @@ func (s *stream) look(l *store.Listener, out *apitypes.ListenerWithStatus) {
 	}
 	r := w.run.Load()
 	if r == nil {
+		out.Catchup = !out.Complete // it has not begun yet
 		return
 	}
-	i, known := slices.BinarySearchFunc(r.listeners, l.Seq, func(l *store.Listener, seq int64) int { return cmp.Compare(l.Seq, seq) })
+	i, known := r.index(l)
 	if !known {
 		out.Catchup = !out.Complete // it is new
 		return

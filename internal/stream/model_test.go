@@ -416,7 +416,7 @@ func (w *world) rewind(t *rapid.T) {
 	w.settle(t)
 	l := rapid.SampledFrom(w.listeners).Draw(t, "listener")
 	w.acking(t, func() error {
-		_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))})
+		_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))}, false)
 		return err
 	})
 	w.mu.Lock()
@@ -471,7 +471,7 @@ func (w *world) reset(t *rapid.T) {
 	w.mu.Unlock()
 	// A reset may go back to the start of the listener or, with "latest", past what it has not delivered.
 	from := rapid.SampledFrom([]string{"earliest", "latest", "1"}).Draw(t, "from")
-	_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), ToBlock: ptr(apitypes.EndBlock(apitypes.ToBlockNone))})
+	_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), ToBlock: ptr(apitypes.EndBlock(apitypes.ToBlockNone))}, false)
 	require.NoError(t, err)
 	stored, err := w.store.Listener(context.Background(), l.id)
 	require.NoError(t, err)

@@ -250,7 +250,7 @@ func TestBadProgramsAreRefused(t *testing.T) {
 				return err
 			},
 			func() error {
-				_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{Where: body.Where, Transform: body.Transform})
+				_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{Where: body.Where, Transform: body.Transform}, false)
 				return err
 			},
 		} {

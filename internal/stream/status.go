@@ -83,7 +83,7 @@ func (m *Manager) survey(ctx context.Context, list []*stream) []*apitypes.Stream
 func (s *stream) status() (*apitypes.StreamStatus, *run) {
 	st := &apitypes.StreamStatus{
 		State: stateStarting, Delivered: s.stats.delivered.Load(), Redelivered: s.stats.redelivered.Load(),
-		DeadLettered: s.stats.deadLettered.Load(), Rewinds: s.stats.rewinds.Load(),
+		DeadLettered: s.stats.deadLettered.Load(), Rewinds: s.stats.rewinds.Load(), Resets: s.stats.resets.Load(),
 	}
 	st.PendingListeners = s.pendingListeners()
 	if at, err := s.stats.lastError(); err != nil {

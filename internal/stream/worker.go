@@ -49,8 +49,8 @@ type worker struct {
 
 // stats are counted since the process started.
 type stats struct {
-	delivered, redelivered, deadLettered, rewinds atomic.Uint64
-	mute                                          atomic.Bool // a change has waited in vain for an acknowledgement, and none has come since
+	delivered, redelivered, deadLettered, rewinds, resets atomic.Uint64
+	mute                                                  atomic.Bool // a change has waited in vain for an acknowledgement, and none has come since
 
 	mu     sync.Mutex
 	last   error     // guarded by mu

@@ -86,6 +86,7 @@ type StreamStatus struct {
 	DeadLetterReplays    *uint64         `json:"deadLetterReplays,omitempty" doc:"How many of them are to be replayed."`
 	SuspendedReason      string          `json:"suspendedReason,omitempty" doc:"State suspended: why, if nobody asked for it: the receiver wants nothing any more."`
 	Rewinds              uint64          `json:"rewinds" doc:"Times that listeners went back since the node started, because the chain had changed below their checkpoints."`
+	Resets               uint64          `json:"resets" doc:"Listeners that were reset on request since the node started."`
 	LastError            string          `json:"lastError,omitempty" doc:"What went wrong last."`
 	LastErrorTime        *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
 
@@ -132,6 +133,36 @@ type ListenerCheckpoint struct {
 	LogIndex         uint64 `json:"logIndex" doc:"Index of the event in the transaction."`
 	BlockHash        string `json:"blockHash,omitempty" doc:"Hash of the newest block that was read."`
 	Sequence         string `json:"sequence,omitempty" doc:"Type transactions, instead of the others: the newest status change that is delivered, or needs no delivery."`
+}
+
+// ListenerReset is the answer to the reset of a listener.
+type ListenerReset struct {
+	Listener
+	Reset *ResetResult `json:"reset,omitempty" doc:"What the reset does."`
+}
+
+// ResetResult says what a reset does to one listener (Pyralis).
+type ResetResult struct {
+	DryRun  bool                `json:"dryRun,omitempty" doc:"true: nothing was changed."`
+	From    *ListenerCheckpoint `json:"from" doc:"Where the listener stood: everything before it is delivered."`
+	To      *ListenerCheckpoint `json:"to" doc:"Where it begins again."`
+	Skips   bool                `json:"skips" doc:"true: it goes forward, and what lies between is never delivered. false: it goes back, and what lies between is delivered again."`
+	Events  *uint64             `json:"events,omitempty" doc:"Dry run: how many events lie between, by the filters of the listener and before its where."`
+	AtLeast bool                `json:"atLeast,omitempty" doc:"true: there may be more. Counting ends at 100000 events or after 10 seconds, and at the newest final block."`
+}
+
+// StreamResetRequest is the body of a reset of all listeners of a stream.
+type StreamResetRequest struct {
+	FromBlock *BlockNumber `json:"fromBlock,omitempty" doc:"Where all of them begin again; each at its own fromBlock if absent. Listeners of type transactions take earliest and latest only."`
+}
+
+// StreamReset is the answer to the reset of all listeners of a stream.
+type StreamReset struct {
+	DryRun     bool             `json:"dryRun,omitempty" doc:"true: nothing was changed."`
+	Listeners  []*ListenerReset `json:"listeners" doc:"What becomes of each."`
+	Again      uint64           `json:"again,omitempty" doc:"Dry run: events that are delivered again, of all listeners."`
+	PassedOver uint64           `json:"passedOver,omitempty" doc:"Dry run: events that are never delivered, of all listeners."`
+	AtLeast    bool             `json:"atLeast,omitempty" doc:"true: there may be more."`
 }
 
 // BlockNumber is a block as text: "earliest", "latest", a number or a form of the chain's own. A JSON number is taken, too.

@@ -114,8 +114,9 @@ func TestRequests(t *testing.T) {
 			_, err := c.UpdateListener(ctx, "s", "l", &apitypes.Listener{Name: &name})
 			return err
 		}, `{}`, "PATCH /eventstreams/s/listeners/l", `{"name":"s"}`},
-		{func(c *client.Client) error { _, err := c.ResetListener(ctx, "s", "l", &from); return err }, `{}`, "POST /eventstreams/s/listeners/l/reset", `{"fromBlock":"earliest"}`},
-		{func(c *client.Client) error { _, err := c.ResetListener(ctx, "s", "l", nil); return err }, `{}`, "POST /eventstreams/s/listeners/l/reset", `{}`},
+		{func(c *client.Client) error { _, err := c.ResetListener(ctx, "s", "l", &from, false); return err }, `{}`, "POST /eventstreams/s/listeners/l/reset", `{"fromBlock":"earliest"}`},
+		{func(c *client.Client) error { _, err := c.ResetListener(ctx, "s", "l", nil, true); return err }, `{}`, "POST /eventstreams/s/listeners/l/reset?dryRun=true", `{}`},
+		{func(c *client.Client) error { _, err := c.ResetStream(ctx, "s", &from, true); return err }, `{}`, "POST /eventstreams/s/reset?dryRun=true", `{"fromBlock":"earliest"}`},
 		{func(c *client.Client) error { return c.DeleteListener(ctx, "s", "l") }, ``, "DELETE /eventstreams/s/listeners/l", ""},
 		{func(c *client.Client) error {
 			_, err := c.Query(ctx, &client.Invocation{To: "assets", Method: "read", Params: []any{"car-1"}, BlockNumber: "7"})

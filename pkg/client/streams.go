@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -89,9 +90,31 @@ func (c *Client) UpdateListener(ctx context.Context, stream, listener string, l 
 	return c.listener(ctx, http.MethodPatch, listenerPath(stream, listener), l)
 }
 
-// ResetListener moves a listener back to where it began, or to from if that is not nil.
-func (c *Client) ResetListener(ctx context.Context, stream, listener string, from *apitypes.BlockNumber) (*apitypes.Listener, error) {
-	return c.listener(ctx, http.MethodPost, listenerPath(stream, listener)+"/reset", &apitypes.Listener{FromBlock: from})
+// ResetListener moves a listener back to where it began, or to from if that is not nil. A dry run changes nothing and counts events.
+func (c *Client) ResetListener(ctx context.Context, stream, listener string, from *apitypes.BlockNumber, dryRun bool) (*apitypes.ListenerReset, error) {
+	answer := &apitypes.ListenerReset{}
+	_, err := c.call(ctx, http.MethodPost, listenerPath(stream, listener)+"/reset", dry(dryRun), &apitypes.Listener{FromBlock: from}, answer)
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// ResetStream moves all listeners of an event stream at once, as ResetListener does.
+func (c *Client) ResetStream(ctx context.Context, stream string, from *apitypes.BlockNumber, dryRun bool) (*apitypes.StreamReset, error) {
+	answer := &apitypes.StreamReset{}
+	_, err := c.call(ctx, http.MethodPost, path("eventstreams", stream, "reset"), dry(dryRun), &apitypes.StreamResetRequest{FromBlock: from}, answer)
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func dry(run bool) url.Values {
+	if !run {
+		return nil
+	}
+	return url.Values{"dryRun": {"true"}}
 }
 
 // DeleteListener removes a listener from its event stream.

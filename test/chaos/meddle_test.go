@@ -105,7 +105,7 @@ func (r *eventRun) reset(a *account, rnd *rand.Rand) {
 	r.mu.Unlock()
 	number := apitypes.BlockNumber(fmt.Sprint(from))
 	r.insist("reset "+name, func(ctx context.Context) error {
-		_, err := r.c.ResetListener(ctx, a.stream, id, &number)
+		_, err := r.c.ResetListener(ctx, a.stream, id, &number, false)
 		return err
 	})
 }

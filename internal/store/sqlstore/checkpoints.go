@@ -25,27 +25,36 @@ func (s *Store) NewEpoch(ctx context.Context, f store.Fence, stream string) (epo
 	return epoch, nil
 }
 
-// ResetCheckpoint implements store.Streams.
-func (s *Store) ResetCheckpoint(ctx context.Context, f store.Fence, l *store.Listener) error {
-	spec, err := encodeListener(l)
-	if err == nil {
-		err = names("name", l.Name)
+// ResetCheckpoints implements store.Streams.
+func (s *Store) ResetCheckpoints(ctx context.Context, f store.Fence, ls []*store.Listener) error {
+	specs := make([]string, len(ls))
+	for i, l := range ls {
+		var err error
+		if specs[i], err = encodeListener(l); err == nil {
+			err = names("name", l.Name)
+		}
+		if err != nil {
+			return fmt.Errorf("reset checkpoint of listener %s: %w", l.ID, err)
+		}
 	}
-	if err == nil {
-		err = s.lone(ctx, &f, func(g *group) error {
-			stream, err := g.writeListener(l, spec)
+	return s.lone(ctx, &f, func(g *group) error {
+		streams := make(map[string]bool)
+		for _, l := range ls { // before the first write, see loneCmd
+			stream, err := g.checkListener(l)
 			if err != nil {
-				return err
+				return fmt.Errorf("reset checkpoint of listener %s: %w", l.ID, err)
 			}
+			streams[stream] = true
+		}
+		for i, l := range ls {
+			g.writeListener(l, specs[i])
 			g.session.exec(sqlDeleteCheckpoint, anyRows, l.ID)
+		}
+		for stream := range streams {
 			g.session.exec(sqlRaiseEpoch, 1, stream)
-			return nil
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("reset checkpoint of listener %s: %w", l.ID, err)
-	}
-	return nil
+		}
+		return nil
+	})
 }
 
 // epochCheck is the part of a command that only the newest run of a stream may give.

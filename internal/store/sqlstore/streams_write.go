@@ -165,8 +165,8 @@ func (s *Store) InsertListener(ctx context.Context, l *store.Listener) error {
 	return nil
 }
 
-// writeListener checks and queues a listener's new values, and returns its stream.
-func (g *group) writeListener(l *store.Listener, spec string) (stream string, err error) {
+// checkListener says whether a listener can have its new values, and returns its stream.
+func (g *group) checkListener(l *store.Listener) (stream string, err error) {
 	there, err := g.ask(sqlListenerExists, func(r row) { stream = r.text(1) }, l.ID)
 	if err == nil && !there {
 		err = store.ErrNotFound
@@ -174,10 +174,12 @@ func (g *group) writeListener(l *store.Listener, spec string) (stream string, er
 	if err == nil {
 		err = g.free(sqlListenerNamed, l.ID, l.ID, stream, l.Name)
 	}
-	if err == nil {
-		g.session.exec(sqlUpdateListener, 1, l.Name, orNow(l.Updated, g), spec, l.ID)
-	}
 	return stream, err
+}
+
+// writeListener queues the new values of a listener that was checked.
+func (g *group) writeListener(l *store.Listener, spec string) {
+	g.session.exec(sqlUpdateListener, 1, l.Name, orNow(l.Updated, g), spec, l.ID)
 }
 
 // UpdateListener implements store.Streams.
@@ -188,8 +190,11 @@ func (s *Store) UpdateListener(ctx context.Context, l *store.Listener) error {
 	}
 	if err == nil {
 		err = s.lone(ctx, nil, func(g *group) error {
-			_, err := g.writeListener(l, spec)
-			return err
+			if _, err := g.checkListener(l); err != nil {
+				return err
+			}
+			g.writeListener(l, spec)
+			return nil
 		})
 	}
 	if err != nil {

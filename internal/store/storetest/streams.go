@@ -324,8 +324,8 @@ func checkpointReset(t *testing.T, s store.Store) {
 	l.FromBlock, l.Resolved.Start = "3", ffcapi.BlockStart(3)
 	stale := s.Fence()
 	stale.Generation--
-	require.ErrorIs(t, s.ResetCheckpoint(ctx, stale, l), store.ErrFenced)
-	require.NoError(t, s.ResetCheckpoint(ctx, s.Fence(), l))
+	require.ErrorIs(t, s.ResetCheckpoints(ctx, stale, []*store.Listener{l}), store.ErrFenced)
+	require.NoError(t, s.ResetCheckpoints(ctx, s.Fence(), []*store.Listener{l}))
 	require.ErrorIs(t, s.WriteCheckpoints(ctx, s.Fence(), "a", epoch, []store.Checkpoint{checkpoint("l", 9)}), store.ErrFenced, "late")
 	cps, err := s.Checkpoints(ctx, "a")
 	require.NoError(t, err)
@@ -333,7 +333,7 @@ func checkpointReset(t *testing.T, s store.Store) {
 	got, err := s.Listener(ctx, "l")
 	require.NoError(t, err)
 	require.Equal(t, l, got)
-	require.ErrorIs(t, s.ResetCheckpoint(ctx, s.Fence(), newListener("none", "a")), store.ErrNotFound)
+	require.ErrorIs(t, s.ResetCheckpoints(ctx, s.Fence(), []*store.Listener{l, newListener("none", "a")}), store.ErrNotFound)
 }
 
 func positionsTold(t *testing.T, s store.Store) {
