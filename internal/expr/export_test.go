@@ -1,5 +1,7 @@
 package expr
 
+import "context"
+
 // Occupy takes all the room there is for heavy evaluations, until release is called.
 func (c *Compiler) Occupy() (release func()) {
 	for range cap(c.heavy) {
@@ -14,3 +16,11 @@ func (c *Compiler) Occupy() (release func()) {
 
 // Limit lets a program do less work than others.
 func (p *Program) Limit(share int) { p.meter.work = maxWork / share }
+
+// Decode reads an event.
+func Decode(event []byte) (any, error) {
+	m := newMeter(make(chan struct{}, 1))
+	m.begin(context.Background())
+	defer m.finish()
+	return m.decode(event)
+}

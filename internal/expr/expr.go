@@ -1,12 +1,9 @@
 package expr
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"runtime"
 	"strings"
@@ -229,24 +226,4 @@ func failure(v any) error {
 		return errors.New("fails: " + clip(err.Error(), maxText))
 	}
 	return nil
-}
-
-// decode reads an event. Numbers stay as they are written.
-func (m *meter) decode(event []byte) (any, error) {
-	if err := m.spend(len(event) / 8); err != nil {
-		return nil, err
-	}
-	if longNumber(event) {
-		return nil, errDigits
-	}
-	d := json.NewDecoder(bytes.NewReader(event))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, fmt.Errorf("cannot read the event: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("cannot read the event: something follows it")
-	}
-	return v, nil
 }

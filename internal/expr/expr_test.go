@@ -123,7 +123,7 @@ func TestAnErrorIsNoAnswer(t *testing.T) {
 		require.ErrorContains(t, err, want, source)
 		require.False(t, keep)
 	}
-	for _, event := range []string{``, `{`, `{} x`, `nul`} {
+	for _, event := range []string{``, `{`, `{} x`, `nul`, `{"a"}`, `{"a":1,}`, `[1,]`, `[1 2]`, `01`, `1.`, `1e`, `-`, `.5`, `"a`, "\"\n\"", `"\x"`, `{a:1}`, `truex`, strings.Repeat("[", 20000)} {
 		_, _, err := value(t, `.`, event)
 		require.ErrorContains(t, err, "cannot read the event", event)
 	}

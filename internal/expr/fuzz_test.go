@@ -1,7 +1,10 @@
 package expr_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -68,4 +71,25 @@ func TestGuardsChangeNoMeaning(t *testing.T) {
 			require.Equal(t, string(want), out)
 		})
 	}
+}
+
+// FuzzDecode: events are read as encoding/json reads them.
+func FuzzDecode(f *testing.F) {
+	for _, event := range []string{sample, transfer, `{"a":{},"b":[],"a":1}`, `[0,-0,1.50,-1e+3,2E-7]`, `"a\u00e4\ud83d\ude00\n\"\/"`, "\"\xff\u00e4\"", ` [ null , true,false ] `, `{"a" : "\\"}`, `01`, `1.`, `tru`, `{} {}`} {
+		f.Add([]byte(event))
+	}
+	f.Fuzz(func(t *testing.T, event []byte) {
+		d := json.NewDecoder(bytes.NewReader(event))
+		d.UseNumber()
+		var want any
+		err := d.Decode(&want)
+		if _, end := d.Token(); err == nil && !errors.Is(end, io.EOF) {
+			err = errors.New("something follows")
+		}
+		got, failed := expr.Decode(event)
+		require.Equal(t, err == nil, failed == nil, "%v, %v", err, failed)
+		if err == nil {
+			require.Equal(t, want, got)
+		}
+	})
 }
