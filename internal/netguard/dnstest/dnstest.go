@@ -17,8 +17,9 @@ import (
 type server struct {
 	answer func(name string, nth int) []string
 
-	mu    sync.Mutex
-	asked map[string]int // guarded by mu; questions for IPv4 addresses
+	mu     sync.Mutex
+	asked  map[string]int // guarded by mu; questions for IPv4 addresses
+	closed bool           // guarded by mu
 }
 
 // Resolver returns a resolver that asks nobody but answer, which gets the number of the question for that name, from 1, and returns addresses; nil: the
@@ -27,8 +28,18 @@ func Resolver(t *testing.T, answer func(name string, nth int) []string) *net.Res
 	t.Helper()
 	s := &server{answer: answer, asked: make(map[string]int)}
 	var serving sync.WaitGroup
-	t.Cleanup(serving.Wait)
+	t.Cleanup(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		serving.Wait()
+	})
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed { // a look-up that was given up goes on behind the test
+			return nil, net.ErrClosed
+		}
 		here, there := net.Pipe()
 		serving.Go(func() { s.serve(there) })
 		return here, nil
