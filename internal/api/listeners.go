@@ -55,7 +55,7 @@ func listenerRoutes() []*route {
 		},
 		{
 			method: http.MethodDelete, path: one, name: "deleteListener", tag: tagStreams,
-			about: "Removes a listener from its event stream.", status: http.StatusNoContent, serve: (*request).deleteListener,
+			about: "Removes a listener from its event stream. Its dead letters stay; they are deleted by themselves or with the stream.", status: http.StatusNoContent, serve: (*request).deleteListener,
 		},
 		{
 			method: http.MethodPost, path: one + "/reset", name: "postListenerReset", tag: tagStreams,

@@ -50,7 +50,7 @@ func streamRoutes() []*route {
 		},
 		{
 			method: http.MethodDelete, path: "/eventstreams/{streamId}", name: "deleteEventStream", tag: tagStreams,
-			about: "Deletes an event stream with its listeners.", status: http.StatusNoContent, serve: (*request).deleteStream,
+			about: "Deletes an event stream with its listeners and dead letters.", status: http.StatusNoContent, serve: (*request).deleteStream,
 		},
 		{
 			method: http.MethodPost, path: "/eventstreams/{streamId}/suspend", name: "postEventStreamSuspend", tag: tagStreams,

@@ -191,7 +191,7 @@ func (s *stream) failed() error {
 	return nil
 }
 
-// DeleteStream deletes a stream with its listeners and checkpoints.
+// DeleteStream deletes a stream with its listeners, checkpoints and dead letters.
 func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 	s, release, err := m.change(ctx, idOrName)
 	if err != nil {

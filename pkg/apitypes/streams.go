@@ -36,7 +36,7 @@ type EventStream struct {
 	Name              *string             `json:"name,omitempty" doc:"Unique; also the topic that WebSocket clients listen to. Required to create one."`
 	Suspended         *bool               `json:"suspended,omitempty" doc:"true: nothing is delivered; the position is kept."`
 	Type              *string             `json:"type,omitempty" doc:"How events are delivered: websocket (default) or webhook."`
-	ErrorHandling     *string             `json:"errorHandling,omitempty" doc:"What becomes of events that a receiver refuses: block (default) retries for ever, skip sets them aside and goes on."`
+	ErrorHandling     *string             `json:"errorHandling,omitempty" doc:"What becomes of events that a receiver refuses: block (default) retries for ever, skip sets them aside as dead letters and goes on. Nothing is set aside because no receiver is there, cannot be reached or refuses everything."`
 	BatchSize         *uint64             `json:"batchSize,omitempty" doc:"Events in one batch at most."`
 	BatchTimeout      *fftypes.FFDuration `json:"batchTimeout,omitempty" doc:"How long a batch that is not full waits for more events."`
 	RetryTimeout      *fftypes.FFDuration `json:"retryTimeout,omitempty" doc:"How long a refused batch is retried with growing pauses, before errorHandling applies."`

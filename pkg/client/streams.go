@@ -42,7 +42,7 @@ func (c *Client) stream(ctx context.Context, method, path string, s *apitypes.Ev
 	return answer, nil
 }
 
-// DeleteStream deletes an event stream with its listeners.
+// DeleteStream deletes an event stream with its listeners and dead letters.
 func (c *Client) DeleteStream(ctx context.Context, stream string) error {
 	_, err := c.call(ctx, http.MethodDelete, path("eventstreams", stream), nil, nil, nil)
 	return err
@@ -117,7 +117,7 @@ func dry(run bool) url.Values {
 	return url.Values{"dryRun": {"true"}}
 }
 
-// DeleteListener removes a listener from its event stream.
+// DeleteListener removes a listener from its event stream. Its dead letters stay.
 func (c *Client) DeleteListener(ctx context.Context, stream, listener string) error {
 	_, err := c.call(ctx, http.MethodDelete, listenerPath(stream, listener), nil, nil, nil)
 	return err
