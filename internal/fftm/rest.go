@@ -88,9 +88,9 @@ func (f *fftm) listeners(ctx context.Context, s *apitypes.MovedStream, back uint
 		case l.Position != nil:
 			l.Notes = append(l.Notes, fmt.Sprintf("%d blocks before what FFTM had read", back))
 		case strings.EqualFold(from, apitypes.FromBlockLatest):
-			l.Stays = "FFTM tells no position while the stream is stopped there, and what came since would be lost: resume it there, or read the database"
+			l.Stays = "FFTM tells no position of it, as it does for streams that are stopped and for listeners of blocks, and what came since would be lost: resume the stream there, or read the database"
 		default:
-			l.Notes = append(l.Notes, "FFTM tells no position while the stream is stopped there: everything from fromBlock on comes again")
+			l.Notes = append(l.Notes, "FFTM tells no position of it, as it does for streams that are stopped and for listeners of blocks: everything from fromBlock on comes again")
 		}
 		s.Listeners = append(s.Listeners, l)
 	}
