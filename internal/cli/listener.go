@@ -54,7 +54,7 @@ func (l *listenerCommand) list() *cobra.Command {
 }
 
 func (l *listenerCommand) create() *cobra.Command {
-	var name, kind, from, spec string
+	var name, kind, from, where, transform, spec string
 	var filters []string
 	cmd := &cobra.Command{
 		Use:   "create STREAM [flags]",
@@ -62,6 +62,7 @@ func (l *listenerCommand) create() *cobra.Command {
 		Long: "Add a listener to a stream. --spec takes the JSON of the REST API for everything that has no flag of its own, or - to read it from\n" +
 			"standard input.",
 		Example: `  pyralis listener create transfers --name t --from earliest --filter '{"contract":"assets","event":"AssetTransferred"}'
+  pyralis listener create transfers --where '.data.to == "bob"' --transform '.data | {id, from}' --filter '{"contract":"assets","event":"AssetTransferred"}'
   pyralis listener create outcomes --type transactions --filter '{"status":"Failed"}'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,12 +70,15 @@ func (l *listenerCommand) create() *cobra.Command {
 			if err := readSpec(cmd.InOrStdin(), spec, body); err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("name") {
-				body.Name = &name
+			given := func(flag string, value *string, field **string) {
+				if cmd.Flags().Changed(flag) {
+					*field = value
+				}
 			}
-			if cmd.Flags().Changed("type") {
-				body.Type = &kind
-			}
+			given("name", &name, &body.Name)
+			given("type", &kind, &body.Type)
+			given("where", &where, &body.Where)
+			given("transform", &transform, &body.Transform)
 			if cmd.Flags().Changed("from") {
 				b := apitypes.BlockNumber(from)
 				body.FromBlock = &b
@@ -99,6 +103,8 @@ func (l *listenerCommand) create() *cobra.Command {
 	f.StringVar(&kind, "type", "", "events, blocks or transactions; events when absent")
 	f.StringVar(&from, "from", "", "earliest, latest, a block number, or a form of the chain's own; latest when absent")
 	f.StringArrayVar(&filters, "filter", nil, "what to deliver, as JSON; may be repeated: one of them must match")
+	f.StringVar(&where, "where", "", "jq predicate over the event, which chooses among those that match")
+	f.StringVar(&transform, "transform", "", "jq program over the event, whose output takes the place of its data")
 	f.StringVar(&spec, "spec", "", "other fields, as JSON; - reads standard input")
 	return cmd
 }

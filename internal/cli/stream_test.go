@@ -41,6 +41,10 @@ func TestStreamsAndListeners(t *testing.T) {
 
 	filter := `{"contract":"assets","event":"AssetCreated"}`
 	require.Regexp(t, `^NAME +TYPE +STREAM +FROM +SIGNATURE\none +events +\S+ +earliest +assets:AssetCreated`, fine("listener", "create", "everywhere", "--name", "one", "--from", "earliest", "--filter", filter))
+	chosen := fine("listener", "create", "everywhere", "--name", "chosen", "--filter", filter, "--where", `.data.owner != "bob"`, "--transform", ".data.id", "--output", "json")
+	require.Contains(t, chosen, `"where": ".data.owner != \"bob\""`)
+	require.Contains(t, chosen, `"transform": ".data.id"`)
+	fine("listener", "delete", "everywhere", "chosen")
 	fine("listener", "create", "everywhere", "--spec", `{"name":"two","type":"transactions","filters":[{"status":"Failed"}]}`)
 	require.Equal(t, 3, strings.Count(fine("listener", "list", "everywhere"), "\n"))
 	require.Equal(t, 4, strings.Count(fine("listener", "list"), "\n"), "with that of the sample")
@@ -63,6 +67,7 @@ func TestStreamsAndListeners(t *testing.T) {
 		"everywhere: PY10":                {"stream", "delete", "everywhere"},
 		"--spec: give a JSON object":      {"stream", "create", "x", "--spec", `{"bachSize":3}`},
 		"--spec: give one JSON object":    {"listener", "create", "assets", "--spec", `{} {}`},
+		"where cannot be used: line 1":    {"listener", "create", "assets", "--filter", "{}", "--where", ".a |"},
 		"--filter \"x\": give JSON":       {"listener", "create", "assets", "--filter", "x"},
 		"websocket.distributionMode is":   {"stream", "create", "x", "--distribution-mode", "bogus"},
 		"reset nobody: PY10":              {"stream", "reset", "assets", "--listener", "nobody"},
