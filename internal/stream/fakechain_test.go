@@ -207,6 +207,12 @@ func (c *fakeChain) Blocks(ctx context.Context, _ string, after ffcapi.BlockRef)
 	}
 }
 
+func (c *fakeChain) sessionsOpened() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions
+}
+
 // mostGiven is how often the block was given out that was asked for most.
 func (c *fakeChain) mostGiven() int {
 	c.mu.Lock()

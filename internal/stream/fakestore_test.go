@@ -17,6 +17,7 @@ type fakeStore struct {
 	cps       map[string]store.Checkpoint
 	letters   []*store.DeadLetter
 	writes    int
+	inserts   int // of listeners, tried
 	fault     func(call string) error
 	// onWrite sees every accepted checkpoint write, in order.
 	onWrite func(stream string, epoch int64, cps []store.Checkpoint)
@@ -136,6 +137,7 @@ func (f *fakeStore) InsertListener(_ context.Context, l *store.Listener) error {
 		return err
 	}
 	defer leave()
+	f.inserts++
 	for _, o := range f.listeners {
 		if o.StreamID == l.StreamID && o.Name == l.Name {
 			return store.ErrConflict
@@ -285,6 +287,12 @@ func (f *fakeStore) ResetCheckpoints(_ context.Context, _ store.Fence, ls []*sto
 		}
 	}
 	return nil
+}
+
+func (f *fakeStore) insertions() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inserts
 }
 
 func (f *fakeStore) checkpoint(listener string) (store.Checkpoint, bool) {

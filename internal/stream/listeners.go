@@ -17,8 +17,12 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
-// maxNameTries is how often a number is put behind a made-up name before its maker gives up.
-const maxNameTries = 1000
+const (
+	// maxNameTries is how often a number is put behind a made-up name before its maker gives up.
+	maxNameTries = 50
+	// fewNames is how many numbers in a row are tried.
+	fewNames = 10
+)
 
 // CreateListener adds a listener to a stream, given by id or name or, if that is empty, in the request. It starts at fromBlock;
 // "latest" is resolved now. A running stream goes on from its checkpoints. Errors: store.ErrNotFound, store.ErrConflict
@@ -54,7 +58,7 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 	}
 	l.Created = m.opts.Now()
 	l.Updated = l.Created
-	if err := m.insertListener(ctx, l, body.Name == nil); err != nil {
+	if err := m.insertListener(ctx, s, l, body.Name == nil); err != nil {
 		return nil, err
 	}
 	s.refresh(l.Seq)
@@ -66,8 +70,8 @@ func newListenerDef(stream, kind string) *store.Listener {
 	return &store.Listener{ID: fftypes.NewUUID().String(), StreamID: stream, Type: kind, FromBlock: apitypes.FromBlockLatest}
 }
 
-// insertListener stores a new listener. A name that was made up is made unique.
-func (m *Manager) insertListener(ctx context.Context, l *store.Listener, madeUp bool) error {
+// insertListener stores a new listener. A name that was made up is made unique. The caller holds the token of the stream.
+func (m *Manager) insertListener(ctx context.Context, s *stream, l *store.Listener, madeUp bool) error {
 	if !madeUp {
 		if err := m.opts.Store.InsertListener(ctx, l); err != nil {
 			return taken(err, "listener name", l.Name)
@@ -75,14 +79,24 @@ func (m *Manager) insertListener(ctx context.Context, l *store.Listener, madeUp 
 		return nil
 	}
 	base := orElse(l.Resolved.Signature, l.Type)
-	for i := 1; ; i++ {
+	n := max(s.named[base], 1)
+	for try := 1; ; try++ {
 		l.Name = base
-		if i > 1 {
-			l.Name = fmt.Sprintf("%s-%d", base, i)
+		if n > 1 {
+			l.Name = fmt.Sprintf("%s-%d", base, n)
 		}
 		err := m.opts.Store.InsertListener(ctx, l)
-		if err == nil || !errors.Is(err, store.ErrConflict) || i == maxNameTries {
+		if err == nil {
+			if s.named == nil {
+				s.named = make(map[string]int)
+			}
+			s.named[base] = n + 1
+		}
+		if err == nil || !errors.Is(err, store.ErrConflict) || try == maxNameTries {
 			return err
+		}
+		if n++; try > fewNames {
+			n *= 2 // there are many of them
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -166,14 +167,16 @@ func (m *Manager) remove(s *stream) {
 	delete(m.streams, s.id)
 }
 
+// some returns the streams in no order.
+func (m *Manager) some() []*stream {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Values(m.streams))
+}
+
 // all returns the streams in the order of their creation.
 func (m *Manager) all() []*stream {
-	m.mu.Lock()
-	list := make([]*stream, 0, len(m.streams))
-	for _, s := range m.streams {
-		list = append(list, s)
-	}
-	m.mu.Unlock()
+	list := m.some()
 	slices.SortFunc(list, func(a, b *stream) int { return int(a.current().Seq - b.current().Seq) })
 	return list
 }
@@ -186,7 +189,7 @@ func (m *Manager) find(idOrName string) (*stream, error) {
 	if s != nil {
 		return s, nil
 	}
-	for _, s := range m.all() {
+	for _, s := range m.some() {
 		if s.current().Name == idOrName {
 			return s, nil
 		}

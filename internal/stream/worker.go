@@ -18,7 +18,8 @@ import (
 type stream struct {
 	m     *Manager
 	id    string
-	token chan struct{} // held by whoever changes the stream
+	token chan struct{}  // held by whoever changes the stream
+	named map[string]int // guarded by token; the number behind the next name that is made up, by what stands before it
 	stats stats
 	trail trail
 	// replay tells the run that there may be dead letters to be replayed.
