@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 // scrape returns the value of each metric of a stream, and "state" by its name.
@@ -46,7 +47,7 @@ func TestMetricsOfAStream(t *testing.T) {
 		r := newRig(t)
 		reg := prometheus.NewPedanticRegistry()
 		metrics.RegisterStreams(reg, func() metrics.StreamStates { return r.m.States() })
-		r.stream("s", func(s *apitypes.EventStream) { s.RetryTimeout, s.BatchSize = ptr(ms(0)), ptr(uint64(1)) })
+		r.stream("s", func(s *apitypes.EventStream) { s.RetryTimeout, s.BatchSize, s.ErrorHandling = ptr(ms(0)), ptr(uint64(1)), ptr("skip") })
 		r.listenFrom("s", "1", "A")
 		synctest.Wait()
 		<-time.After(time.Second) // until its run knows the listener
@@ -72,11 +73,21 @@ func TestMetricsOfAStream(t *testing.T) {
 		require.Equal(t, stateBlocked, state)
 		require.InDelta(t, 1, got["blocked"], 0)
 		(<-r.factory.of("s").out).finish(nil)
-		<-r.factory.of("s").out
+		last := <-r.factory.of("s").out
 		got, state = scrape(t, reg, "s")
 		require.Equal(t, stateLive, state)
 		require.InDelta(t, 1, got["redelivered_events_total"], 0)
 		require.InDelta(t, 2, got["delivered_events_total"], 0)
+
+		last.finish(sink.Permanent(errTest))
+		synctest.Wait()
+		got, state = scrape(t, reg, "s")
+		require.Equal(t, stateLive, state)
+		require.InDelta(t, 1, got["dead_lettered_events_total"], 0)
+		require.InDelta(t, 1, got["dead_letters"], 0)
+		require.Zero(t, got["lag_blocks"])
+		r.chain.mine("A")
+		<-r.factory.of("s").out
 
 		require.NoError(t, r.m.SuspendStream(t.Context(), "s"))
 		got, state = scrape(t, reg, "s")
