@@ -298,8 +298,11 @@ func TestPartsOfAPartialFailureAreJudgedOneByOne(t *testing.T) {
 		l.take("abcdef").finish(&sink.Partial{Failed: map[int]error{1: errSplit, 2: errNo, 4: errNack, 5: errNo}})
 		l.take("b").finish(nil)
 		l.aside("c permanent 1")
-		l.refuse("e", errNack, laneRetry)
-		l.take("e").finish(errNack)
+		l.refuse("e", errNack, laneRetry-time.Second)
+		l.aside()
+		for synctest.Wait(); len(l.kept) == 0; synctest.Wait() {
+			l.take("e").finish(errNack)
+		}
 		require.Equal(l.t, []string{"e refused", "f permanent"}, l.set())
 		require.Equal(l.t, 6, l.done())
 	})
