@@ -47,7 +47,9 @@ func TestMetricsOfAStream(t *testing.T) {
 		r := newRig(t)
 		reg := prometheus.NewPedanticRegistry()
 		metrics.RegisterStreams(reg, func() metrics.StreamStates { return r.m.States() })
-		r.stream("s", func(s *apitypes.EventStream) { s.RetryTimeout, s.BatchSize, s.ErrorHandling = ptr(ms(0)), ptr(uint64(1)), ptr("skip") })
+		r.stream("s", func(s *apitypes.EventStream) {
+			s.RetryTimeout, s.BatchSize, s.ErrorHandling = ptr(ms(0)), ptr(uint64(1)), ptr("skip")
+		})
 		r.listenFrom("s", "1", "A")
 		synctest.Wait()
 		<-time.After(time.Second) // until its run knows the listener
