@@ -110,6 +110,15 @@ func (m *Manager) book(ledger string, finality ffcapi.Finality) *blockBook {
 	return b
 }
 
+// forgetBlocks lets go of all blocks: the chain has changed, and some of them may be of the old one although nobody can tell any more.
+func (m *Manager) forgetBlocks() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range m.books {
+		b.forget(0)
+	}
+}
+
 func newBlockBook(c ffcapi.Connector, name, ledger string, finality ffcapi.Finality, log *logrus.Entry) *blockBook {
 	return &blockBook{
 		connector: c, name: name, ledger: ledger, finality: finality, told: survive.Log(log), limit: bookBytes,

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,25 +24,32 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
-// TestModel drives a stream with random blocks, acknowledgements, refusals, departures, restarts, crashes, changes and resets, and
-// checks after every step what must always hold:
+// TestModel drives a stream with random blocks, reorganisations of any depth, acknowledgements, refusals, departures, restarts, crashes,
+// changes and resets, and checks after every step what must always hold:
 //
-//   - a stored checkpoint is below every event that was not acknowledged;
-//   - when an event is delivered, each of its predecessors is acknowledged or in flight before it;
+//   - a stored checkpoint is below every event that was neither acknowledged nor set aside;
+//   - when an event is delivered, each of its predecessors is acknowledged, set aside or in flight before it;
 //   - a batch number names one content;
 //
-// and at the end that every event of every listener was acknowledged. It runs in virtual time.
+// and at the end that every event of every listener was acknowledged or, with errorHandling "skip", set aside. It runs in virtual time.
+// TEST_HISTORIES is how many histories to try.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(inBubble{t}, func(t *rapid.T) {
-			m := newWorld(t)
+		histories(t, func(t *rapid.T) {
+			m := newWorld(t, true)
 			t.Repeat(map[string]func(*rapid.T){
-				"mine":     m.mine,
-				"mine too": m.mine,
-				"ack":      func(t *rapid.T) { m.answer(t, nil) },
-				"ack more": func(t *rapid.T) { m.answer(t, nil) },
-				"nack":     func(t *rapid.T) { m.answer(t, errTest) },
+				"mine":       m.mine,
+				"mine too":   m.mine,
+				"reorganise": m.reorganise,
+				"go back":    m.goBack,
+				"ack":        func(t *rapid.T) { m.answer(t, nil) },
+				"ack more":   func(t *rapid.T) { m.answer(t, nil) },
+				"nack":       func(t *rapid.T) { m.answer(t, errTest) },
+				"refuse":     func(t *rapid.T) { m.answer(t, sink.Permanent(errTest)) },
+				"some fail":  m.someFail,
+				"gone":       func(t *rapid.T) { m.answer(t, sink.Gone(errTest)) },
+
 				"leave":    m.leave,
 				"wait":     m.wait,
 				"restart":  func(t *rapid.T) { m.restart(t, false) },
@@ -59,6 +68,19 @@ func TestModel(t *testing.T) {
 	})
 }
 
+// histories tries as many random histories as TEST_HISTORIES says, or a hundred.
+func histories(t *testing.T, history func(*rapid.T)) {
+	n := 100
+	if text := os.Getenv("TEST_HISTORIES"); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		require.NoError(t, err, "TEST_HISTORIES is how many histories to try")
+	}
+	for range max(1, n/100) { // each time a hundred of them
+		rapid.Check(inBubble{t}, history)
+	}
+}
+
 // inBubble hides the deadline of a test, which must not be asked for in virtual time.
 type inBubble struct{ testing.TB }
 
@@ -67,8 +89,8 @@ type inBubble struct{ testing.TB }
 func TestNoDuplicatesInSteadyState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(inBubble{t}, func(t *rapid.T) {
-			m := newWorld(t)
+		histories(t, func(t *rapid.T) {
+			m := newWorld(t, false)
 			t.Repeat(map[string]func(*rapid.T){
 				"mine": m.mine,
 				"ack":  func(t *rapid.T) { m.answer(t, nil) },
@@ -88,8 +110,8 @@ func TestNoDuplicatesInSteadyState(t *testing.T) {
 				if m.twice[l] {
 					continue
 				}
-				for at, n := range counts {
-					require.Equal(t, 1, n, "event %s of %s", at, l)
+				for id, n := range counts {
+					require.Equal(t, 1, n, "event %s of %s", id, l)
 				}
 			}
 		})
@@ -106,11 +128,16 @@ type world struct {
 	open    []*delivered
 	content map[int64]string
 
+	finality      ffcapi.Finality
+	confirmations int
+	fork          int                  // reorganisations so far
+	chains        map[int][]*fakeBlock // each as it was before one of them
+
 	mu         sync.Mutex
 	listeners  []*modelListener
-	deliveries map[string]map[ffcapi.Cursor]int
-	twice      map[string]bool // listeners that were reset
-	broken     string          // the first violation seen by another goroutine
+	deliveries map[string]map[string]int // by listener and event
+	twice      map[string]bool           // listeners that were reset
+	broken     string                    // the first violation seen by another goroutine
 }
 
 // everyBlock stands in the place of an event for a listener of type blocks.
@@ -119,15 +146,19 @@ const everyBlock = "every block"
 type modelListener struct {
 	id, event string
 	start     ffcapi.Cursor
-	end       uint64                 // the last block
-	acked     map[ffcapi.Cursor]bool // since the last reset
+	end       uint64          // the last block
+	acked     map[string]bool // events that are acknowledged or set aside since the last reset, by id
 }
 
-func newWorld(t *rapid.T) *world {
-	w := &world{chain: newFakeChain(), store: newFakeStore(), factory: &fakeFactory{}, content: make(map[int64]string), deliveries: make(map[string]map[ffcapi.Cursor]int), twice: make(map[string]bool)}
+// newWorld makes a world; in one with trouble the chain may be reorganised, and events may be set aside.
+func newWorld(t *rapid.T, trouble bool) *world {
+	w := &world{
+		chain: newFakeChain(), store: newFakeStore(), factory: &fakeFactory{}, content: make(map[int64]string),
+		deliveries: make(map[string]map[string]int), twice: make(map[string]bool), finality: ffcapi.Instant, chains: make(map[int][]*fakeBlock),
+	}
 	window := rapid.IntRange(1, 4).Draw(t, "window")
 	w.factory.setup = func(s *fakeSink) { s.window = window }
-	w.store.onWrite = w.written
+	w.store.onWrite, w.store.onLetters = w.written, w.setAside
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	w.chain.pageCap = rapid.IntRange(1, 5).Draw(t, "page")
@@ -138,8 +169,13 @@ func newWorld(t *rapid.T) *world {
 		ReadAhead:          rapid.IntRange(1, 3).Draw(t, "read ahead"),
 		MaxMemory:          int64(rapid.SampledFrom([]int{1, 3000, 1 << 20}).Draw(t, "memory")),
 	}
+	body := &apitypes.EventStream{Name: ptr("s"), BatchSize: ptr(uint64(rapid.IntRange(1, 4).Draw(t, "batch")))}
+	if trouble {
+		w.trial(t, body)
+	}
 	w.start(t)
-	_, err := w.m.CreateStream(context.Background(), &apitypes.EventStream{Name: ptr("s"), BatchSize: ptr(uint64(rapid.IntRange(1, 4).Draw(t, "batch")))})
+	t.Cleanup(func() { require.NoError(t, w.m.Stop(context.Background())) }) // of the last process
+	_, err := w.m.CreateStream(context.Background(), body)
 	require.NoError(t, err)
 	for range rapid.IntRange(1, 3).Draw(t, "listeners") {
 		w.listener(t)
@@ -164,32 +200,16 @@ func (w *world) written(_ string, _ int64, cps []store.Checkpoint) {
 			if l.id != cp.Listener {
 				continue
 			}
-			for _, at := range w.matching(l) {
-				if at.Before(cp.Cursor) && !l.acked[at] && w.broken == "" {
-					w.broken = fmt.Sprintf("checkpoint %s of listener %s passes the event at %s, which is not acknowledged", cp.Cursor, l.id, at)
+			if !w.isCanonical(cp.Block) {
+				continue // the next run finds that out
+			}
+			for _, e := range w.matching(l) {
+				if e.at.Before(cp.Cursor) && !l.acked[e.id] && w.broken == "" {
+					w.broken = fmt.Sprintf("checkpoint %s (read to %v) of listener %s passes the event %s, which is not acknowledged", cp.Cursor, cp.Block, l.id, e.id)
 				}
 			}
 		}
 	}
-}
-
-// matching are the positions of the events of a listener.
-func (w *world) matching(l *modelListener) []ffcapi.Cursor {
-	w.chain.mu.Lock()
-	defer w.chain.mu.Unlock()
-	var list []ffcapi.Cursor
-	for _, b := range w.chain.blocks {
-		if at := ffcapi.BlockStart(b.ref.Number); l.event == everyBlock && !at.Before(l.start) && at.Block <= l.end {
-			list = append(list, at)
-		}
-		for tx, name := range b.events {
-			c := ffcapi.Cursor{Block: b.ref.Number, Tx: uint64(tx)}
-			if name == l.event && !c.Before(l.start) && c.Block <= l.end {
-				list = append(list, c)
-			}
-		}
-	}
-	return list
 }
 
 // pass lets virtual time pass.
@@ -199,15 +219,11 @@ func (w *world) wait(t *rapid.T) {
 	pass(t, time.Duration(rapid.IntRange(1, 60000).Draw(t, "ms"))*time.Millisecond)
 }
 
-func (w *world) mine(t *rapid.T) {
-	w.chain.mine(rapid.SliceOfN(rapid.SampledFrom([]string{"A", "B", "C"}), 0, 6).Draw(t, "events")...)
-}
-
 func (w *world) listener(t *rapid.T) {
 	event := rapid.SampledFrom([]string{"A", "B", everyBlock}).Draw(t, "event")
 	from := rapid.SampledFrom([]string{"earliest", "latest", "2"}).Draw(t, "from")
 	body := &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), Filters: filters(event)}
-	end := drawEnd(t)
+	end := w.drawEnd(t)
 	if from == "latest" {
 		end = apitypes.ToBlockNone // it may be higher
 	}
@@ -226,11 +242,15 @@ func (w *world) listener(t *rapid.T) {
 	require.NoError(t, err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.listeners = append(w.listeners, &modelListener{id: stored.ID, event: event, start: stored.Resolved.Start, end: endOf(stored), acked: make(map[ffcapi.Cursor]bool)})
+	w.listeners = append(w.listeners, &modelListener{id: stored.ID, event: event, start: stored.Resolved.Start, end: endOf(stored), acked: make(map[string]bool)})
 }
 
-// drawEnd draws the end of a listener that begins at block 2 or before.
-func drawEnd(t *rapid.T) apitypes.EndBlock {
+// drawEnd draws the end of a listener that begins at block 2 or before. Where the chain is reorganised there is none: a listener that is
+// complete learns only from the next run that blocks were replaced that had been final.
+func (w *world) drawEnd(t *rapid.T) apitypes.EndBlock {
+	if w.finality == ffcapi.Confirmations {
+		return apitypes.ToBlockNone
+	}
 	return rapid.SampledFrom([]apitypes.EndBlock{apitypes.ToBlockNone, "2", "3", "5", "9"}).Draw(t, "end")
 }
 
@@ -241,7 +261,7 @@ func (w *world) end(t *rapid.T) {
 
 func (w *world) moveEnd(t *rapid.T, carryOut func(*rapid.T, func() error)) {
 	w.settle(t)
-	l, end := rapid.SampledFrom(w.listeners).Draw(t, "listener"), drawEnd(t)
+	l, end := rapid.SampledFrom(w.listeners).Draw(t, "listener"), w.drawEnd(t)
 	if l.start.Block > 2 {
 		end = apitypes.ToBlockNone
 	}
@@ -294,26 +314,30 @@ func (w *world) take(t *rapid.T, d *delivered) {
 		l := w.byID(t, e.Listener.ID)
 		at := cursorOf(t, e)
 		require.LessOrEqual(t, at.Block, l.end, "listener %s goes on beyond its end", l.id)
-		for _, c := range w.matching(l) {
-			require.False(t, c.Before(at) && !l.acked[c] && !w.inFlight(t, l, c) && !holds(t, d, i, l, c), "listener %s gets %s before %s", l.id, at, c)
+		before := w.matching(l)
+		if !slices.ContainsFunc(before, func(o modelEvent) bool { return o.id == e.ID }) {
+			before = nil // it was replaced meanwhile, or comes from before a reset
+		}
+		for _, o := range before {
+			require.False(t, o.at.Before(at) && !l.acked[o.id] && !w.inFlight(l, o.id) && !holds(d, i, l, o.id), "listener %s gets %s before %s", l.id, e.ID, o.id)
 		}
 		if w.deliveries[l.id] == nil {
-			w.deliveries[l.id] = make(map[ffcapi.Cursor]int)
+			w.deliveries[l.id] = make(map[string]int)
 		}
-		w.deliveries[l.id][at]++
+		w.deliveries[l.id][e.ID]++
 	}
 	w.open = append(w.open, d)
 }
 
 // inFlight says whether an event is in a batch that is open.
-func (w *world) inFlight(t *rapid.T, l *modelListener, at ffcapi.Cursor) bool {
-	return slices.ContainsFunc(w.open, func(d *delivered) bool { return d.ctx.Err() == nil && holds(t, d, len(d.Events), l, at) })
+func (w *world) inFlight(l *modelListener, id string) bool {
+	return slices.ContainsFunc(w.open, func(d *delivered) bool { return d.ctx.Err() == nil && holds(d, len(d.Events), l, id) })
 }
 
 // holds says whether one of the first n events of a batch is that one.
-func holds(t *rapid.T, d *delivered, n int, l *modelListener, at ffcapi.Cursor) bool {
+func holds(d *delivered, n int, l *modelListener, id string) bool {
 	for i := range d.Events[:n] {
-		if e := &d.Events[i]; e.Listener.ID == l.id && cursorOf(t, e) == at {
+		if e := &d.Events[i]; e.Listener.ID == l.id && e.ID == id {
 			return true
 		}
 	}
@@ -327,11 +351,11 @@ func (w *world) byID(t *rapid.T, id string) *modelListener {
 }
 
 func cursorOf(t *rapid.T, e *sink.Event) ffcapi.Cursor {
-	at := e.ID[len("fake::"):]
-	if !strings.Contains(at, "/") {
-		at += "/0/0" // a block
+	parts := strings.Split(e.ID[len("fake::"):], "/")
+	if len(parts) < 3 { // a block, perhaps with its hash
+		parts = append(parts[:1], "0", "0")
 	}
-	c, err := ffcapi.ParseCursor(at)
+	c, err := ffcapi.ParseCursor(strings.Join(parts[:3], "/"))
 	require.NoError(t, err)
 	return c
 }
@@ -356,7 +380,7 @@ func (w *world) ack(t *rapid.T, d *delivered) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range d.Events {
-		w.byID(t, d.Events[i].Listener.ID).acked[cursorOf(t, &d.Events[i])] = true
+		w.byID(t, d.Events[i].Listener.ID).acked[d.Events[i].ID] = true
 	}
 }
 
@@ -478,7 +502,7 @@ func (w *world) reset(t *rapid.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// Only what is acknowledged from now on counts. A batch that the new run has already sent is open.
-	l.start, l.end, l.acked = stored.Resolved.Start, noEnd, make(map[ffcapi.Cursor]bool)
+	l.start, l.end, l.acked = stored.Resolved.Start, noEnd, make(map[string]bool)
 }
 
 func (w *world) trouble(t *rapid.T) {
@@ -496,7 +520,6 @@ func (w *world) trouble(t *rapid.T) {
 
 // finish lets everything through and checks that nothing is missing.
 func (w *world) finish(t *rapid.T) {
-	defer func() { require.NoError(t, w.m.Stop(context.Background())) }()
 	w.store.setFault(nil)
 	require.NoError(t, w.m.ResumeStream(context.Background(), "s"))
 	for idle := 0; idle < 3; {
@@ -516,8 +539,8 @@ func (w *world) finish(t *rapid.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range w.listeners {
-		for _, at := range w.matching(l) {
-			require.True(t, l.acked[at], "listener %s never got the event at %s", l.id, at)
+		for _, e := range w.matching(l) {
+			require.True(t, l.acked[e.id] || !w.isSafe(e.at), "listener %s never got the event %s", l.id, e.id)
 		}
 	}
 }

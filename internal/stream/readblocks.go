@@ -36,6 +36,9 @@ func (r *reader) pruned(g *group, err error) error {
 
 // deliverBlocks puts blocks into batches and moves the group, as far as they are canonical.
 func (r *reader) deliverBlocks(ctx context.Context, g *group, upto ffcapi.BlockRef, book *blockBook, list []*chainBlock) error {
+	if err := r.oneChain(ctx, g.ledger); err != nil {
+		return err
+	}
 	for _, b := range list {
 		if b.ref.Number > g.until {
 			break
@@ -61,9 +64,7 @@ func (r *reader) deliverBlocks(ctx context.Context, g *group, upto ffcapi.BlockR
 		}
 		g.at = after
 		r.asm.mark(g, g.at)
-		if r.run.finality[g.ledger] != ffcapi.Instant {
-			r.run.s.trail.add(g.ledger, b.ref)
-		}
+		r.passed(g.ledger, b.ref)
 	}
 	if r.asm.full() {
 		return r.run.delivery.push(ctx, r.asm.take())

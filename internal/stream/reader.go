@@ -30,12 +30,13 @@ type reader struct {
 	run      *run
 	groups   *groups
 	asm      *assembler
-	encoders map[string]*encoder // by ledger
-	filters  []changeFilters     // by listener; nil for those of events
-	programs []*programs         // by listener; nil for those without
-	waiter   sink.Waiter         // nil: a receiver is always there
-	release  func()              // gives up the journal; nil: it is not used
-	wake     chan struct{}       // a safe head moved, or the log of status changes
+	encoders map[string]*encoder         // by ledger
+	filters  []changeFilters             // by listener; nil for those of events
+	programs []*programs                 // by listener; nil for those without
+	waiter   sink.Waiter                 // nil: a receiver is always there
+	release  func()                      // gives up the journal; nil: it is not used
+	wake     chan struct{}               // a safe head moved, or the log of status changes
+	tops     map[string]*ffcapi.BlockRef // highest block read, or begun at, by ledger without instant finality
 	times    map[uint64]time.Time
 	timesOf  string // the ledger of times
 }
@@ -260,7 +261,7 @@ func (r *reader) pause(ctx context.Context) error {
 
 // page puts the events of a page into batches and moves the group. On an error nothing of the page was taken.
 func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) error {
-	if err := r.check(g, upto, p); err != nil {
+	if err := r.check(ctx, g, upto, p); err != nil {
 		return err
 	}
 	if err := r.blockTimes(ctx, g.ledger, p); err != nil {
@@ -307,9 +308,7 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 	}
 	g.at = inflight.Position{Cursor: next, Block: through}
 	r.asm.mark(g, g.at)
-	if r.run.finality[g.ledger] != ffcapi.Instant && !p.Through.IsZero() {
-		r.run.s.trail.add(g.ledger, p.Through)
-	}
+	r.passed(g.ledger, p.Through)
 	if r.asm.full() {
 		return r.run.delivery.push(ctx, r.asm.take())
 	}
@@ -326,7 +325,7 @@ func (r *reader) room(ctx context.Context, g *group, before inflight.Position) e
 }
 
 // check refuses a page that breaks what the connector promised, and one from a block that is not on the canonical chain.
-func (r *reader) check(g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) error {
+func (r *reader) check(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) error {
 	if p.Next.Before(g.at.Cursor) || p.Next.Block > upto.Number+1 {
 		return ffcapi.Errorf(ffcapi.Internal, "page of ledger %q from %s goes to %s, beyond its bounds", g.ledger, g.at.Cursor, p.Next)
 	}
@@ -339,7 +338,7 @@ func (r *reader) check(g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) erro
 	if hash, known := r.run.m.opts.Chain.Canonical(g.ledger, p.Through.Number); known && hash != p.Through.Hash {
 		return ffcapi.Errorf(ffcapi.Unavailable, "the node answers from block %d %s of ledger %q, the canonical one is %s", p.Through.Number, p.Through.Hash, g.ledger, hash)
 	}
-	return nil
+	return r.oneChain(ctx, g.ledger)
 }
 
 // blockTimes looks up the timestamps that events of a page lack.

@@ -167,7 +167,7 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 		stamps:    make([]stamp, len(r.listeners)),
 	}
 	rd := &reader{
-		run: r, asm: a, encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),
+		run: r, asm: a, tops: r.topsOf(start), encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),
 	}
 	rd.waiter, _ = out.(sink.Waiter)
 	var err error

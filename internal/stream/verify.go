@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/internal/survive"
 )
@@ -14,11 +16,17 @@ import (
 var errChainChanged = errors.New("chain changed")
 
 // verify compares the blocks of the checkpoints with the chain. On a ledger with instant finality a difference means
-// that this is another chain. Otherwise the listeners above the fork are set back to it.
+// that this is another chain. Otherwise the listeners above the fork are set back to it, in the store as well: what is read from here on is of the
+// new chain, and must not be taken for the past of a checkpoint on the old one.
 func (r *run) verify(ctx context.Context, start []inflight.Position) error {
 	// By ledger and block, not by number: of two listeners at the same height one may have read a block that was replaced.
 	good := make(map[string]map[ffcapi.BlockRef]bool)
-	highest := make(map[string]uint64) // of the good ones
+	highest := make(map[string]ffcapi.BlockRef) // of the good ones
+	for ledger := range r.finality {
+		if err := r.pruneTrail(ctx, ledger); err != nil {
+			return err
+		}
+	}
 	for i, at := range start {
 		ledger := r.listeners[i].Resolved.Ledger
 		if at.Block.IsZero() || good[ledger][at.Block] {
@@ -39,15 +47,22 @@ func (r *run) verify(ctx context.Context, start []inflight.Position) error {
 			good[ledger] = make(map[ffcapi.BlockRef]bool)
 		}
 		good[ledger][at.Block] = true
-		highest[ledger] = max(highest[ledger], at.Block.Number)
+		if at.Block.Number >= highest[ledger].Number {
+			highest[ledger] = at.Block
+		}
 	}
+	return r.setBack(ctx, start, good, highest)
+}
+
+// setBack moves the listeners whose blocks are not good to the place where the chain forked.
+func (r *run) setBack(ctx context.Context, start []inflight.Position, good map[string]map[ffcapi.BlockRef]bool, highest map[string]ffcapi.BlockRef) error {
+	var cps []store.Checkpoint
 	for i := range start {
 		ledger := r.listeners[i].Resolved.Ledger
 		if b := start[i].Block; b.IsZero() || good[ledger][b] {
 			continue
 		}
-		below, known := highest[ledger]
-		at, err := r.fork(ctx, i, start[i].Block.Number, below, known)
+		at, err := r.fork(ctx, i, start[i].Block.Number, highest[ledger])
 		if err != nil {
 			return err
 		}
@@ -59,10 +74,36 @@ func (r *run) verify(ctx context.Context, start []inflight.Position) error {
 		}
 		r.log.WithField("listener", r.listeners[i].Name).WithField("from", start[i].Cursor.String()).WithField("to", at.Cursor.String()).
 			Warn("The chain changed below the checkpoint; the listener restarts at the fork")
-		r.s.stats.rewinds.Add(1)
 		start[i] = at
+		cps = append(cps, store.Checkpoint{Listener: r.listeners[i].ID, Cursor: at.Cursor, Block: at.Block, Updated: r.m.opts.Now()})
 	}
+	if len(cps) == 0 {
+		return nil
+	}
+	if err := r.m.opts.Store.WriteCheckpoints(ctx, r.m.opts.Fence(), r.def.ID, r.epoch, cps); err != nil {
+		return fmt.Errorf("going back to the fork of the chain: %w", err)
+	}
+	r.s.stats.rewinds.Add(uint64(len(cps)))
 	return nil
+}
+
+// pruneTrail forgets what was read of a chain that has been replaced, so that everything in the trail is on one chain. A block that the node does
+// not have yet is forgotten, too.
+func (r *run) pruneTrail(ctx context.Context, ledger string) error {
+	for {
+		ref, ok := r.s.trail.upTo(ledger, math.MaxUint64)
+		if !ok {
+			return nil
+		}
+		same, err := r.onChain(ctx, ledger, ref)
+		switch {
+		case err != nil && ffcapi.KindOf(err) != ffcapi.NotFound:
+			return err
+		case same:
+			return nil
+		}
+		r.s.trail.cut(ledger, ref.Number)
+	}
 }
 
 // onChain asks whether a block is on the chain. A node that does not have it any more cannot tell, which is taken for yes: what comes
@@ -87,8 +128,8 @@ func (r *run) onChain(ctx context.Context, ledger string, ref ffcapi.BlockRef) (
 }
 
 // fork finds where listener i can go on, given that block bad of it was replaced: behind the newest block remembered that
-// is still on the chain, or, with none, at its start.
-func (r *run) fork(ctx context.Context, i int, bad, below uint64, known bool) (inflight.Position, error) {
+// is still on the chain, behind the good block of another listener, or, with neither, at its start.
+func (r *run) fork(ctx context.Context, i int, bad uint64, below ffcapi.BlockRef) (inflight.Position, error) {
 	l := r.listeners[i]
 	ledger := l.Resolved.Ledger
 	r.s.trail.cut(ledger, bad)
@@ -107,8 +148,8 @@ func (r *run) fork(ctx context.Context, i int, bad, below uint64, known bool) (i
 		r.s.trail.cut(ledger, ref.Number)
 		n = ref.Number
 	}
-	if known && below < bad {
-		return inflight.Position{Cursor: ffcapi.BlockStart(below + 1)}, nil
+	if !below.IsZero() && below.Number < bad {
+		return inflight.Position{Cursor: ffcapi.BlockStart(below.Number + 1), Block: below}, nil
 	}
 	return inflight.Position{Cursor: l.Resolved.Start}, nil
 }

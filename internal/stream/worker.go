@@ -205,6 +205,9 @@ func (s *stream) work(ctx context.Context, w *worker, def *store.Stream, out sin
 			return
 		}
 		s.stats.fail(err, s.m.opts.Now())
+		if errors.Is(err, errChainChanged) {
+			s.m.forgetBlocks()
+		}
 		var left *goneError
 		if errors.As(err, &left) {
 			log.WithError(left).Error("The receiver wants nothing any more; the stream is suspended until it is resumed")

@@ -220,6 +220,11 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	server.Pause(h.r.t, h.span(work))
 	fault := h.dice()
+	defer func() {
+		if req.Context().Err() != nil {
+			h.a.failed() // the answer does not arrive
+		}
+	}()
 	if fault != 0 {
 		defer h.a.failed() // and whatever was taken may come again
 	}
