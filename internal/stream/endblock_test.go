@@ -93,7 +93,10 @@ func TestAListenerEndsAtItsLastBlock(t *testing.T) {
 			require.Equal(t, ffcapi.BlockStart(5).Block, r.show(l).Checkpoint.Block)
 			r.chain.mine("A")
 			r.eventually(func() bool { return r.state("s").State == stateLive })
-			require.Empty(t, r.run("s").reader.groups.list, "it is not read for any more")
+			ended := r.run("s")
+			require.NoError(t, r.m.SuspendStream(t.Context(), "s"))
+			require.Empty(t, ended.reader.groups.list, "it is not read for any more")
+			require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
 
 			r.patchEnd(l, "6")
 			require.Equal(t, events(5, 6), r.takeAt("s", 2))
@@ -147,7 +150,9 @@ func TestListenersEndOneByOne(t *testing.T) {
 	require.Equal(t, want, got)
 	r.caughtUp("s")
 	r.quiet("s")
-	require.Len(t, r.run("s").reader.groups.list, 1)
+	ended := r.run("s")
+	require.NoError(t, r.m.SuspendStream(t.Context(), "s"))
+	require.Len(t, ended.reader.groups.list, 1)
 }
 
 func TestAnEndIsRefusedWithAReason(t *testing.T) {
