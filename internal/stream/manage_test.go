@@ -280,8 +280,9 @@ func TestResetDeliversAgainFromANewBlock(t *testing.T) {
 	for range 4 {
 		r.chain.mine("A", "B")
 	}
-	r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(100)) })
+	r.stream("s", suspended, func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(100)) })
 	a, b := r.listen("s", "a", "A"), r.listen("s", "b", "B")
+	require.NoError(t, r.m.ResumeStream(t.Context(), "s")) // so that one run reads for both
 	r.live("s").finish(nil)
 	r.stored(a, "000000000005/000000/000000")
 	r.stored(b, "000000000005/000000/000000")
