@@ -206,7 +206,7 @@ func (r *eventRun) post(batch []*client.Invocation) bool {
 
 // drain waits until nothing is pending and every stream has delivered what there is.
 func (r *eventRun) drain() {
-	end := time.Now().Add(10 * time.Minute)
+	end := time.Now().Add(30 * time.Minute)
 	waitFor := func(what string, done func() (string, bool)) {
 		for {
 			state, ok := done()
@@ -221,6 +221,12 @@ func (r *eventRun) drain() {
 		n, err := r.c.CountTransactions(r.t.Context(), apitypes.TransactionFilter{Pending: true})
 		return fmt.Sprint(n, " ", err), err == nil && n == 0
 	})
+	for _, a := range r.accounts { // which may have been left with batches of one event
+		r.insist("patch "+a.stream, func(ctx context.Context) error {
+			_, err := r.c.UpdateStream(ctx, a.stream, &apitypes.EventStream{BatchSize: ptr(uint64(500))})
+			return err
+		})
+	}
 	for _, a := range r.accounts {
 		var head *uint64
 		waitFor(a.stream+" does not deliver everything", func() (string, bool) {
