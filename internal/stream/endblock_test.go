@@ -86,7 +86,7 @@ func TestAListenerEndsAtItsLastBlock(t *testing.T) {
 			require.False(t, r.show(l).Catchup)
 			require.EqualValues(t, "4", *r.show(l).ToBlock)
 			require.Nil(t, r.state("s").LagBlocks, "it waits for nothing")
-			require.Equal(t, stateLive, r.state("s").State)
+			r.eventually(func() bool { return r.state("s").State == stateLive })
 
 			r.restart()
 			require.True(t, r.show(l).Complete)
