@@ -107,6 +107,7 @@ start_pyralis() {
 for r in $(seq "$reps"); do
   if [ -z "$external" ]; then
     url=http://127.0.0.1:$port
+    sync # what the repetition before left to be written must not be written during this one
     "start_$srv"
     if ! "$work/bin/driver" -scenario ready -url "$url" -pid "$pid" -timeout 60s > "$run/ready.json"; then
       tail -5 "$run/server.log" >&2
