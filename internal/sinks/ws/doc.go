@@ -15,7 +15,9 @@
 //     because its client is slower than the timeout still counts. What waits to be written was not sent yet.
 //   - load_balance: one connection holds the whole window of a stream, so order holds whatever the number of clients. Another one takes over
 //     when nothing is in flight or the holder is gone.
-//   - parallel: each connection has a window of its own. One that lets a batch time out gets none while others are there.
+//   - parallel: each connection has a window of its own.
+//   - load_balance and parallel: a connection that lets a batch time out gets none while others answer, until it answers for one that it
+//     was sent, however late.
 //   - broadcast: a batch is done when one connection took it and the others took it or left. Who took it is not sent it again. Who joins gets
 //     what is in flight, so that nobody is sent a batch before an older one.
 //   - Nothing is sent between the moment a batch fails and the moment the engine knows it: what is behind it would overtake it.

@@ -29,6 +29,7 @@ type lane struct {
 	window  int
 	flights []*flight // in the order of sending
 	silent  bool      // it has let a batch time out and was not heard of since
+	late    []int64   // the newest numbers that were taken from it when a batch timed out
 }
 
 func newLanes(st sink.Stream, h hub, ackTimeout time.Duration, now func() time.Time, ordered bool) *lanes {
@@ -135,13 +136,10 @@ func (o *lanes) placeLocked() *lane {
 		return nil
 	}
 	after := slices.Index(o.lanes, o.turn) + 1
-	if o.ordered {
-		return o.lanes[after%len(o.lanes)]
-	}
 	var silent *lane
 	for i := range o.lanes {
 		l := o.lanes[(after+i)%len(o.lanes)]
-		room := len(l.flights) < l.window
+		room := len(l.flights) < l.window // ordered: all have room now
 		switch {
 		case room && !l.silent:
 			return l
@@ -185,12 +183,20 @@ func (o *lanes) void(f *flight, cause error) {
 	f.done(cause)
 }
 
-// heardLocked notes that a connection lives.
+// heardLocked notes that a connection answers.
 func (o *lanes) heardLocked(conn uint64) {
 	if l := o.byConn[conn]; l != nil && l.silent {
 		l.silent = false
 		o.wakeLocked()
 	}
+}
+
+// tooLateLocked answers for a batch that the connection does not have. If it was taken from it because of the time, it answers, if slowly.
+func (o *lanes) tooLateLocked(conn uint64, number int64) error {
+	if l := o.byConn[conn]; l != nil && slices.Contains(l.late, number) {
+		o.heardLocked(conn)
+	}
+	return o.notHere(number)
 }
 
 // ack takes an acknowledgement.
@@ -199,11 +205,11 @@ func (o *lanes) ack(conn uint64, number int64) error {
 	f := o.flights[number]
 	if f == nil || !slices.Contains(f.to, conn) {
 		defer o.mu.Unlock()
-		err := o.lateLocked(conn, number)
-		if err == nil {
-			o.heardLocked(conn)
+		if o.lateLocked(conn, number) != nil {
+			return o.tooLateLocked(conn, number)
 		}
-		return err
+		o.heardLocked(conn)
+		return nil
 	}
 	o.heardLocked(conn)
 	o.takeLocked(f)
@@ -221,9 +227,9 @@ func (o *lanes) nack(conn uint64, n refusal) error {
 		if l != nil {
 			o.replyLocked(conn, n, numbers(l.flights))
 		}
-		return o.notHere(n.number)
+		return o.tooLateLocked(conn, n.number)
 	}
-	l.silent = false
+	o.heardLocked(conn)
 	left := l.flights[:slices.Index(l.flights, f)] // what is behind is void
 	if !o.ordered {
 		left = slices.DeleteFunc(slices.Clone(l.flights), func(other *flight) bool { return other == f })
@@ -270,6 +276,8 @@ func (o *lanes) expire() {
 		f := l.flights[0]
 		l.silent = true
 		if o.ordered && len(o.lanes) > 1 || !o.ordered && o.awakeLocked(l) {
+			l.late = append(l.late, numbers(l.flights)...)
+			l.late = slices.Delete(l.late, 0, max(0, len(l.late)-maxRemembered))
 			given = append(given, o.giveBackLocked(l)...) // ordered: with nothing in flight the next Send goes to the next connection
 			continue
 		}
