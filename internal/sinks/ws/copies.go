@@ -23,6 +23,7 @@ type tap struct {
 	conn   uint64
 	window int
 	acks   bool
+	joined time.Time
 	queue  []*flight // in flight, not sent to it yet: its window is full
 	sent   []int64   // numbers in flight that it was sent and has not taken, in order
 	past   []int64   // the newest numbers that counted as taken when they were written
@@ -46,7 +47,7 @@ func (o *copies) join(conn uint64, l listening) {
 		o.pumpLocked(old)
 		return
 	}
-	t := &tap{conn: conn, window: l.window, acks: l.acks}
+	t := &tap{conn: conn, window: l.window, acks: l.acks, joined: o.now()}
 	for _, f := range o.order {
 		if !f.void {
 			f.waiting[conn] = true
@@ -322,8 +323,8 @@ func (o *copies) expire() {
 	}
 	f := o.order[0]
 	if len(f.took) > 0 {
-		if o.now().Sub(f.since) >= o.ackTimeout {
-			for conn := range f.waiting {
+		for conn := range f.waiting {
+			if now := o.now(); min(now.Sub(f.since), now.Sub(o.byConn[conn].joined)) >= o.ackTimeout {
 				o.hub.cutOff(conn, "a batch that others took was not acknowledged in time")
 			}
 		}

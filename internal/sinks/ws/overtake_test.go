@@ -16,6 +16,7 @@ import (
 type recorder struct {
 	sent   []string
 	frames []frame
+	cut    []uint64
 }
 
 func (r *recorder) deliver(to uint64, f frame) {
@@ -25,7 +26,7 @@ func (r *recorder) deliver(to uint64, f frame) {
 
 func (*recorder) closed(string) {}
 
-func (*recorder) cutOff(uint64, string) {}
+func (r *recorder) cutOff(conn uint64, _ string) { r.cut = append(r.cut, conn) }
 
 // A batch that waits for room behind one that fails must not go out before the engine knows of the failure and has made it void.
 func TestNoBatchOvertakesOneThatFails(t *testing.T) {

@@ -80,3 +80,30 @@ func TestALateAnswerEndsTheSilence(t *testing.T) {
 		}
 	}
 }
+
+// Who has just come has the whole time for what is in flight, however old that is.
+func TestBroadcastWhoJoinsHasItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &recorder{}
+		o := newCopies(sink.Stream{ID: "id", Name: "s"}, h, time.Minute, time.Now)
+		for _, conn := range []uint64{1, 2} {
+			o.join(conn, listening{window: 1, acks: true})
+		}
+		pass(t, o, h, 1)
+		require.NoError(t, o.ack(1, 1))
+		time.Sleep(59 * time.Second) // of the bubble
+		o.join(3, listening{window: 1, acks: true})
+		time.Sleep(time.Second)
+		o.expire()
+		require.Equal(t, []uint64{2}, h.cut)
+		o.leave(2)
+		time.Sleep(58 * time.Second)
+		o.expire()
+		require.Len(t, h.cut, 1)
+		time.Sleep(time.Second)
+		o.expire()
+		require.Equal(t, []uint64{2, 3}, h.cut)
+		require.NoError(t, o.Close(t.Context()))
+	})
+}
