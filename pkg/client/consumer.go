@@ -77,7 +77,8 @@ type Consumer struct {
 	Window int // batches the server may send before the first is acknowledged; 0 leaves it at one
 
 	// Handle gets each batch. When it returns nil the batch is acknowledged; an error refuses it, and the server sends it again.
-	// ErrStop acknowledges it and ends Run. It may take its time: the connection is kept alive meanwhile. The batch belongs to Handle.
+	// ErrStop acknowledges it and ends Run. An error once ctx is done refuses nothing: the batch just comes again. It may take its time:
+	// the connection is kept alive meanwhile. The batch belongs to Handle.
 	Handle func(ctx context.Context, b *Batch) error
 
 	// Connected and Disconnected, if set, are told about the connection; Refused about what the server calls wrong, e.g. that
@@ -168,6 +169,9 @@ func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, in *inbox, 
 	stop := errors.Is(verdict, ErrStop)
 	refused := verdict != nil && !stop
 	if refused {
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // it was broken off, which says nothing about the batch
+		}
 		answer.Type, answer.Message, answer.Reply = "nack", reason(verdict), c.Window > 1
 		in.expect(number)
 	}
