@@ -27,8 +27,11 @@ const (
 
 // judge says what an answer means for the batch.
 func (h *hook) judge(ctx context.Context, k *known, answer *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	code := answer.StatusCode
+	if code < 200 { // 101: what looks like its body is the connection itself, which neither ends nor ends with ctx
+		return h.problem("it answered %s", status(code))
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if code >= 200 && code < 300 {
 		if err != nil { // who breaks off in the middle of an answer may not have meant it
 			return h.broken(ctx, k, fmt.Errorf("it answered %s, and the answer broke off: %w", status(code), err))

@@ -15,7 +15,7 @@
 //	400, 403, 413, 415, 422, most 4xx,    refused: the receiver had the batch and said no
 //	500, 501
 //	3xx, 401, 404, 405, 407, 408, 429,    nothing is known about the batch: tried again for as long as it takes
-//	other 5xx, a broken connection
+//	other 5xx, 101, a broken connection
 //
 // No answer says that the content is at fault for good. A receiver that was deployed with a mistake refuses everything with whatever status it likes, and must
 // not empty a stream into its dead letters; the engine wants evidence that it takes other events.

@@ -56,14 +56,14 @@ func (h *hook) Send(ctx context.Context, b *sink.Batch, done func(error)) {
 // Close implements sink.Sink.
 func (h *hook) Close(ctx context.Context) error {
 	h.end(sink.ErrClosed)
+	h.disconnect() // first, so that no connection outlives a delivery that does not end
 	select {
 	case h.slot <- struct{}{}:
 		<-h.slot
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
 	}
-	h.disconnect()
-	return nil
 }
 
 // errTimeout is the cause of the end of a request that took too long.
@@ -182,6 +182,8 @@ func (h *hook) resolve(ctx context.Context) (*known, error) {
 func (h *hook) broken(ctx context.Context, k *known, err error) error {
 	var forbidden *netguard.Forbidden
 	switch {
+	case h.life.Err() != nil: // it closes the connections, maybe before it has ended ctx
+		return context.Cause(h.life)
 	case errors.Is(context.Cause(ctx), errTimeout):
 		return h.problem("no answer within %s", time.Duration(*h.cfg.RequestTimeout))
 	case ctx.Err() != nil:
