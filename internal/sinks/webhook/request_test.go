@@ -80,6 +80,22 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// Two batches with the same ends are two messages: a receiver that knows the id of one must not pass over the other.
+func TestIdentityCountsEveryEvent(t *testing.T) {
+	t.Parallel()
+	url, got := recorder(t)
+	s := hook(t, factory(t, nil), url, "")
+	ids := make(map[string]bool)
+	const events = 5
+	for other := range events {
+		b := batch(1, 1, events)
+		b.Events[other].ID = "another"
+		require.NoError(t, send(t, s, b))
+		ids[(<-got).header.Get("Webhook-Id")] = true
+	}
+	require.Len(t, ids, events)
+}
+
 // verifier is a receiver that verifies with the library of Standard Webhooks, and answers 401 to what it does not accept.
 func verifier(t *testing.T, secret string) (url string, verdicts chan error) {
 	t.Helper()

@@ -38,13 +38,14 @@ func (h *hook) sign(head http.Header, keys [][]byte, b *sink.Batch, body []byte)
 	head.Set(headerSignature, strings.Join(signatures, " "))
 }
 
-// messageID names the content of a batch: the same events from the same listeners, whenever they are sent. It is made of the ids for de-duplication, because
-// another listener's copy of an event, and a wanted replay, are no repetitions.
+// messageID names the content of a batch: the same events from the same listeners, whenever they are sent. It is made of all their ids for de-duplication,
+// because another listener's copy of an event, and a wanted replay, are no repetitions.
 func (h *hook) messageID(b *sink.Batch) string {
 	sum := sha256.New()
-	for _, part := range [...]string{h.stream.ID, b.Events[0].DedupID(), b.Events[len(b.Events)-1].DedupID(), strconv.Itoa(len(b.Events))} {
-		sum.Write([]byte(part))
-		sum.Write([]byte{0})
+	sum.Write([]byte(h.stream.ID))
+	for i := range b.Events {
+		sum.Write([]byte{0}) // so that parts cannot run into one another
+		sum.Write([]byte(b.Events[i].DedupID()))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
