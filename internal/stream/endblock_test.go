@@ -225,3 +225,36 @@ func TestListsShowWhereListenersAre(t *testing.T) {
 		return list[0].Complete && list[0].Checkpoint.Block >= 1
 	})
 }
+
+// A listener that has come to its end is told of a chain that changed below it like any other, though nothing is read for it.
+func TestACompleteListenerGetsWhatReplacedItsBlocks(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*apitypes.Listener){"events": func(*apitypes.Listener) {}, "blocks": ofTypeBlocks} {
+		for known, window := range map[string]int{"known": 0, "too old to be known": 3} {
+			t.Run(name+", "+known, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, func(r *rig) { r.chain.finality, r.chain.window = ffcapi.Confirmations, window })
+				r.stream("s", confirmed(0))
+				l := r.ending("s", "1", "4", change)
+				for n := range uint64(4) {
+					r.chain.unsafe(1)
+					require.Equal(t, []uint64{n + 1}, r.blocks("s", 1))
+				}
+				r.eventually(func() bool { return r.show(l).Complete && r.show(l).Checkpoint.Block == 5 })
+				r.chain.unsafe(5)
+				r.eventually(func() bool { return r.state("s").State == stateLive })
+				r.chain.reorganise(3, "b", "A")
+				r.chain.unsafe(1)
+				for block := uint64(3); block <= 4; block++ {
+					d := r.live("s")
+					require.Equal(t, block, d.Events[0].Block)
+					require.Contains(t, d.Events[0].ID, "/b")
+					d.finish(nil)
+				}
+				r.eventually(func() bool { return r.show(l).Complete })
+				require.EqualValues(t, 1, r.state("s").Rewinds)
+				r.quiet("s")
+			})
+		}
+	}
+}

@@ -3,7 +3,6 @@ package stream
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -48,8 +47,7 @@ type group struct {
 	until     uint64 // the first block at which a member ends
 	live      bool   // has been at the safe head
 
-	failures int       // of its reading sessions, in a row
-	retryAt  time.Time // not read before
+	tries // of its reading sessions
 }
 
 // groups is the partition of a run's listeners.

@@ -17,7 +17,7 @@ func (w *world) listener(t *rapid.T) {
 	event := rapid.SampledFrom([]string{"A", "B", everyBlock}).Draw(t, "event")
 	from := rapid.SampledFrom([]string{"earliest", "latest", "2"}).Draw(t, "from")
 	body := &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), Filters: filters(event)}
-	end := w.drawEnd(t)
+	end := drawEnd(t)
 	if from == "latest" {
 		end = apitypes.ToBlockNone // it may be higher
 	}
@@ -39,12 +39,8 @@ func (w *world) listener(t *rapid.T) {
 	w.listeners = append(w.listeners, &modelListener{id: stored.ID, event: event, start: stored.Resolved.Start, end: endOf(stored), acked: make(map[string]bool)})
 }
 
-// drawEnd draws the end of a listener that begins at block 2 or before. Where the chain is reorganised there is none: a listener that is
-// complete learns only from the next run that blocks were replaced that had been final.
-func (w *world) drawEnd(t *rapid.T) apitypes.EndBlock {
-	if w.finality == ffcapi.Confirmations {
-		return apitypes.ToBlockNone
-	}
+// drawEnd draws the end of a listener that begins at block 2 or before.
+func drawEnd(t *rapid.T) apitypes.EndBlock {
 	return rapid.SampledFrom([]apitypes.EndBlock{apitypes.ToBlockNone, "2", "3", "5", "9"}).Draw(t, "end")
 }
 
@@ -55,7 +51,7 @@ func (w *world) end(t *rapid.T) {
 
 func (w *world) moveEnd(t *rapid.T, carryOut func(*rapid.T, func() error)) {
 	w.settle(t)
-	l, end := rapid.SampledFrom(w.listeners).Draw(t, "listener"), w.drawEnd(t)
+	l, end := rapid.SampledFrom(w.listeners).Draw(t, "listener"), drawEnd(t)
 	if l.start.Block > 2 {
 		end = apitypes.ToBlockNone
 	}

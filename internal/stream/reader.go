@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
-	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/internal/survive"
 	"github.com/pyralis-io/pyralis/pkg/sink"
@@ -23,8 +22,6 @@ const (
 	blockTimes = 1024
 )
 
-var readBackoff = retry.Backoff{Initial: 50 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
-
 // reader reads the groups of a run in turn and fills batches. It belongs to one goroutine.
 type reader struct {
 	run      *run
@@ -37,8 +34,10 @@ type reader struct {
 	release  func()                      // gives up the journal; nil: it is not used
 	wake     chan struct{}               // a safe head moved, or the log of status changes
 	tops     map[string]*ffcapi.BlockRef // highest block read, or begun at, by ledger without instant finality
-	times    map[uint64]time.Time
-	timesOf  string // the ledger of times
+	// footholds are kept for the tops.
+	footholds map[string]*foothold
+	times     map[uint64]time.Time
+	timesOf   string // the ledger of times
 }
 
 // loop reads until ctx is done or the run cannot go on.
@@ -115,7 +114,9 @@ func (r *reader) follow(needed bool) {
 
 // round gives each group a turn. wait is the time to the next attempt of one that failed.
 func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, err error) {
-	wait = forever
+	if wait, err = r.stand(ctx); err != nil {
+		return false, 0, err
+	}
 	for _, g := range r.groups.list {
 		read, err := r.ready(g)
 		if err != nil {
@@ -124,7 +125,7 @@ func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, er
 		if read == nil {
 			continue
 		}
-		if d := time.Until(g.retryAt); d > 0 {
+		if d := g.retryAt.Sub(r.run.m.opts.Now()); d > 0 {
 			wait = min(wait, d)
 			continue
 		}
@@ -139,12 +140,7 @@ func (r *reader) round(ctx context.Context) (worked bool, wait time.Duration, er
 			if moved {
 				g.failures = 0
 			}
-			g.failures++
-			d := readBackoff.Delay(g.failures, nil)
-			g.retryAt = time.Now().Add(d)
-			wait = min(wait, d)
-			r.run.s.stats.fail(err, r.run.m.opts.Now())
-			r.run.log.WithError(err).WithField("ledger", g.ledger).Debug("Reading failed; it is tried again")
+			wait = min(wait, r.failed(&g.tries, g.ledger, err))
 		default:
 			g.failures = 0
 			worked = true

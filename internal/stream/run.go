@@ -168,6 +168,7 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 	}
 	rd := &reader{
 		run: r, asm: a, tops: r.topsOf(start), encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),
+		footholds: make(map[string]*foothold),
 	}
 	rd.waiter, _ = out.(sink.Waiter)
 	var err error
