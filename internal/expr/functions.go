@@ -28,8 +28,9 @@ var rules = func() map[string]rule { //nolint:gochecknoglobals // constants
 		"indices/1": {pair: pairIndices}, "index/1": {pair: pairIndices}, "rindex/1": {pair: pairIndices},
 		"split/1": {pair: pairOver}, "setpath/2": {}, "delpaths/1": {pair: pairTree},
 		"tonumber/0": {guard: guardDigit}, "fromjson/0": {guard: guardParse}, "explode/0": {guard: guardChars},
-		"sort/0": {guard: guardSort}, "unique/0": {guard: guardSort}, "length/0": {guard: guardStr},
-		"flatten/1": {guard: guardTree},
+		"sort/0": {guard: guardSort}, "unique/0": {guard: guardSort}, "length/0": {guard: guardLength},
+		"flatten/1":  {guard: guardTree, each: guardFlat},
+		"strftime/1": {guard: guardTree, each: guardFormat}, "strptime/1": {guard: guardText, each: guardText},
 	}
 	add := func(r rule, names string) {
 		for name := range strings.FieldsSeq(names) {
@@ -37,15 +38,14 @@ var rules = func() map[string]rule { //nolint:gochecknoglobals // constants
 		}
 	}
 	add(rule{}, "not/0 type/0 utf8bytelength/0 toboolean/0 isempty/1 any/2 all/2 limit/2 skip/2 nth/2 while/2 until/2 repeat/1 path/1 in/1"+
-		" recurse/2 infinite/0 nan/0 isinfinite/0 isnan/0 isnormal/0")
+		" recurse/2 infinite/0 nan/0")
 	add(rule{place: values}, "arrays/0 objects/0 iterables/0 booleans/0 numbers/0 strings/0 nulls/0 values/0 scalars/0")
 	add(rule{guard: guardFlat}, "map/1 keys/0 to_entries/0 from_entries/0 with_entries/1 any/0 any/1 all/0 all/1 reverse/0 trim/0 ltrim/0 rtrim/0"+
-		" ascii_downcase/0 ascii_upcase/0 implode/0 paths/0 paths/1 abs/0 floor/0 ceil/0 round/0 trunc/0 fabs/0 sqrt/0 cbrt/0"+
-		" exp/0 exp2/0 exp10/0 log/0 log2/0 log10/0 todate/0 fromdate/0 todateiso8601/0 fromdateiso8601/0 gmtime/0 mktime/0")
+		" ascii_downcase/0 ascii_upcase/0 paths/0 paths/1 abs/0 floor/0 ceil/0 round/0 trunc/0 fabs/0 sqrt/0 cbrt/0"+
+		" isinfinite/0 isnan/0 isnormal/0 exp/0 exp2/0 exp10/0 log/0 log2/0 log10/0 todate/0 todateiso8601/0 gmtime/0")
 	add(rule{each: guardFlat}, "pow/2 fmin/2 fmax/2 fmod/2 range/1 range/2 range/3")
-	add(rule{guard: guardFlat, each: guardFlat}, "strftime/1 strptime/1")
-	add(rule{guard: guardTree}, "add/0 min/0 max/0 flatten/0 map_values/1 walk/1")
-	add(rule{guard: guardText}, "tostring/0 tojson/0")
+	add(rule{guard: guardTree}, "add/0 min/0 max/0 flatten/0 map_values/1 walk/1 implode/0 mktime/0")
+	add(rule{guard: guardText}, "tostring/0 tojson/0 fromdate/0 fromdateiso8601/0") // an error about a date quotes it
 	add(rule{pair: pairFlat}, "startswith/1 endswith/1 ltrimstr/1 rtrimstr/1 trimstr/1")
 	return list
 }()

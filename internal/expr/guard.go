@@ -14,17 +14,26 @@ import (
 // guards are functions that no program can name; the rewriter puts them before what costs more than a step. Those of one value return it as it
 // is, so that paths go through them; those of two return the pair.
 var guards = map[string]func(m *meter, v any) error{ //nolint:gochecknoglobals // constants
-	guardFlat:  (*meter).flat,
-	guardTree:  func(m *meter, v any) error { return m.tree(v, 1) },
-	guardText:  (*meter).text,
-	guardSort:  (*meter).sort,
-	guardKey:   func(m *meter, v any) error { return m.key(v, false) },
-	guardGrow:  func(m *meter, v any) error { return m.key(v, true) },
-	guardPath:  func(m *meter, v any) error { return m.path(v, false) },
-	guardNew:   func(m *meter, v any) error { return m.path(v, true) },
-	guardChars: func(m *meter, v any) error { return m.bytes(v, 2) },
-	guardParse: func(m *meter, v any) error { return m.parse(v, 1) },
-	guardDigit: func(m *meter, v any) error { return m.parse(v, 8) },
+	guardFlat:   (*meter).flat,
+	guardTree:   func(m *meter, v any) error { return m.tree(v, 1) },
+	guardText:   (*meter).text,
+	guardSort:   (*meter).sort,
+	guardKey:    func(m *meter, v any) error { return m.key(v, false) },
+	guardGrow:   func(m *meter, v any) error { return m.key(v, true) },
+	guardPath:   func(m *meter, v any) error { return m.path(v, false) },
+	guardNew:    func(m *meter, v any) error { return m.path(v, true) },
+	guardChars:  func(m *meter, v any) error { return m.bytes(v, 2) },
+	guardParse:  func(m *meter, v any) error { return m.parse(v, 1) },
+	guardDigit:  func(m *meter, v any) error { return m.parse(v, 8) },
+	guardFormat: (*meter).format,
+	guardLength: func(m *meter, v any) error {
+		switch v.(type) {
+		case []any, map[string]any:
+			return nil
+		default:
+			return m.flat(v)
+		}
+	},
 	guardStr: func(m *meter, v any) error {
 		if s, ok := v.(string); ok {
 			return m.flat(s)
@@ -34,18 +43,20 @@ var guards = map[string]func(m *meter, v any) error{ //nolint:gochecknoglobals /
 }
 
 const (
-	guardFlat  = "%flat"  // what is copied, but shares what is in it
-	guardTree  = "%tree"  // what is walked through
-	guardText  = "%text"  // what becomes text
-	guardSort  = "%sort"  // what is sorted
-	guardStr   = "%str"   // a string whose characters are counted, or anything else, which is free
-	guardKey   = "%key"   // what is looked up: by a string or a number
-	guardGrow  = "%grow"  // what is assigned to: the array may grow up to it
-	guardPath  = "%path"  // a path that is read
-	guardNew   = "%new"   // a path that is assigned to
-	guardChars = "%chars" // a string of which each character becomes a value
-	guardParse = "%parse" // a string that is read as JSON
-	guardDigit = "%digit" // a string that is read as a number
+	guardFlat   = "%flat"   // what is copied, but shares what is in it
+	guardTree   = "%tree"   // what is walked through
+	guardText   = "%text"   // what becomes text
+	guardSort   = "%sort"   // what is sorted
+	guardStr    = "%str"    // a string whose characters are counted, or anything else, which is free
+	guardKey    = "%key"    // what is looked up: by a string or a number
+	guardGrow   = "%grow"   // what is assigned to: the array may grow up to it
+	guardPath   = "%path"   // a path that is read
+	guardNew    = "%new"    // a path that is assigned to
+	guardChars  = "%chars"  // a string of which each character becomes a value
+	guardParse  = "%parse"  // a string that is read as JSON
+	guardDigit  = "%digit"  // a string that is read as a number
+	guardFormat = "%format" // a string that says how a time is written
+	guardLength = "%length" // a string or a number, or anything else, which is free
 
 	pairFlat     = "%flat2"
 	pairTree     = "%tree2"
@@ -120,6 +131,24 @@ func (m *meter) bytes(v any, perUnit int) error {
 		return m.spend(len(s) / perUnit)
 	}
 	return m.flat(v)
+}
+
+// format counts a string that says how a time is written: % and a letter make up to 64 bytes, and as many as 1024 where a width stands in between.
+func (m *meter) format(v any) error {
+	s, ok := v.(string)
+	if !ok {
+		return m.flat(v)
+	}
+	units := len(s) / 32
+	for _, c := range []byte(s) {
+		switch {
+		case c == '%':
+			units += 2
+		case c > '0' && c <= '9':
+			units += 32
+		}
+	}
+	return m.spend(units)
 }
 
 // parse counts a string that is read, in which there may be no long number.

@@ -37,6 +37,9 @@ var hostile = []string{
 	`[range(1e4)] as $a | [range(1e9) | $a | map(.)]`, `[range(1e4)] as $a | [range(1e9) | $a + [1]]`, `[range(1e4)] as $a | [foreach range(1e9) as $i ($a; .[0] = $i)]`,
 	`[range(1e4) as $i | {"\($i)": $i}] | add | [foreach range(1e9) as $i (.; .a = $i)]`, `[range(1e4)] as $a | [foreach range(1e9) as $i ({b: {c: $a}}; .b.c[0] = $i)]`,
 	`[range(1e4)] as $a | [range(1e9) | $a | reverse]`, `[range(1e5)] as $a | [range(1e9) | first($a[])]`, `[range(1e5)] as $a | [range(1e9) as $i | [$a | (.[$i][0]?, .) |= .]]`,
+	// times
+	`0 | strftime("%1024d" * 1500000)`, `[range(30000) | strftime("%1024d" * 20)]`, `[range(60000) | strftime("%0512c%+" * 20)]`, `[range(1e5) | strftime("%c%c%c%c%c%c%c%c")]`,
+	`("\u0001" * 3000) as $s | [range(9000) | try ($s | strptime("")) catch .]`, `("\u0001" * 3000) as $s | [range(9000) | try ($s | fromdate) catch .]`,
 	// shared parts
 	`$N | tojson`, `$N == $N`, `$N | . == [.]`, `$N | tostring | length`, `$N | flatten`, `$N`, `[$N] | unique`, `[$N, $N] | sort`, `[$N, $N] | group_by(.)`, `[$N, $N] | min`, `$N | del(.[0])`,
 	`$N | walk(.)`, `$N | [..]`, `$N | [paths] | length`, `$N | .[0] |= empty`, `$N | map_values(empty)`, `$N | contains($N)`, `$N | index($N)`, `[$N] - [$N]`, `$N | @text`, `"\($N)"`, `error($N)`,
