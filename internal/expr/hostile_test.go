@@ -37,6 +37,11 @@ var hostile = []string{
 	`[range(1e4)] as $a | [range(1e9) | $a | map(.)]`, `[range(1e4)] as $a | [range(1e9) | $a + [1]]`, `[range(1e4)] as $a | [foreach range(1e9) as $i ($a; .[0] = $i)]`,
 	`[range(1e4) as $i | {"\($i)": $i}] | add | [foreach range(1e9) as $i (.; .a = $i)]`, `[range(1e4)] as $a | [foreach range(1e9) as $i ({b: {c: $a}}; .b.c[0] = $i)]`,
 	`[range(1e4)] as $a | [range(1e9) | $a | reverse]`, `[range(1e5)] as $a | [range(1e9) | first($a[])]`, `[range(1e5)] as $a | [range(1e9) as $i | [$a | (.[$i][0]?, .) |= .]]`,
+	// regular expressions
+	`("a" * 300000) | [match("a.*b|a"; "g")]`, `("a" * 300000) | gsub("(.*b)?"; "x")`, `("a" * 300000) | split("a.*b|a"; null)`, `("a" * 300000) | [scan("(a.*b)?")]`, `("ab" * 1e6) | [match("(a|b|ab)*c")]`,
+	`("ab" * 1e5) | [match("(((((((((a|b)*)*)*)*)*)*)*)*)*c|a"; "g")]`, `[range(1e6) | try test("(?i)[b-\\x{1e942}]") catch 1]`, `[range(1e6) as $i | try ("x" | test("(?i)[b-\\x{1e942}]\($i)")) catch 1]`,
+	`[range(1e6) | try ("x" | test("\\pL" * 300)) catch 1]`, `[range(1e6) as $i | try ("x" | test("\\pL" * 10 + "\($i)")) catch 1]`, `[range(1e6) | try ("x" | test("(a" * 500)) catch .]`,
+	`[range(1e6) | try ("x" | test("x"; "g" * 900000)) catch .]`,
 	// times
 	`0 | strftime("%1024d" * 1500000)`, `[range(30000) | strftime("%1024d" * 20)]`, `[range(60000) | strftime("%0512c%+" * 20)]`, `[range(1e5) | strftime("%c%c%c%c%c%c%c%c")]`,
 	`("\u0001" * 3000) as $s | [range(9000) | try ($s | strptime("")) catch .]`, `("\u0001" * 3000) as $s | [range(9000) | try ($s | fromdate) catch .]`,

@@ -38,6 +38,7 @@ var (
 // goroutine of the evaluation alone.
 type meter struct {
 	work   int             // maxWork; less in tests
+	run    int             // counts the evaluations
 	parent context.Context //nolint:containedctx // that of the one evaluation under way
 	left   int             // work left
 	next   int             // look at clock and context when no more than this is left
@@ -56,6 +57,7 @@ func newMeter(heavy chan struct{}) *meter {
 
 // begin starts an evaluation; finish ends it.
 func (m *meter) begin(ctx context.Context) {
+	m.run++
 	m.parent, m.left, m.next, m.began, m.why = ctx, m.work, m.work-look, time.Time{}, nil
 }
 
