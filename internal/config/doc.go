@@ -10,7 +10,8 @@
 // renews config.md.
 //
 // Invariants: there is no global state, so two nodes in one process have a Config each. A file or an environment that says
-// something unknown is an error, never ignored. Values are checked here, once: who gets a *Config need not check them again.
+// something unknown is an error, never ignored; only what Kubernetes tells of Services is passed over. Values are checked here, once: who gets
+// a *Config need not check them again.
 //
 // Failure: Load reports all problems at once, joined, each a *KeyError with the key, where its value came from, the value (hidden for secrets)
 // and what is allowed. Nothing is returned beside an error.

@@ -120,7 +120,7 @@ func (l *loader) addEnv(env []string) {
 	names := slices.Collect(maps.Keys(byEnv))
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, EnvPrefix) {
+		if !strings.HasPrefix(name, EnvPrefix) || serviceVariable.MatchString(variable) {
 			continue
 		}
 		key, ok := byEnv[name]

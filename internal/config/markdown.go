@@ -15,6 +15,7 @@ command line. A key, say ` + "`api.port`" + `, is in the file
 ` + "```yaml\napi:\n  port: 5008\n```" + `
 
 and in the environment ` + "`PYRALIS_API_PORT=5008`" + `. An unknown key or an unknown variable that begins with ` + "`PYRALIS_`" + ` is a start-up error.
+Variables that Kubernetes sets for a Service called ` + "`pyralis`" + ` or ` + "`pyralis-…`" + `, such as ` + "`PYRALIS_PORT=tcp://10.96.0.7:5008`" + `, are passed over.
 ` + "`pyralis config check -f pyralis.yaml`" + ` tries a file without starting anything.
 
 | type | written as |
