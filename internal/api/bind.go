@@ -9,6 +9,7 @@ import (
 
 	"github.com/hyperledger/firefly-common/pkg/fftypes"
 
+	"github.com/pyralis-io/pyralis/internal/closest"
 	"github.com/pyralis-io/pyralis/internal/msgs"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -103,10 +104,9 @@ func wanted(t reflect.Type) string {
 }
 
 func unknownField(of, name string, known []string) error {
-	slices.Sort(known)
 	hint := "it has no fields"
 	if len(known) > 0 {
-		hint = fmt.Sprintf("the closest is %q", closest(name, known))
+		hint = fmt.Sprintf("the closest is %q", closest.To(name, known, "."))
 	}
 	return newError(msgs.UnknownField, fmt.Sprintf("%q", clip(name)), of, hint)
 }

@@ -44,7 +44,7 @@ func (c *command) receiptQuery() (*apitypes.ReceiptQuery, error) {
 	case d.err != nil:
 		return nil, d.err
 	case len(c.rest) > 0:
-		return nil, unknownField(apitypes.TransactionReceipt, c.rest[0].name, slices.Clone(receiptFields))
+		return nil, unknownField(apitypes.TransactionReceipt, c.rest[0].name, receiptFields)
 	case q.TransactionHash == "":
 		return nil, required("transactionHash", "give the hash of the transaction")
 	}

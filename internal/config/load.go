@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pyralis-io/pyralis/internal/closest"
 )
 
 // LoadOptions name the layers of a configuration. Each is optional.
@@ -125,7 +127,7 @@ func (l *loader) addEnv(env []string) {
 		}
 		key, ok := byEnv[name]
 		if !ok {
-			l.fail(&KeyError{Source: name, Problem: "is no configuration variable; the closest is " + closest(name, names, "_")})
+			l.fail(&KeyError{Source: name, Problem: "is no configuration variable; the closest is " + closest.To(name, names, "_")})
 			continue
 		}
 		l.values[key] = entry{source: name, raw: value}
@@ -133,7 +135,7 @@ func (l *loader) addEnv(env []string) {
 }
 
 func (l *loader) unknown(name, source string) {
-	l.fail(&KeyError{Key: name, Source: source, Problem: "is no configuration key; the closest is " + closest(name, slices.Collect(maps.Keys(l.byName)), ".")})
+	l.fail(&KeyError{Key: name, Source: source, Problem: "is no configuration key; the closest is " + closest.To(name, slices.Collect(maps.Keys(l.byName)), ".")})
 }
 
 // fill puts the values into cfg, or the defaults where there are none.

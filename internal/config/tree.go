@@ -192,7 +192,7 @@ type StreamDefaults struct {
 
 // WebSockets are the limits of connections.
 type WebSockets struct {
-	MaxConnections int           `key:"maxConnections" default:"10000" min:"1" max:"1000000" doc:"Connections at most; further ones are answered with 503.."`
+	MaxConnections int           `key:"maxConnections" default:"10000" min:"1" max:"1000000" doc:"Connections at most; further ones are answered with 503."`
 	MaxStreams     int           `key:"maxStreams" default:"1000" min:"1" max:"100000" doc:"Streams that one connection may listen to."`
 	MaxMessageSize Size          `key:"maxMessageSize" default:"1MiB" min:"1KiB" max:"64MiB" doc:"Size of a message from a client at most; a larger one ends its connection. What clients are sent is not bounded by it."`
 	PingInterval   time.Duration `key:"pingInterval" default:"30s" min:"100ms" max:"1h" doc:"Time between pings. A client of which nothing is heard for twice as long is cut off."`
