@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/pyralis-io/pyralis/internal/msgs"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -17,34 +18,21 @@ type declaredStream struct {
 }
 
 // DeclaredStream reads a stream that is declared outside of a request: the body of POST /eventstreams, in which listeners is an array of
-// bodies of POST /eventstreams/{streamId}/listeners. Aliases are resolved. Errors are *apitypes.Invalid, and name the field.
+// bodies of POST /eventstreams/{streamId}/listeners. What the server sets is refused. Errors are *apitypes.Invalid, and name the field.
 func DeclaredStream(raw json.RawMessage) (*apitypes.EventStream, []*apitypes.Listener, error) {
 	var d declaredStream
 	if err := declared("", raw, &d, shape{of: "an event stream"}); err != nil {
 		return nil, nil, err
 	}
-	if err := resolveStream(&d.EventStream); err != nil {
-		return nil, nil, err
-	}
 	s := &d.EventStream
-	if err := onlyOutput("", s.ID != nil, s.Created != nil, s.Updated != nil, s.ManagedBy != "" || s.Undeclared); err != nil {
+	err := onlyOutput("", output{"id", s.ID != nil}, output{"created", s.Created != nil}, output{"updated", s.Updated != nil},
+		output{"managedBy", s.ManagedBy != ""}, output{"undeclared", s.Undeclared})
+	if err != nil {
 		return nil, nil, err
 	}
 	list := make([]*apitypes.Listener, 0, len(d.Listeners))
 	for i, one := range d.Listeners {
-		path := fmt.Sprintf("listeners[%d]", i)
-		l := &apitypes.Listener{}
-		err := declared(path, one, l, shape{of: "a listener"})
-		if err == nil {
-			lower(l.Type)
-			err = underPath(path, resolveListener(l))
-		}
-		if err == nil {
-			err = onlyOutput(path+".", l.ID != nil, l.Created != nil, l.Updated != nil, l.ManagedBy != "" || l.Undeclared)
-		}
-		if err == nil && (l.Stream != nil || l.Signature != nil) {
-			err = apitypes.Invalidf(path, "leave stream and signature out", "names its stream, or a signature")
-		}
+		l, err := declaredListener(fmt.Sprintf("listeners[%d]", i), one)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -53,11 +41,29 @@ func DeclaredStream(raw json.RawMessage) (*apitypes.EventStream, []*apitypes.Lis
 	return s, list, nil
 }
 
-// onlyOutput refuses what the server sets.
-func onlyOutput(path string, id, created, updated, managed bool) error {
-	for name, given := range map[string]bool{"id": id, "created": created, "updated": updated, "managedBy": managed} {
-		if given {
-			return apitypes.Invalidf(path+name, "leave it out", "is set by the server")
+func declaredListener(path string, raw json.RawMessage) (*apitypes.Listener, error) {
+	l := &apitypes.Listener{}
+	if err := declared(path, raw, l, shape{of: "a listener"}); err != nil {
+		return nil, err
+	}
+	if l.Stream != nil {
+		return nil, apitypes.Invalidf(path+".stream", "leave it out", "is the stream that the listener stands in")
+	}
+	return l, onlyOutput(path+".", output{"id", l.ID != nil}, output{"created", l.Created != nil}, output{"updated", l.Updated != nil},
+		output{"signature", l.Signature != nil}, output{"managedBy", l.ManagedBy != ""}, output{"undeclared", l.Undeclared})
+}
+
+// output is a field that the server sets.
+type output struct {
+	name  string
+	given bool
+}
+
+// onlyOutput refuses the first of the fields that is given.
+func onlyOutput(path string, fields ...output) error {
+	for _, f := range fields {
+		if f.given {
+			return apitypes.Invalidf(path+f.name, "leave it out", "is set by the server")
 		}
 	}
 	return nil
@@ -65,10 +71,17 @@ func onlyOutput(path string, id, created, updated, managed bool) error {
 
 // declared binds an object to dst.
 func declared(path string, raw json.RawMessage, dst any, s shape) error {
-	if err := checkObject(raw); err != nil {
+	err := checkObject(raw)
+	switch {
+	case err == nil:
+		return underPath(path, bind(raw, dst, s))
+	case !json.Valid(raw) || raw[skipSpace(raw, 0)] != '{':
 		return apitypes.Invalidf(path, "give "+s.of, "is %s", show(raw))
+	case !utf8.Valid(raw):
+		return apitypes.Invalidf(path, "write it in UTF-8", "has bytes that are none of UTF-8")
+	default:
+		return apitypes.Invalidf(path, fmt.Sprintf("nest %d levels at most", maxDepth), "is nested deeper")
 	}
-	return underPath(path, bind(raw, dst, s))
 }
 
 // underPath puts a path before the field that an error names.

@@ -10,7 +10,7 @@
 // Invariants:
 //
 //   - What the caller sends is used or refused: an unknown field, an unknown query parameter and a value of the wrong type are
-//     400 with the name and what would be right. The aliases of older FireFly clients are known and become the fields they mean; what an
+//     400 with the name and what would be right. The aliases of older FireFly clients are known, and go to the streams as they are; what an
 //     answer has and a request cannot set (id, status, checkpoint, ...) is read over, so that an answer can be sent back changed.
 //   - Every route is declared once, in the table that both serving and documentation are made from.
 //   - Bodies, pages, nesting and time are bounded.

@@ -85,7 +85,7 @@ func TestFireFlyCoreStartsUp(t *testing.T) {
 	require.Equal(t, coreStreamID, created["id"])
 	require.Equal(t, "0/default", created["name"])
 	require.InDelta(t, 50, created["batchSize"], 0, "Core decodes a number")
-	require.Equal(t, "500ms", created["batchTimeout"])
+	require.Equal(t, uint64(500), *streams.stream.BatchTimeoutMS)
 
 	var list []struct{ ID, Name string }
 	require.NoError(t, json.Unmarshal(g.do(t, "GET /eventstreams", "").Body.Bytes(), &list))
@@ -97,9 +97,8 @@ func TestFireFlyCoreStartsUp(t *testing.T) {
 	require.Equal(t, coreSubID, sub["id"])
 	require.Equal(t, "ff-sub-default-"+coreSubID, sub["name"])
 	require.Equal(t, coreStreamID, sub["stream"])
-	require.Len(t, streams.listener.Filters, 1)
-	require.JSONEq(t, `{"address":"0x0123456789abcdef0123456789abcdef01234567",
-		"event":{"type":"event","name":"Changed","inputs":[{"name":"x","type":"uint256","internalType":"uint256"}]}}`, string(streams.listener.Filters[0]))
+	require.JSONEq(t, `"0x0123456789abcdef0123456789abcdef01234567"`, string(streams.listener.Address))
+	require.JSONEq(t, `{"type":"event","name":"Changed","inputs":[{"name":"x","type":"uint256","internalType":"uint256"}]}`, string(streams.listener.Event))
 
 	var status struct {
 		Name       string

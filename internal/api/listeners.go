@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 
@@ -106,45 +105,7 @@ func subscriptionRoutes() []*route {
 // listener reads a listener from the body.
 func (rq *request) listener() (*apitypes.Listener, error) {
 	l := &apitypes.Listener{}
-	if err := rq.object(l, listenerShape); err != nil {
-		return nil, err
-	}
-	lower(l.Type)
-	return l, resolveListener(l)
-}
-
-// resolveListener turns the aliases of older clients into the fields they mean: event and address are one filter, methods is an option.
-func resolveListener(l *apitypes.Listener) error {
-	if l.Event != nil || l.Address != nil {
-		filter, err := json.Marshal(struct {
-			Event   json.RawMessage `json:"event,omitempty"`
-			Address json.RawMessage `json:"address,omitempty"`
-		}{l.Event, l.Address})
-		if err != nil {
-			return err
-		}
-		if len(l.Filters) == 0 { // FireFly sends the same thing in both forms
-			l.Filters = []json.RawMessage{filter}
-		}
-		l.Event, l.Address = nil, nil
-	}
-	if l.Methods == nil {
-		return nil
-	}
-	options := make(map[string]json.RawMessage)
-	if l.Options != nil {
-		if err := json.Unmarshal(l.Options, &options); err != nil {
-			return apitypes.Invalidf("options", "give an object", "is %s", show(l.Options))
-		}
-	}
-	methods, err := json.Marshal(l.Methods)
-	if err != nil {
-		return err
-	}
-	options["methods"], options["signer"] = methods, json.RawMessage("true")
-	l.Methods = nil
-	l.Options, err = json.Marshal(options)
-	return err
+	return l, rq.object(l, listenerShape)
 }
 
 func (rq *request) getListeners() (any, error) {

@@ -107,7 +107,7 @@ var pathAbout = map[string]string{ //nolint:gochecknoglobals // constant
 	"transactionId": "Id of the transaction: headers.id of its request.",
 	"signer":        "The signer, as in the from of its transactions.",
 	"streamId":      "Id or name of the event stream.",
-	"listenerId":    "Id of the listener.",
+	"listenerId":    "Id of the listener, or, under an event stream, its name.",
 	"deadLetterId":  "Id of the dead letter.",
 	"address":       "The account, as the chain names it.",
 }

@@ -2,11 +2,8 @@ package api
 
 import (
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/hyperledger/firefly-common/pkg/fftypes"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -83,47 +80,7 @@ func (rq *request) getStreams() (any, error) {
 // stream reads an event stream from the body.
 func (rq *request) stream() (*apitypes.EventStream, error) {
 	s := &apitypes.EventStream{}
-	if err := rq.object(s, streamShape); err != nil {
-		return nil, err
-	}
-	return s, resolveStream(s)
-}
-
-// resolveStream turns the aliases of older clients into the fields they mean; the field itself wins.
-func resolveStream(s *apitypes.EventStream) error {
-	lower(s.Type)
-	lower(s.ErrorHandling)
-	for _, alias := range []struct {
-		name string
-		from **uint64
-		unit time.Duration
-		to   **fftypes.FFDuration
-	}{
-		{"batchTimeoutMS", &s.BatchTimeoutMS, time.Millisecond, &s.BatchTimeout},
-		{"retryTimeoutSec", &s.RetryTimeoutSec, time.Second, &s.RetryTimeout},
-		{"blockedRetryDelaySec", &s.BlockedRetryDelaySec, time.Second, &s.BlockedRetryDelay},
-	} {
-		n := *alias.from
-		if n == nil {
-			continue
-		}
-		if longest := uint64(24 * 365 * time.Hour / alias.unit); *n > longest {
-			return apitypes.Invalidf(alias.name, "give no more than a year", "is %d", *n)
-		}
-		if *alias.from = nil; *alias.to == nil {
-			d := fftypes.FFDuration(time.Duration(*n) * alias.unit)
-			*alias.to = &d
-		}
-	}
-	s.Timestamps = nil // every event has one
-	return nil
-}
-
-// lower makes a name of FireFly's lists of values what it is in them.
-func lower(s *string) {
-	if s != nil {
-		*s = strings.ToLower(*s)
-	}
+	return s, rq.object(s, streamShape)
 }
 
 func (rq *request) createStream() (any, error) {

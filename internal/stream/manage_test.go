@@ -193,6 +193,8 @@ func TestListenerShapeNamesAndAliases(t *testing.T) {
 	}))
 	require.JSONEq(t, `{"event":{"name":"E"},"address":"0x1"}`, string(def.Filters[0]))
 	require.JSONEq(t, `{"x":1,"signer":true,"methods":[{"name":"m"}]}`, string(def.Options))
+	require.NoError(t, applyListener(def, &apitypes.Listener{Methods: []json.RawMessage{json.RawMessage(`{"name":"n"}`)}}))
+	require.JSONEq(t, `{"x":1,"signer":true,"methods":[{"name":"n"}]}`, string(def.Options), "other options stay")
 }
 
 func TestListenerInput(t *testing.T) {

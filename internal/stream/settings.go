@@ -107,24 +107,22 @@ func (m *Manager) apply(def *store.Stream, body *apitypes.EventStream, create bo
 
 const maxDuration = 7 * 24 * time.Hour
 
-// duration takes a duration or, without one, its alias in another unit.
+// duration takes a duration or, without one, its alias in another unit. What is out of bounds is named as it was sent.
 func duration(to *time.Duration, field string, v *fftypes.FFDuration, alias string, n *uint64, unit, least time.Duration) error {
-	var d time.Duration
 	switch {
 	case v != nil:
-		d = time.Duration(*v)
-	case n != nil:
-		field = alias
-		if d = maxDuration + 1; *n <= uint64(maxDuration/unit) {
-			d = time.Duration(*n) * unit
+		d := time.Duration(*v)
+		if d < least || d > maxDuration {
+			return apitypes.Invalidf(field, fmt.Sprintf("must be %s to %s", least, maxDuration), "is %s", d)
 		}
-	default:
-		return nil
+		*to = d
+	case n != nil:
+		from, end := uint64((least+unit-1)/unit), uint64(maxDuration/unit)
+		if *n < from || *n > end {
+			return apitypes.Invalidf(alias, fmt.Sprintf("must be %d to %d", from, end), "is %d", *n)
+		}
+		*to = time.Duration(*n) * unit
 	}
-	if d < least || d > maxDuration {
-		return apitypes.Invalidf(field, fmt.Sprintf("must be %s to %s", least, maxDuration), "is %s", d)
-	}
-	*to = d
 	return nil
 }
 
