@@ -12,10 +12,12 @@ import (
 
 // batch is a batch on its way: the reader appends to it, delivery closes and sends it.
 type batch struct {
-	buf   []byte // `[` and the events so far
+	buf   []byte // `[` and the events so far; nil: none was appended yet
 	recs  []record
 	entry inflight.Entry
 	born  time.Time // when its first event was appended
+
+	counted int64 // bytes counted in the budget, until it is a whole
 
 	events []sink.Event // set by seal
 	sends  int          // how often it was sent
@@ -55,7 +57,7 @@ func (b *batch) seal() {
 
 // size is the memory a batch takes.
 func (b *batch) size() int64 {
-	return int64(cap(b.buf)) + int64(cap(b.events))*int64(unsafe.Sizeof(sink.Event{}))
+	return int64(cap(b.buf)) + int64(cap(b.events))*int64(unsafe.Sizeof(sink.Event{})) + int64(cap(b.recs))*int64(unsafe.Sizeof(record{}))
 }
 
 // assembler fills batches. It belongs to the reader's goroutine.
@@ -69,7 +71,8 @@ type assembler struct {
 	number int     // of cur, so that stamps need no clearing
 	stamps []stamp // by listener
 
-	sizeHint, recsHint int // what the batch before needed
+	sizeHint, recsHint int                // what the batch before needed; used once, as far as there is memory
+	fits               func(n int64) bool // whether there is memory for so many bytes more
 
 	// Of the event that was appended last.
 	dataAt int  // where its data begin, from its start; negative: it has none
@@ -90,8 +93,7 @@ type stamp struct{ batch, own int }
 func (a *assembler) current() *batch {
 	if a.cur == nil {
 		a.number++
-		a.cur = &batch{buf: make([]byte, 0, a.sizeHint), recs: make([]record, 0, a.recsHint)}
-		a.cur.buf = append(a.cur.buf, '[')
+		a.cur = &batch{}
 	}
 	return a.cur
 }
@@ -149,11 +151,25 @@ func (a *assembler) begin(listener int, block uint64) (*batch, record) {
 	b := a.current()
 	a.dataAt = -1
 	if len(b.recs) == 0 {
+		a.begun(b)
 		b.born = a.now()
 	} else {
 		b.buf = append(b.buf, ',')
 	}
 	return b, record{start: len(b.buf), listener: a.names[listener], block: block}
+}
+
+// begun gives a batch its buffer, if it has none.
+func (a *assembler) begun(b *batch) {
+	if b.buf != nil {
+		return
+	}
+	size, recs := a.sizeHint, a.recsHint
+	a.sizeHint, a.recsHint = 0, 0
+	if !a.fits(int64(size) + int64(recs)*int64(unsafe.Sizeof(record{}))) {
+		size, recs = 0, 0
+	}
+	b.buf, b.recs = append(make([]byte, 0, max(size, 1)), '['), make([]record, 0, recs)
 }
 
 // end appends what belongs to the listener, and notes where it stands after the event.

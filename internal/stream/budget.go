@@ -6,26 +6,42 @@ import (
 )
 
 // budget is the memory that all streams share. It is asked before a page is read and told afterwards, so that it may be
-// exceeded by one page per stream. A stream that holds nothing always gets one page: however many others hold on to theirs,
+// exceeded by what one page makes per stream. A stream that holds nothing always gets one page: however many others hold on to theirs,
 // it makes progress.
+//
+// Once it is full there is room again when an eighth of it is free: those who wait are not woken by each batch that goes.
 type budget struct {
-	max int64
+	max, low int64
 
 	mu    sync.Mutex
 	used  int64         // guarded by mu
-	freed chan struct{} // guarded by mu; closed and replaced when memory is given back
+	full  bool          // guarded by mu; used has reached max, and has not fallen below low since
+	freed chan struct{} // guarded by mu; closed and replaced when it is full no more
 }
 
-func newBudget(limit int64) *budget { return &budget{max: limit, freed: make(chan struct{})} }
+func newBudget(limit int64) *budget {
+	return &budget{max: limit, low: limit - limit/8, freed: make(chan struct{})}
+}
 
 func (b *budget) add(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used += n
-	if n < 0 {
+	switch {
+	case b.used >= b.max:
+		b.full = true
+	case b.full && b.used < b.low:
+		b.full = false
 		close(b.freed)
 		b.freed = make(chan struct{})
 	}
+}
+
+// fits says whether there is room for n bytes more.
+func (b *budget) fits(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.full && b.used+n <= b.max
 }
 
 // inUse is what all streams hold.
@@ -35,17 +51,18 @@ func (b *budget) inUse() int64 {
 	return b.used
 }
 
-// wait returns when there is room or the caller holds nothing.
-func (b *budget) wait(ctx context.Context, held func() int64) error {
+// wait returns when there is room or the caller holds nothing: held is asked when there is none, and again when emptied tells that it may be so.
+func (b *budget) wait(ctx context.Context, held func() int64, emptied <-chan struct{}) error {
 	for {
 		b.mu.Lock()
-		room, freed := b.used < b.max, b.freed
+		full, freed := b.full, b.freed
 		b.mu.Unlock()
-		if room || held() == 0 {
+		if !full || held() == 0 {
 			return nil
 		}
 		select {
 		case <-freed:
+		case <-emptied:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

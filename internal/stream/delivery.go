@@ -52,6 +52,8 @@ type delivery struct {
 	// landed tells who waits for the run to come to rest that a batch is back.
 	landed chan struct{}
 	freed  chan struct{} // to the goroutine that replays dead letters: some of them are done
+	// emptied tells who waits for memory that the stream holds nothing.
+	emptied chan struct{}
 
 	mu      sync.Mutex
 	tracker *inflight.Tracker // guarded by mu, as everything below
@@ -78,8 +80,7 @@ func newDelivery(s sink.Sink, p policy, epoch int64, tracker *inflight.Tracker, 
 	return &delivery{
 		sink: s, policy: p, epoch: epoch, tracker: tracker, budget: b, stats: st, now: now,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
-		landed: make(chan struct{}, 1),
-		freed:  make(chan struct{}, 1),
+		landed: make(chan struct{}, 1), freed: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
 	}
 }
 
@@ -96,12 +97,13 @@ func (d *delivery) push(ctx context.Context, b *batch) error {
 	if b.events == nil {
 		b.seal()
 	}
-	size := b.size()
-	d.hold(size)
+	d.mu.Lock()
+	d.count(b, b.size())
+	d.mu.Unlock()
 	for {
 		d.mu.Lock()
 		if len(d.ready) < d.policy.readAhead {
-			d.enqueue(b, size)
+			d.enqueue(b)
 			more := len(d.ready) < d.policy.readAhead
 			d.mu.Unlock()
 			signal(d.wake)
@@ -122,25 +124,46 @@ func (d *delivery) push(ctx context.Context, b *batch) error {
 // hold counts memory, hold of a negative number gives it back.
 func (d *delivery) hold(n int64) {
 	d.mu.Lock()
-	if d.closed {
-		n = 0
+	defer d.mu.Unlock()
+	d.account(n)
+}
+
+// account is hold. The caller holds mu.
+func (d *delivery) account(n int64) {
+	if d.closed || n == 0 {
+		return
 	}
 	d.held += n
-	d.mu.Unlock()
-	if n != 0 {
-		d.budget.add(n)
+	d.budget.add(n)
+	if d.held == 0 {
+		signal(d.emptied)
 	}
 }
 
-func (d *delivery) holding() int64 {
+// count corrects what is counted for a batch that is not out yet. The caller holds mu.
+func (d *delivery) count(b *batch, size int64) {
+	d.account(size - b.counted)
+	b.counted = size
+}
+
+// memory waits until there is memory, or the stream holds none.
+func (d *delivery) memory(ctx context.Context) error { return d.budget.wait(ctx, d.short, d.emptied) }
+
+// short is told that memory is short, and returns what the stream holds. The batch being filled goes as it is: only what is
+// acknowledged frees memory.
+func (d *delivery) short() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.parked != nil && d.more {
+		d.more = false
+		signal(d.wake)
+	}
 	return d.held
 }
 
 // enqueue registers a sealed batch behind all others. The caller holds mu.
-func (d *delivery) enqueue(b *batch, size int64) {
-	b.whole = &whole{seq: d.tracker.Add(b.entry), parts: 1, size: size}
+func (d *delivery) enqueue(b *batch) {
+	b.whole = &whole{seq: d.tracker.Add(b.entry), parts: 1, size: b.counted}
 	d.replaying += len(b.letters)
 	d.ready = append(d.ready, b)
 }
@@ -153,6 +176,10 @@ func (d *delivery) park(b *batch, more bool) {
 	}
 	d.mu.Lock()
 	events := len(b.recs) > 0
+	if !events {
+		b.buf, b.recs = nil, nil // a stream that passes everything over holds nothing
+	}
+	d.count(b, b.size())
 	d.parked, d.more = b, more
 	moved := d.settle()
 	d.mu.Unlock()
@@ -207,10 +234,8 @@ func (d *delivery) pick() (*batch, time.Duration) {
 	}
 	d.parked = nil
 	b.seal()
-	n := b.size()
-	d.held += n
-	d.budget.add(n)
-	b.whole = &whole{seq: d.tracker.Add(b.entry), parts: 1, size: n}
+	d.count(b, b.size())
+	b.whole = &whole{seq: d.tracker.Add(b.entry), parts: 1, size: b.counted}
 	return b, 0
 }
 

@@ -47,7 +47,7 @@
 //     configured. A page read from a block that is not on the canonical chain is
 //     dropped and read again.
 //   - Nothing is read while the sink has no receiver. Beyond the process-wide memory budget a stream reads one page at a time,
-//     and only when it holds nothing.
+//     and only when it holds nothing; what it has of a batch goes as it is.
 //   - Nothing is dropped: a batch that its receiver refuses is sent again for ever or, with errorHandling "skip", cut down to the event at fault,
 //     which is done once it is durable as a dead letter. Absence, a broken connection and a timeout are held against no event, and neither is a
 //     refusal by a receiver that takes nothing else. While a batch is cut down, nothing behind it is sent.

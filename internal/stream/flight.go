@@ -125,8 +125,7 @@ func (d *delivery) leave(f *flight) {
 	}
 	d.tracker.Ack(w.seq)
 	d.settle() // else blocks read meanwhile would count as not done until the next one comes
-	d.held -= w.size
-	d.budget.add(-w.size)
+	d.account(-w.size)
 	signal(d.dirty)
 }
 

@@ -241,7 +241,7 @@ func (r *reader) events(ctx context.Context, g *group, upto ffcapi.BlockRef) ses
 
 // pause waits for memory and for a receiver. It returns ErrNobody, so that the session is closed, when none comes soon.
 func (r *reader) pause(ctx context.Context) error {
-	if err := r.run.m.budget.wait(ctx, r.run.delivery.holding); err != nil {
+	if err := r.run.delivery.memory(ctx); err != nil {
 		return err
 	}
 	if r.waiter == nil {

@@ -44,7 +44,7 @@ func (r *run) replay(ctx context.Context) (some bool, err error) {
 	if err := r.reader.receiver(ctx); err != nil {
 		return false, err
 	}
-	if err := r.m.budget.wait(ctx, r.delivery.holding); err != nil {
+	if err := r.delivery.memory(ctx); err != nil {
 		return false, err
 	}
 	letters, err := r.toReplay(ctx, min(r.def.BatchSize, maxReplay))

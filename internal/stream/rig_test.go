@@ -216,3 +216,10 @@ func (r *rig) caughtUp(stream string) {
 		return st.LagBlocks != nil && *st.LagBlocks == 0
 	})
 }
+
+// holding is what is counted in the budget for a stream.
+func (d *delivery) holding() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held
+}
