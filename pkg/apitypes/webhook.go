@@ -14,7 +14,7 @@ const (
 // WebhookConfig is the sink configuration of a stream of type webhook. Header values and both secrets may be references to secrets ("env:NAME",
 // "file:/path") that the operator has listed; anything else in them is masked in answers.
 type WebhookConfig struct {
-	URL               string              `json:"url"`                      // http or https; the values of its query are masked in answers
+	URL               string              `json:"url"`                      // http or https; what follows the host is masked in answers
 	Headers           map[string]string   `json:"headers,omitempty"`        // sent with each request
 	Secret            string              `json:"secret,omitempty"`         // "whsec_" and 24 to 64 bytes in base64: requests are signed (Standard Webhooks)
 	PreviousSecret    string              `json:"previousSecret,omitempty"` // requests are signed with it as well, until all receivers know the new one

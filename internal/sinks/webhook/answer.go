@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,7 +110,8 @@ func (k *known) excerpt(body []byte) string {
 	return ": " + text
 }
 
-// redact masks all secrets in a text, also the way JSON and HTML write them, and the part of a header behind its scheme ("Bearer …").
+// redact masks all secrets in a text, also the way JSON and HTML write them, and the part of a header behind its scheme ("Bearer …"). A text that
+// holds one in another spelling of escapes is masked as a whole.
 func (k *known) redact(text string) string {
 	var all []string
 	for _, s := range k.secrets {
@@ -128,5 +131,24 @@ func (k *known) redact(text string) string {
 	for _, s := range all {
 		text = strings.ReplaceAll(text, s, apitypes.Masked)
 	}
+	for _, meant := range [...]string{unescape(text), unescape(strings.ReplaceAll(text, "+", " "))} {
+		if slices.ContainsFunc(all, func(s string) bool { return strings.Contains(meant, s) }) {
+			return apitypes.Masked
+		}
+	}
 	return text
+}
+
+//nolint:gochecknoglobals // constant
+var escape = regexp.MustCompile("%[0-9A-Fa-f]{2}")
+
+// unescape resolves the escapes of URLs in any text, and leaves alone what is none.
+func unescape(text string) string {
+	return escape.ReplaceAllStringFunc(text, func(e string) string {
+		b, err := hex.DecodeString(e[1:])
+		if err != nil { // the expression matches nothing else
+			return e
+		}
+		return string(b)
+	})
 }

@@ -136,9 +136,9 @@ func TestMaskedConfigurationSentBack(t *testing.T) {
 	stored, err := f.Validate(config("https://r.example/x?code=canary&canary&b=", `"headers":{"Authorization":"Bearer canary","X-Ref":"env:HOOK_A","X-Empty":""},"secret":"`+whsec("c")+`","previousSecret":"`+whsec("d")+`","requestTimeout":"5s"`))
 	require.NoError(t, err)
 	shown := f.Mask(stored)
-	require.JSONEq(t, `{"url":"https://r.example/x?code=********&********&b=********","headers":{"Authorization":"********","X-Ref":"env:HOOK_A","X-Empty":""},
+	require.JSONEq(t, `{"url":"https://r.example/********","headers":{"Authorization":"********","X-Ref":"env:HOOK_A","X-Empty":""},
 		"secret":"********","previousSecret":"********","format":"array","tlsSkipHostVerify":false,"requestTimeout":"5s"}`, string(shown))
-	for _, given := range []string{string(shown), `{}`, `{"url":"https://r.example/x?code=********&********&b=********"}`, `{"secret":"********"}`, `{"headers":{"authorization":"********","X-REF":"env:HOOK_A","x-empty":""}}`} {
+	for _, given := range []string{string(shown), `{}`, `{"url":"https://r.example/********"}`, `{"secret":"********"}`, `{"headers":{"authorization":"********","X-REF":"env:HOOK_A","x-empty":""}}`} {
 		kept, err := f.Keep(json.RawMessage(given), stored)
 		require.NoError(t, err, given)
 		kept, err = f.Validate(kept)
@@ -146,6 +146,27 @@ func TestMaskedConfigurationSentBack(t *testing.T) {
 		require.Equal(t, string(stored), string(kept), given)
 	}
 	require.Empty(t, f.Mask(json.RawMessage(`{"not":"understood","secret":"canary"}`)))
+}
+
+// Of a URL only the scheme, the host and the port are shown: all that follows is where receivers want their keys.
+func TestMaskOfTheURL(t *testing.T) {
+	t.Parallel()
+	f := factory(t, nil)
+	for given, want := range map[string]string{
+		"https://r.example": "https://r.example", "https://r.example/": "https://r.example/", "HTTP://R.example:8080": "HTTP://R.example:8080",
+		"https://r.example/services/T0/B0/canary": "https://r.example/********", "https://r.example:444/canary%2fx/": "https://r.example:444/********",
+		"https://r.example?canary": "https://r.example/********", "https://r.example/?a;canary=%zz": "https://r.example/********",
+		"http://[2606:4700::1]:80/canary?x=y": "http://[2606:4700::1]:80/********",
+	} {
+		stored, err := f.Validate(config(given, ""))
+		require.NoError(t, err, given)
+		var shown apitypes.WebhookConfig
+		require.NoError(t, json.Unmarshal(f.Mask(stored), &shown))
+		require.Equal(t, want, shown.URL)
+		kept, err := f.Keep(f.Mask(stored), stored)
+		require.NoError(t, err, given)
+		require.Equal(t, string(stored), string(kept))
+	}
 }
 
 // A change names what it changes; a stored secret goes to no other target.
@@ -204,7 +225,8 @@ func TestStoredSecretsGoToNoOtherTarget(t *testing.T) {
 	stored, err := f.Validate(config("https://r.example/x?k=canary", `"headers":{"A":"canary"},"secret":"`+whsec("c")+`"`))
 	require.NoError(t, err)
 	for _, target := range []string{
-		`"url":"https://attacker.example/x"`, `"url":"https://r.example/x"`, `"url":"https://r.example/y?k=canary"`, `"url":"http://r.example/x?k=canary"`, `"url":"https://r.example:444/x?k=canary"`, `"tlsSkipHostVerify":true`,
+		`"url":"https://attacker.example/x"`, `"url":"https://r.example/x"`, `"url":"https://r.example/y?k=canary"`, `"url":"http://r.example/x?k=canary"`, `"url":"https://r.example:444/x?k=canary"`,
+		`"url":"https://r.example/x?k=canary","tlsSkipHostVerify":true`,
 	} {
 		for _, rest := range []string{``, `,"headers":{"A":"********"},"secret":"********"`, `,"headers":{"A":"********"},"secret":null`, `,"headers":null,"secret":"********"`, `,"headers":{"A":"x"},"secret":"` + whsec("x") + `","previousSecret":"********"`} {
 			_, err := f.Keep(json.RawMessage(`{`+target+rest+`}`), stored)
@@ -216,7 +238,18 @@ func TestStoredSecretsGoToNoOtherTarget(t *testing.T) {
 		require.NoError(t, err, target)
 		require.NotContains(t, string(kept), whsec("c"))
 	}
-	kept, err := f.Keep(json.RawMessage(`{"url":"https://attacker.example/?k=********","headers":null,"secret":null}`), stored)
+	for _, given := range []string{`"tlsSkipHostVerify":true`, `"tlsSkipHostVerify":true,"url":"https://r.example/********"`} {
+		_, err := f.Keep(json.RawMessage(`{`+given+`,"headers":null,"secret":null}`), stored)
+		var inv *apitypes.Invalid
+		require.ErrorAs(t, err, &inv, "what is secret of the URL goes to nobody whose certificate is not looked at: %s", given)
+		require.Equal(t, "url", inv.Field)
+		require.NotContains(t, err.Error(), "canary")
+	}
+	plain, err := f.Validate(config("https://r.example/", ""))
+	require.NoError(t, err)
+	_, err = f.Keep(json.RawMessage(`{"tlsSkipHostVerify":true}`), plain)
+	require.NoError(t, err, "nothing of it is secret")
+	kept, err := f.Keep(json.RawMessage(`{"url":"https://attacker.example/********","headers":null,"secret":null}`), stored)
 	require.NoError(t, err)
 	_, err = f.Validate(kept)
 	require.ErrorContains(t, err, "mask", "a mask in another URL stands for nothing")

@@ -119,7 +119,7 @@ func (f *Factory) Open(ctx context.Context, s sink.Stream, raw json.RawMessage) 
 	if err != nil {
 		return nil, errors.New("webhook: the URL cannot be parsed") // the error would show it
 	}
-	h := &hook{factory: f, stream: s, cfg: cfg, url: u, shown: u.Scheme + "://" + u.Host, slot: make(chan struct{}, 1)}
+	h := &hook{factory: f, stream: s, cfg: cfg, url: u, shown: u.Scheme + "://" + u.Host, hidden: urlSecrets(u), slot: make(chan struct{}, 1)}
 	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	connections := &conns{dial: f.guard.DialContext, open: make(map[*conn]struct{})}
 	if f.proxy != nil {

@@ -24,7 +24,8 @@ type hook struct {
 	stream  sink.Stream
 	cfg     apitypes.WebhookConfig
 	url     *url.URL
-	shown   string // scheme and host: what errors may show of the URL
+	shown   string   // scheme and host: what errors may show of the URL
+	hidden  []string // what they must not show of it
 	client  *resty.Client
 
 	disconnect func() // closes all connections
@@ -168,12 +169,8 @@ func (h *hook) resolve(ctx context.Context) (*known, error) {
 		k.hide(v)
 		k.hide(v[len(keyPrefix):])
 	}
-	for name, values := range h.url.Query() {
-		k.hide(name)
-		for _, v := range values {
-			k.hide(v)
-			k.hide(url.QueryEscape(v))
-		}
+	for _, part := range h.hidden {
+		k.hide(part)
 	}
 	return k, nil
 }

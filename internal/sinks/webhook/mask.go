@@ -3,13 +3,14 @@ package webhook
 import (
 	"encoding/json"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
-// Mask implements sink.Confidential: the values of all headers, both secrets and the values of the query of the URL are masked. References are shown,
+// Mask implements sink.Confidential: the values of all headers, both secrets and what follows the host in the URL are masked. References are shown,
 // because they are no secrets.
 func (f *Factory) Mask(raw json.RawMessage) json.RawMessage {
 	cfg, _, err := parse(raw, defaults())
@@ -31,7 +32,7 @@ func (f *Factory) mask(cfg *apitypes.WebhookConfig) {
 		}
 		return apitypes.Masked
 	}
-	cfg.URL = maskQuery(cfg.URL)
+	cfg.URL = maskURL(cfg.URL)
 	cfg.Headers = maps.Clone(cfg.Headers)
 	for name, value := range cfg.Headers {
 		cfg.Headers[name] = hide(value)
@@ -39,23 +40,40 @@ func (f *Factory) mask(cfg *apitypes.WebhookConfig) {
 	cfg.Secret, cfg.PreviousSecret = hide(cfg.Secret), hide(cfg.PreviousSecret)
 }
 
-// maskQuery masks the values of the query of a URL, where some receivers want their key.
-func maskQuery(text string) string {
-	before, query, ok := strings.Cut(text, "?")
+// maskURL masks the path and the query of a URL, since many receivers know their senders by one of them, in a form of their own.
+func maskURL(text string) string {
+	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
+		return apitypes.Masked
+	}
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 || rest[end:] == "/" {
 		return text
 	}
-	parts := strings.Split(query, "&")
-	for i, p := range parts {
-		name, _, named := strings.Cut(p, "=")
-		switch {
-		case named:
-			parts[i] = name + "=" + apitypes.Masked
-		case p != "":
-			parts[i] = apitypes.Masked
+	return scheme + "://" + rest[:end] + "/" + apitypes.Masked
+}
+
+// urlSecrets are the parts of a URL that may be secret, as they are written and as they are meant.
+func urlSecrets(u *url.URL) []string {
+	const shortest = 8 // of a part of a path: shorter ones are names, which answers use as words
+	path, query := u.EscapedPath(), u.RawQuery
+	parts := []string{path, query}
+	for p := range strings.SplitSeq(path, "/") {
+		if len(p) >= shortest {
+			parts = append(parts, p)
 		}
 	}
-	return before + "?" + strings.Join(parts, "&")
+	for _, separators := range [...]string{"&", "&;"} { // a receiver may take ; for either
+		for p := range strings.FieldsFuncSeq(query, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+			name, value, _ := strings.Cut(p, "=")
+			parts = append(parts, name, value)
+		}
+	}
+	all := slices.Clone(parts)
+	for _, p := range parts {
+		all = append(all, unescape(p), unescape(strings.ReplaceAll(p, "+", " ")))
+	}
+	return all
 }
 
 // Keep implements sink.Confidential.
@@ -70,11 +88,10 @@ func (f *Factory) Keep(raw, stored json.RawMessage) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.URL == shown.URL {
-		cfg.URL = old.URL
+	same, err := keepTarget(&cfg, &shown, &old)
+	if err != nil {
+		return nil, err
 	}
-	// Who turns off the look at the certificate has the secrets sent to whoever answers.
-	same := cfg.URL == old.URL && (old.TLSSkipHostVerify || !cfg.TLSSkipHostVerify)
 	if cfg.Headers, err = f.keepHeaders(same, cfg.Headers, old.Headers); err != nil {
 		return nil, err
 	}
@@ -89,6 +106,20 @@ func (f *Factory) Keep(raw, stored json.RawMessage) (json.RawMessage, error) {
 		return nil, err
 	}
 	return json.Marshal(cfg) //nolint:gosec // what is stored holds the secret
+}
+
+// keepTarget puts the stored URL in the place of the one that is shown, and says whether secrets may go where they went.
+func keepTarget(cfg, shown, old *apitypes.WebhookConfig) (same bool, err error) {
+	// Who turns off the look at the certificate has everything sent to whoever answers.
+	unproven := cfg.TLSSkipHostVerify && !old.TLSSkipHostVerify
+	if cfg.URL == shown.URL && shown.URL != old.URL {
+		if unproven {
+			return false, apitypes.Invalidf("url", "give all of it again beside tlsSkipHostVerify",
+				"is stored for a receiver whose certificate is looked at, and what is masked of it is not sent to another")
+		}
+		cfg.URL = old.URL
+	}
+	return cfg.URL == old.URL && !unproven, nil
 }
 
 // keepHeaders is keep for all headers; their names may be spelled differently.

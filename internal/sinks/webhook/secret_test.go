@@ -90,6 +90,40 @@ func TestAnswersShowNoSecrets(t *testing.T) {
 	}
 }
 
+// Whatever is behind the host of a URL may be secret, and a receiver may spell it otherwise than it was spelled to it.
+func TestAnswersShowNoPartOfTheURL(t *testing.T) {
+	t.Parallel()
+	var answer atomic.Value
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, "no such thing: "+answer.Load().(string))
+	})
+	for _, c := range []struct{ behind, back string }{
+		{"/services/T-canary/B-canary/canary-x", "/services/T-canary/B-canary/canary-x"},
+		{"/services/T-canary/B-canary/canary-x", "{B-canary} and canary-x"},
+		{"/hooks/canary%2fx%20y", "/hooks/canary%2fx%20y"},
+		{"/hooks/canary%2fx%20y", "hooks canary/x y"},
+		{"/hooks/canary%2fx%20y", "canary%2Fx%20y"},
+		{"/hooks/canary%2fx%20y", "canary%2Fx+y"},
+		{"/hooks/canary%2fx%20y", "%63anary%2Fx%20y"},
+		{"/?a=1;key=canary-x", "key is canary-x"},
+		{"/?a=1;key=canary-x", "a=1;key=canary-x"},
+		{"/?a=%zz&key=canary-x", "canary-x"},
+		{"/?a=canary%zz", "canary%zz"},
+		{"/?canary=", "canary"},
+		{"?a=canary=x", "canary=x"},
+	} {
+		s := hook(t, factory(t, nil), server.URL+c.behind, "")
+		answer.Store(c.back)
+		err := send(t, s, batch(1, 1, 1))
+		require.ErrorContains(t, err, "it answered 404 Not Found: ", c.behind)
+		require.NotContains(t, err.Error(), "anary", "%s %s", c.behind, c.back)
+		answer.Store("events wanted")
+		require.ErrorContains(t, send(t, s, batch(1, 1, 1)), "no such thing: events wanted", c.behind)
+	}
+}
+
 // An answer that was cut off in the middle of a secret, and a secret that is the beginning of another one.
 func TestAnswersShowNoPartOfASecret(t *testing.T) {
 	t.Parallel()
