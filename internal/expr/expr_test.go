@@ -45,7 +45,9 @@ var meanings = []struct{ source, want string }{
 	{`"foo bar" | [test("BAR"; "i"), test("^b"), [scan("o")], sub("o"; "0"), gsub("(?<l>[oa])"; "<\(.l)>"), [splits(" ")], split("o+"; null)]`, `[true,false,["o","o"],"f0o bar","f<o><o> b<a>r",["foo","bar"],["f"," bar"]]`},
 	{`"äxäy" | [match("ä(?<c>.)(z)?"; "g") | {offset, length, c: .captures[0].string, z: .captures[1].offset}]`, `[{"c":"x","length":2,"offset":0,"z":-1},{"c":"y","length":2,"offset":2,"z":-1}]`}, {`"k=v" | capture("(?<a>.)=(?<b>.)")`, `{"a":"k","b":"v"}`}, {`"abc" | [match(["B", "i"]).offset]`, `[1]`},
 	{`"2020-01-01T00:00:00Z" | fromdate`, `1577836800`}, {`0 | todate`, `"1970-01-01T00:00:00Z"`}, {`0 | strftime("%Y")`, `"1970"`}, {`[limit(2; .c[]), first(.c[]), last(.c[]), nth(1; .c[]), (.c | nth(2))]`, `[1,2,1,3,2,3]`}, {`[range(3), range(1; 3), range(0; 6; 3)]`, `[0,1,2,1,2,0,3]`},
-	{`[1 | until(. > 50; . * 2), ([while(. < 4; . + 1)] | length)]`, `[64,3]`}, {`[2 | pow(.; 10), sqrt, floor]`, `[1024,1.4142135623730951,2]`}, {`isempty(.c[])`, `false`}, {`.c | has(0), (.[0] | in([5])) | [.]`, ``}, {`[.c[] | tostring] | add`, `"123"`}, {`add(.c[])`, `6`}, {`.a | map_values(length)`, `{"b":2}`},
+	{`[1 | until(. > 50; . * 2), ([while(. < 4; . + 1)] | length)]`, `[64,3]`}, {`[2 | pow(.; 10), sqrt, floor]`, `[1024,1.4142135623730951,2]`}, {`.c[1:][] |= . + 1 | .c`, `[1,3,4]`}, {`.c[1:][0] = 9 | .c`, `[1,9,3]`}, {`[paths(type == "number")] | length`, `8`}, {`.a | walk(if type == "array" then reverse else . end)`, `{"b":[2,1]}`},
+	{`.c | map_values(. + 1, 0)`, `[2,3,4]`}, {`.c | map_values(select(. != 2))`, `[1,3]`}, {`.a | map_values(empty)`, `{}`}, {`"abc" | getpath([1])`, `"b"`}, {`.c[.c[0]:.c[1] + 1]`, `[2,3]`}, {`[.c | recurse(.[]?; . != 2)]`, `[[1,2,3],1,3]`},
+	{`del(.c[0:2]) | .c`, `[3]`}, {`.c | del(.[1:], .[0])`, `[]`}, {`[.c | (.. | numbers) |= empty]`, `[[]]`}, {`0 | strftime("%4Y|%e|%j|%%")`, `"1970| 1|001|%"`}, {`[.s | ..]`, `["one two"]`}, {`isempty(.c[])`, `false`}, {`.c | has(0), (.[0] | in([5])) | [.]`, ``}, {`[.c[] | tostring] | add`, `"123"`}, {`add(.c[])`, `6`}, {`.a | map_values(length)`, `{"b":2}`},
 }
 
 func TestValues(t *testing.T) {

@@ -22,11 +22,11 @@ var rules = func() map[string]rule { //nolint:gochecknoglobals // constants
 	list := map[string]rule{
 		"select/1": {place: values}, "empty/0": {place: values}, "error/0": {guard: guardText, place: values}, "error/1": {each: guardText, place: values},
 		"first/0": {guard: guardFlat, place: values}, "last/0": {guard: guardFlat, place: values}, "first/1": {place: places}, "last/1": {place: places},
-		"recurse/0": {place: values}, "recurse/1": {place: places}, "getpath/1": {each: guardPath, place: guardNew},
+		"recurse/0": {place: values}, "recurse/1": {place: places}, "getpath/1": {place: guardNew},
 		"nth/1": {guard: guardStr, each: guardKey}, "has/1": {each: guardKey}, "join/1": {pair: pairJoin},
 		"contains/1": {pair: pairContains}, "inside/1": {pair: pairContains},
 		"indices/1": {pair: pairIndices}, "index/1": {pair: pairIndices}, "rindex/1": {pair: pairIndices},
-		"split/1": {pair: pairOver}, "setpath/2": {}, "delpaths/1": {pair: pairTree},
+		"split/1": {pair: pairOver}, "setpath/2": {}, "delpaths/1": {pair: pairDelete},
 		"tonumber/0": {guard: guardDigit}, "fromjson/0": {guard: guardParse}, "explode/0": {guard: guardChars},
 		"sort/0": {guard: guardSort}, "unique/0": {guard: guardSort}, "length/0": {guard: guardLength},
 		"flatten/1":  {guard: guardTree, each: guardFlat},
@@ -41,10 +41,10 @@ var rules = func() map[string]rule { //nolint:gochecknoglobals // constants
 		" recurse/2 infinite/0 nan/0")
 	add(rule{place: values}, "arrays/0 objects/0 iterables/0 booleans/0 numbers/0 strings/0 nulls/0 values/0 scalars/0")
 	add(rule{guard: guardFlat}, "map/1 keys/0 to_entries/0 from_entries/0 with_entries/1 any/0 any/1 all/0 all/1 reverse/0 trim/0 ltrim/0 rtrim/0"+
-		" ascii_downcase/0 ascii_upcase/0 paths/0 paths/1 abs/0 floor/0 ceil/0 round/0 trunc/0 fabs/0 sqrt/0 cbrt/0"+
+		" ascii_downcase/0 ascii_upcase/0 abs/0 floor/0 ceil/0 round/0 trunc/0 fabs/0 sqrt/0 cbrt/0"+
 		" isinfinite/0 isnan/0 isnormal/0 exp/0 exp2/0 exp10/0 log/0 log2/0 log10/0 todate/0 todateiso8601/0 gmtime/0")
 	add(rule{each: guardFlat}, "pow/2 fmin/2 fmax/2 fmod/2 range/1 range/2 range/3")
-	add(rule{guard: guardTree}, "add/0 min/0 max/0 flatten/0 map_values/1 walk/1 implode/0 mktime/0")
+	add(rule{guard: guardTree}, "add/0 min/0 max/0 flatten/0 implode/0 mktime/0")
 	add(rule{guard: guardText}, "tostring/0 tojson/0 fromdate/0 fromdateiso8601/0") // an error about a date quotes it
 	add(rule{pair: pairFlat}, "startswith/1 endswith/1 ltrimstr/1 rtrimstr/1 trimstr/1")
 	return list
@@ -84,6 +84,10 @@ def unique_by(f): _flat | _unique_by(map([f]) | _sorted);
 def min_by(f): _flat | _min_by(map([f]) | _tree);
 def max_by(f): _flat | _max_by(map([f]) | _tree);
 def del(f): delpaths([path(f)]);
+def paths: path(..) | select(length > 0);
+def paths(f): path(.. | select(f)) | select(length > 0);
+def map_values(f): .[] |= f;
+def walk(f): def _walk: if type == "array" then map(_walk) elif type == "object" then map_values(_walk) end | f; _tree | _walk;
 def pick(f): . as $v | reduce path(f) as $p (null; setpath($p; $v | getpath($p)));
 def IN(s): any(s == .; .);
 def IN(src; s): any(src == s; .);

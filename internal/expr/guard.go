@@ -20,7 +20,6 @@ var guards = map[string]func(m *meter, v any) error{ //nolint:gochecknoglobals /
 	guardSort:   (*meter).sort,
 	guardKey:    func(m *meter, v any) error { return m.key(v, false) },
 	guardGrow:   func(m *meter, v any) error { return m.key(v, true) },
-	guardPath:   func(m *meter, v any) error { return m.path(v, false) },
 	guardNew:    func(m *meter, v any) error { return m.path(v, true) },
 	guardChars:  func(m *meter, v any) error { return m.bytes(v, 2) },
 	guardParse:  func(m *meter, v any) error { return m.parse(v, 1) },
@@ -50,7 +49,6 @@ const (
 	guardStr    = "%str"    // a string whose characters are counted, or anything else, which is free
 	guardKey    = "%key"    // what is looked up: by a string or a number
 	guardGrow   = "%grow"   // what is assigned to: the array may grow up to it
-	guardPath   = "%path"   // a path that is read
 	guardNew    = "%new"    // a path that is assigned to
 	guardChars  = "%chars"  // a string of which each character becomes a value
 	guardParse  = "%parse"  // a string that is read as JSON
@@ -67,7 +65,13 @@ const (
 	pairIndices  = "%indices2"
 	pairJoin     = "%join2"
 	pairAlong    = "%along2"
+	pairLook     = "%look2"
+	pairReach    = "%reach2"
+	pairDelete   = "%delete2"
 )
+
+// hasItems says whether .[] gives something, and counts it.
+const hasItems = "%items"
 
 var pairs = map[string]func(m *meter, l, r any) error{ //nolint:gochecknoglobals // constants
 	pairFlat:     each((*meter).flat),
@@ -79,6 +83,9 @@ var pairs = map[string]func(m *meter, l, r any) error{ //nolint:gochecknoglobals
 	pairIndices:  (*meter).indices,
 	pairJoin:     (*meter).join,
 	pairAlong:    (*meter).along,
+	pairLook:     (*meter).look,
+	pairReach:    (*meter).reach,
+	pairDelete:   (*meter).deletes,
 }
 
 func each(count func(m *meter, v any) error) func(m *meter, l, r any) error {
@@ -110,6 +117,17 @@ func (m *meter) options() []gojq.CompilerOption {
 			return []any{l, r}
 		}))
 	}
+	list = append(list, gojq.WithFunction(hasItems, 0, 0, func(v any, _ []any) any {
+		if err := m.flat(v); err != nil {
+			return err
+		}
+		switch v.(type) {
+		case []any, map[string]any:
+			return true
+		default:
+			return false
+		}
+	}))
 	re := &patterns{meter: m}
 	return append(list,
 		gojq.WithFunction("%match", 2, 2, re.match), gojq.WithFunction("%test", 2, 2, re.test),
@@ -208,22 +226,6 @@ func (m *meter) key(v any, grow bool) error {
 	}
 }
 
-func (m *meter) path(v any, grow bool) error {
-	list, ok := v.([]any)
-	if !ok {
-		return nil // the interpreter says so
-	}
-	for _, k := range list {
-		if err := m.spend(1); err != nil {
-			return err
-		}
-		if err := m.key(k, grow); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // both prices two values.
 func (m *meter) both(l, r any) (a, b int, err error) {
 	if a, err = m.priced(l); err == nil {
@@ -302,54 +304,6 @@ func (m *meter) join(l, r any) error {
 		return m.spend(n * len(sep) / 32)
 	}
 	return err
-}
-
-// along counts the copies of what lies on a path that is assigned to.
-func (m *meter) along(v, p any) error {
-	list, ok := p.([]any)
-	if !ok {
-		return nil
-	}
-	if len(list) > maxDepth {
-		return m.fail(errDepth)
-	}
-	for _, k := range list {
-		if err := m.flat(v); err != nil {
-			return err
-		}
-		if err := m.spend(1); err != nil {
-			return err
-		}
-		if _, slice := k.(map[string]any); slice {
-			v = nil // what follows lies in a copy that is counted
-			continue
-		}
-		if err := m.key(k, true); err != nil {
-			return err
-		}
-		v = member(v, k)
-	}
-	return nil
-}
-
-// member is what a key finds in a value, nil if nothing.
-func member(v, k any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		if s, ok := k.(string); ok {
-			return v[s]
-		}
-	case []any:
-		if n, ok := gojq.ToInt(k); ok {
-			if n < 0 {
-				n += len(v)
-			}
-			if n >= 0 && n < len(v) {
-				return v[n]
-			}
-		}
-	}
-	return nil
 }
 
 // output checks what is put out: its size and its depth.

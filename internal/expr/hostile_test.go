@@ -45,6 +45,16 @@ var hostile = []string{
 	// times
 	`0 | strftime("%1024d" * 1500000)`, `[range(30000) | strftime("%1024d" * 20)]`, `[range(60000) | strftime("%0512c%+" * 20)]`, `[range(1e5) | strftime("%c%c%c%c%c%c%c%c")]`,
 	`("\u0001" * 3000) as $s | [range(9000) | try ($s | strptime("")) catch .]`, `("\u0001" * 3000) as $s | [range(9000) | try ($s | fromdate) catch .]`,
+	// paths
+	`$D | [paths]`, `$D | [paths(true)]`, `$D | [path(..)]`, `$D | [path(recurse)]`, `$D | del(.. | select(false))`, `$D | (.. | select(false)) |= 1`, `$D | (.. | select(false)) = 1`, `$D | walk(.)`, `$D | pick(..)`,
+	`reduce range(900) as $i ([range(5000)]; [.]) | [paths]`, `reduce range(900) as $i ([range(5000)]; [.]) | .. |= .`, `reduce range(900) as $i ([range(9000)]; [.]) | .. = 1`, `reduce range(900) as $i ([range(9000)]; [.]) | recurse(.[]?) = 1`,
+	`[range(2e4)] | .[1:][] |= 1`, `[range(4e4)] | .[1:][] = 1`, `[[range(4e4)]] | .[0:][0][1:][] = 1`, `[range(4e4)] | getpath([{start: 1, end: null}])? // .[1:][] = 1`, `[range(2e5)] | delpaths([range(3e4) | [{start: 0, end: null}]])`,
+	`([range(1e5) | {"\(.)": 1}] | add) as $m | [range(1e5) | [$m] | setpath([{start: 0, end: 1}, 0, "x"]; 1)]`,
+	`("x" * 1e6) as $s | [range(1e5) | $s | getpath([0])]`, `("x" * 1e6) as $s | [range(1e5) | [[$s]] | getpath([0, 0, 3])]`, `("x" * 1e6) as $s | [range(1e5) | $s | (getpath([3]) = 1)?]`,
+	`[range(1e5)] as $a | [range(1e5) | first($a | ..)]`, `[range(1e5)] as $a | [range(1e5) | [limit(2; $a | ..)]]`, `([range(1e5) | {"\(.)": 1}] | add) as $m | [range(1e5) | [limit(2; $m | recurse)]]`,
+	// what is put in the place of others
+	`[1, 2] | .[] |= if . == 1 then $N else empty end`, `{a: 1, b: 2} | map_values(if . == 1 then $N else empty end)`, `{a: 1, b: 2} | walk(if . == 1 then $N elif . == 2 then empty else . end)`,
+	`{a: 1, b: 2} | (.. | numbers) |= if . == 1 then $N else empty end`,
 	// shared parts
 	`$N | tojson`, `$N == $N`, `$N | . == [.]`, `$N | tostring | length`, `$N | flatten`, `$N`, `[$N] | unique`, `[$N, $N] | sort`, `[$N, $N] | group_by(.)`, `[$N, $N] | min`, `$N | del(.[0])`,
 	`$N | walk(.)`, `$N | [..]`, `$N | [paths] | length`, `$N | .[0] |= empty`, `$N | map_values(empty)`, `$N | contains($N)`, `$N | index($N)`, `[$N] - [$N]`, `$N | @text`, `"\($N)"`, `error($N)`,
@@ -54,16 +64,21 @@ var hostile = []string{
 
 const endless = `(reduce range(60) as $i (0; [., .])) as $N | `
 
+// with gives a program the values that it names: $N, and $D, which is nested deep.
+func with(source string) string {
+	if strings.Contains(source, "$N") {
+		source = endless + source
+	}
+	return strings.ReplaceAll(source, "$D", `reduce range(12000) as $i (0; [.])`)
+}
+
 // TestHostileProgramsEnd: each ends, with an error, soon, and takes little memory.
 func TestHostileProgramsEnd(t *testing.T) { //nolint:paralleltest // it looks at the memory of the whole process
 	c := expr.New()
 	event := []byte(`{"a":{"b":[1,2,3]},"s":"text"}`)
 	for _, source := range hostile {
 		t.Run(clip(source, 80), func(t *testing.T) {
-			if strings.Contains(source, "$N") {
-				source = endless + source
-			}
-			p, err := c.Compile(source)
+			p, err := c.Compile(with(source))
 			if err != nil {
 				t.Logf("refused: %v", err)
 				return
@@ -80,6 +95,28 @@ func TestHostileProgramsEnd(t *testing.T) { //nolint:paralleltest // it looks at
 			require.Less(t, peak(), uint64(256<<20))
 		})
 	}
+}
+
+// TestDeepEventsEnd: the paths of an event may not take more than others either.
+func TestDeepEventsEnd(t *testing.T) { //nolint:paralleltest // it looks at the memory of the whole process
+	event := []byte(strings.Repeat("[", 10000) + strings.Repeat("]", 10000))
+	for _, source := range []string{`[paths]`, `[path(..)]`, `[paths(arrays)] | length`, `del(.. | select(false))`, `walk(.)`, `.. |= .`, `pick(..)`, `tojson`, `.`, `[..]`, `[leaf_paths]`, `tostream`, `to_entries`} {
+		p, err := expr.New().Compile(source)
+		if err != nil {
+			t.Logf("refused: %v", err)
+			continue
+		}
+		runtime.GC()
+		peak, stop := watchHeap()
+		_, _, err = p.Value(t.Context(), event)
+		stop()
+		t.Logf("%s: %d MB, %v", source, peak()>>20, err)
+		require.Error(t, err, source)
+		require.Less(t, peak(), uint64(256<<20))
+	}
+	out, _, err := value(t, `[..] | length`, string(event))
+	require.NoError(t, err)
+	require.Equal(t, "10000", out)
 }
 
 // watchHeap samples how far the heap grows.

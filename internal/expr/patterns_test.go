@@ -60,8 +60,8 @@ func TestMatchesAreThoseOfTheInterpreter(t *testing.T) {
 // countdown is a context that ends after it was asked some times.
 type countdown struct {
 	context.Context
-	left            int
-	end             context.CancelCauseFunc
+	left int
+	end  context.CancelCauseFunc
 }
 
 var errCounted = errors.New("the stream stops")

@@ -43,6 +43,7 @@ type rewriter struct {
 	library map[string]bool // functions of the prelude that can be called from where the rewriter is
 	used    map[string]bool // and those that are
 	trusted bool            // it is in the prelude
+	reach   int             // about how long the paths are that are assigned to, where the rewriter is
 }
 
 func key(name string, args int) string { return name + "/" + strconv.Itoa(args) }
@@ -190,10 +191,21 @@ var updates = map[gojq.Operator]gojq.Operator{ //nolint:gochecknoglobals // cons
 	gojq.OpUpdateMod: gojq.OpMod, gojq.OpUpdateAlt: gojq.OpAlt,
 }
 
+// Lengths of paths that are assigned to.
+const (
+	shortReach = 16   // its price is in that of the steps that find it
+	anyReach   = 1000 // it is not known beforehand
+)
+
 // assign rewrites an assignment. l op= r becomes r as $x | l |= (. op $x), whose operator is guarded like any other. What may delete
-// walks through everything.
+// walks through everything, and through what is put there.
 func (r *rewriter) assign(q *gojq.Query, s *scope) {
-	left, right := r.query(q.Left, s, true), r.query(q.Right, s, false)
+	outer := r.reach
+	r.reach = 0
+	left := r.query(q.Left, s, true)
+	reach := r.reach
+	r.reach = outer
+	right := r.query(q.Right, s, false)
 	op, isUpdate := updates[q.Op]
 	switch {
 	case isUpdate:
@@ -205,11 +217,22 @@ func (r *rewriter) assign(q *gojq.Query, s *scope) {
 		q.Left, q.Op, q.Right = &gojq.Query{Term: group(right)}, gojq.OpPipe, set
 		q.Patterns = []*gojq.Pattern{{Name: varRight}}
 	case q.Op == gojq.OpModify:
-		set := &gojq.Query{Left: left, Op: gojq.OpModify, Right: right}
+		set := &gojq.Query{Left: left, Op: gojq.OpModify, Right: guarded(right, guardTree)}
 		q.Left, q.Op, q.Right = call(guardTree), gojq.OpPipe, set
 	default:
 		q.Left, q.Right = left, right
 	}
+	if reach > shortReach {
+		*q = *pipe(reached(left), &gojq.Query{Term: group(&gojq.Query{Left: q.Left, Op: q.Op, Right: q.Right, Patterns: q.Patterns})})
+	}
+}
+
+// reached counts the paths of a place: reduce path(place) as $p (.; pair(.; $p) | .[0]).
+func reached(place *gojq.Query) *gojq.Query {
+	return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeReduce, Reduce: &gojq.Reduce{
+		Query: call("path", place), Patterns: []*gojq.Pattern{{Name: varRight}},
+		Start: identity(), Update: pipe(call(pairReach, identity(), call(varRight)), element(0)),
+	}}}
 }
 
 func (r *rewriter) patterns(list []*gojq.Pattern, s *scope) {

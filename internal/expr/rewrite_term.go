@@ -38,10 +38,14 @@ func (r *rewriter) index(x *gojq.Index, s *scope, place bool) string {
 	guard, keys := "", guardKey
 	if place {
 		guard, keys = guardFlat, guardGrow
+		r.reach++
 	}
 	switch {
 	case x.IsSlice:
-		x.Start, x.End = r.query(x.Start, s, false), r.query(x.End, s, false)
+		if place {
+			r.reach += anyReach
+		}
+		x.Start, x.End = r.end(x.Start, s), r.end(x.End, s)
 		return guardFlat
 	case x.Str != nil:
 		r.text(x.Str, s)
@@ -58,16 +62,21 @@ func (r *rewriter) index(x *gojq.Index, s *scope, place bool) string {
 	return guard
 }
 
+// end rewrites an end of a slice, which may be left out.
+func (r *rewriter) end(q *gojq.Query, s *scope) *gojq.Query {
+	if q == nil || scalar(q) {
+		return q
+	}
+	return guarded(r.query(q, s, false), guardFlat)
+}
+
 // base rewrites a term without suffixes.
 func (r *rewriter) base(t *gojq.Term, s *scope, place bool) *gojq.Term {
 	switch t.Type {
 	case gojq.TermTypeIdentity, gojq.TermTypeBreak:
 		return t
 	case gojq.TermTypeRecurse:
-		if place {
-			return group(pipe(call(guardTree), &gojq.Query{Term: t}))
-		}
-		return t
+		return group(r.builtin(&gojq.Func{Name: "recurse"}, s, place))
 	case gojq.TermTypeFunc:
 		return r.call(t, s, place)
 	case gojq.TermTypeQuery:
@@ -206,6 +215,9 @@ func (r *rewriter) builtin(f *gojq.Func, s *scope, place bool) *gojq.Query {
 	for i := range f.Args {
 		f.Args[i] = guarded(r.query(f.Args[i], s, place && b.place == places), b.each)
 	}
+	if place && (f.Name == "recurse" || f.Name == "getpath") {
+		r.reach += anyReach
+	}
 	q := &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeFunc, Func: f}}
 	switch {
 	case b.pair != "": // pair(.; x) | .[1] as $x | .[0] | f($x)
@@ -216,10 +228,26 @@ func (r *rewriter) builtin(f *gojq.Func, s *scope, place bool) *gojq.Query {
 		p, v := f.Args[0], f.Args[1]
 		f.Args[0], f.Args[1] = call(varLeft), call(varRight)
 		return bind(v, varRight, bind(p, varLeft, pipe(pipe(call(pairAlong, identity(), call(varLeft)), element(0)), q)))
-	case place && f.Name == "recurse":
+	case f.Name == "getpath": // p as $p | (pair(.; $p) as $x | .) | getpath($p)
+		p := f.Args[0]
+		f.Args[0] = call(varLeft)
+		return bind(p, varLeft, pipe(bind(call(pairLook, identity(), call(varLeft)), varRight, identity()), q))
+	case f.Name == "path": // its cost is known when it is there
+		return guarded(q, guardFlat)
+	case key(f.Name, len(f.Args)) == "recurse/0":
+		f.Args = []*gojq.Query{items()}
+	}
+	if place && f.Name == "recurse" {
 		return pipe(call(guardTree), q)
-	case b.guard != "":
+	}
+	if b.guard != "" {
 		return pipe(call(b.guard), q)
 	}
 	return q
+}
+
+// items is .[] of what has members, and nothing otherwise.
+func items() *gojq.Query {
+	all := &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeIdentity, SuffixList: []*gojq.Suffix{{Iter: true}}}}
+	return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeIf, If: &gojq.If{Cond: call(hasItems), Then: all, Else: call("empty")}}}
 }
