@@ -1,14 +1,59 @@
 package cli
 
-import "runtime/debug"
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
 
-// garbage is how much of it may gather before it is collected, in percent of what is in use: a fifth less than Go lets gather. It keeps the
-// process an eighth smaller, for two percent more time of the processor.
-const garbage = 80
+const (
+	// garbage is how much of it may gather before it is collected, in percent of what is in use: a fifth less than Go lets gather. It keeps
+	// the process an eighth smaller, for two percent more time of the processor.
+	garbage = 80
+	// roomy is the heap, in bytes, up to which nothing is collected. With a percentage alone a node that holds little collects all the time:
+	// every eighth instruction of an acceptance went there.
+	roomy = 64 << 20
+	// retuned is the least change of the percentage that is worth stopping everything for a moment.
+	retuned = 10
+)
 
 // spare sets how much memory is left to garbage, if the environment does not say: GOGC does, and GOMEMLIMIT bounds it in any case.
 func spare(getenv func(string) string) {
-	if getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
+	if getenv("GOGC") != "" {
+		return
 	}
+	set := percentFor(0)
+	debug.SetGCPercent(set)
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	afterEachCollection(func() {
+		metrics.Read(live)
+		next := percentFor(live[0].Value.Uint64())
+		if abs(next-set) >= retuned || next == garbage && set != garbage {
+			set = next
+			debug.SetGCPercent(set)
+		}
+	})
+}
+
+func abs(n int) int { return max(n, -n) }
+
+// percentFor returns how much garbage may gather, in percent of the bytes that are in use.
+func percentFor(live uint64) int {
+	const least = 4 << 20 // what Go takes a smaller heap for
+	if live >= roomy {
+		return garbage
+	}
+	live = max(live, least)
+	return max(garbage, int((roomy-live)*100/live))
+}
+
+// afterEachCollection calls do after each collection of garbage, one call at a time.
+func afterEachCollection(do func()) {
+	type found struct{ self *found } // what has a pointer shares its place with nothing, so it is found each time
+	var again func(*found)
+	again = func(f *found) {
+		do()
+		runtime.SetFinalizer(f, again)
+	}
+	runtime.SetFinalizer(&found{}, again)
 }

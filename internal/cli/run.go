@@ -23,7 +23,8 @@ func newRun(plugins *plugin.Registry) *cobra.Command {
 		Short: "Run a node with a configuration file",
 		Long: "Run a node. Every key of the configuration file is also an environment variable; see config.md, or \"pyralis config docs\".\n" +
 			"Without -f, " + defaultFile + " is read if it exists.\n\n" +
-			"GOGC and GOMEMLIMIT mean what they mean to any Go program: less memory for more work, or the other way round. Without GOGC it is 80.",
+			"GOGC and GOMEMLIMIT mean what they mean to any Go program: less memory for more work, or the other way round. " +
+			"Without GOGC it is 80, and a heap of less than 64 MiB is not collected.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("file") {

@@ -49,9 +49,10 @@ const (
 )
 
 type canoniser struct {
-	in  []byte
-	pos int
-	cut [2]int
+	in     []byte
+	pos    int
+	cut    [2]int
+	values []byte // of the object being ordered; kept for the next one
 }
 
 func (c *canoniser) fail(what string) error {
@@ -86,7 +87,14 @@ func (c *canoniser) value(dst []byte, depth int, at path) ([]byte, error) {
 	case b == '[':
 		return c.array(dst, depth)
 	case b == '"':
-		s, err := c.text()
+		token, plain, err := c.token()
+		if err != nil {
+			return nil, err
+		}
+		if plain { // it is in its one form
+			return append(dst, token...), nil
+		}
+		s, err := c.unquote(token)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +209,8 @@ func (c *canoniser) span(began, ended, comma int, more bool) [2]int {
 // ordered writes an object whose values stand at dst[body:] in the order of the names.
 func (c *canoniser) ordered(dst []byte, body int, members []member) []byte {
 	slices.SortStableFunc(members, func(a, b member) int { return compareNames(a.name, b.name) })
-	values := bytes.Clone(dst[body:])
+	c.values = append(c.values[:0], dst[body:]...)
+	values := c.values
 	dst = append(dst[:body], '{')
 	for i, m := range members {
 		if i > 0 {
@@ -242,29 +251,42 @@ func (c *canoniser) name() (string, error) {
 
 // text reads a string.
 func (c *canoniser) text() (string, error) {
+	token, plain, err := c.token()
+	if err != nil {
+		return "", err
+	}
+	if plain {
+		return string(token[1 : len(token)-1]), nil
+	}
+	return c.unquote(token)
+}
+
+// token reads a string as it is written, with its quotes; plain if it says what it stands for, character by character.
+func (c *canoniser) token() (token []byte, plain bool, err error) {
 	began := c.pos
-	plain := true
+	escaped := false
 	for c.pos++; c.pos < len(c.in); c.pos++ {
 		switch b := c.in[c.pos]; {
 		case b == '\\':
-			plain = false
+			escaped = true
 			c.pos++
 		case b == '"':
 			c.pos++
-			token := c.in[began:c.pos]
-			if plain && utf8.Valid(token) {
-				return string(token[1 : len(token)-1]), nil
-			}
-			var s string
-			if err := json.Unmarshal(token, &s); err != nil {
-				return "", c.fail(err.Error())
-			}
-			return s, nil
+			token = c.in[began:c.pos]
+			return token, !escaped && utf8.Valid(token), nil
 		case b < 0x20:
-			return "", c.fail("control character in a string")
+			return nil, false, c.fail("control character in a string")
 		}
 	}
-	return "", c.fail("string without an end")
+	return nil, false, c.fail("string without an end")
+}
+
+func (c *canoniser) unquote(token []byte) (string, error) {
+	var s string
+	if err := json.Unmarshal(token, &s); err != nil {
+		return "", c.fail(err.Error())
+	}
+	return s, nil
 }
 
 const hexDigits = "0123456789abcdef"
@@ -272,8 +294,15 @@ const hexDigits = "0123456789abcdef"
 // appendText writes a string as RFC 8785 does.
 func appendText(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	done := 0
 	for i := range len(s) {
-		switch b := s[i]; b {
+		b := s[i]
+		if b >= 0x20 && b != '"' && b != '\\' {
+			continue
+		}
+		dst = append(dst, s[done:i]...)
+		done = i + 1
+		switch b {
 		case '"', '\\':
 			dst = append(dst, '\\', b)
 		case '\b':
@@ -287,14 +316,10 @@ func appendText(dst []byte, s string) []byte {
 		case '\t':
 			dst = append(dst, '\\', 't')
 		default:
-			if b < 0x20 {
-				dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-			} else {
-				dst = append(dst, b)
-			}
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
 		}
 	}
-	return append(dst, '"')
+	return append(append(dst, s[done:]...), '"')
 }
 
 func (c *canoniser) number(dst []byte) ([]byte, error) {
@@ -303,6 +328,9 @@ func (c *canoniser) number(dst []byte) ([]byte, error) {
 		c.pos++
 	}
 	token := c.in[began:c.pos]
+	if plainInteger(token) {
+		return append(dst, token...), nil
+	}
 	if !json.Valid(token) {
 		return nil, c.fail("no number")
 	}
@@ -314,6 +342,19 @@ func (c *canoniser) number(dst []byte) ([]byte, error) {
 		}
 	}
 	return appendDecimal(dst, exact), nil // out of range, or with more digits
+}
+
+// plainInteger reports whether a number is in its one form already: whole, not negative, and small enough for 64-bit floating point.
+func plainInteger(token []byte) bool {
+	if len(token) == 0 || len(token) > 15 || token[0] == '0' && len(token) > 1 {
+		return false
+	}
+	for _, b := range token {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // appendFloat writes a number as ECMAScript does, which is what RFC 8785 asks for.

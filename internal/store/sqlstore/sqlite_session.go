@@ -28,6 +28,7 @@ type sqliteSession struct {
 	counts  sqliteStmt
 	enters  sqliteStmt
 	notes   sqliteStmt
+	fresh   *freshRows
 	wal     *walKeeper
 
 	named   [maxParams]driver.NamedValue // reused for each call
@@ -69,6 +70,8 @@ func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqlit
 		s.stmts[id] = p
 	}
 	var err error
+	var insertFresh string
+	s.fresh, insertFresh = newFreshRows()
 	for _, f := range []struct {
 		to  *sqliteStmt
 		sql string
@@ -76,7 +79,7 @@ func newSQLiteSession(ctx context.Context, c sqliteConn, wal *walKeeper) (*sqlit
 		{&s.begins, "BEGIN IMMEDIATE"}, {&s.commits, "COMMIT"}, {&s.rolls, "ROLLBACK"},
 		{&s.restart, "PRAGMA wal_checkpoint(RESTART)"},
 		{&s.counts, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'tx'"},
-		{&s.enters, enterSigners}, {&s.notes, noteSigners},
+		{&s.enters, enterSigners}, {&s.notes, noteSigners}, {&s.fresh.stmt, dialectSQLite.render(insertFresh)},
 	} {
 		if *f.to, err = s.prepare(ctx, f.sql); err != nil {
 			return nil, err
@@ -165,7 +168,13 @@ func (s *sqliteSession) run(id stmtID, args []any) int64 {
 		return 0
 	}
 	s.removes = s.removes || id == sqlDeleteTx
-	res, err := s.stmts[id].ExecContext(context.Background(), s.args(args))
+	stmt := s.stmts[id]
+	if id == sqlInsertTx {
+		if bound, ok := s.fresh.of(args); ok {
+			stmt, args = s.fresh.stmt, bound
+		}
+	}
+	res, err := stmt.ExecContext(context.Background(), s.args(args))
 	if err != nil {
 		s.err = err
 		return 0
@@ -266,7 +275,7 @@ func (s *sqliteSession) translate(err error) error { return translateSQLite(err)
 
 func (s *sqliteSession) close() error {
 	var errs []error
-	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.restart, s.counts, s.enters, s.notes) {
+	for _, st := range append(s.stmts[:], s.begins, s.commits, s.rolls, s.restart, s.counts, s.enters, s.notes, s.fresh.stmt) {
 		if st != nil {
 			errs = append(errs, st.Close())
 		}

@@ -174,7 +174,7 @@ var statements = [writerStatements]statement{
 	sqlTouchLease: {sql: `UPDATE lease SET since = ? WHERE name = ?`},
 
 	sqlClaimKey: {
-		sql:   `INSERT INTO keys (key, body_hash, tx, expires) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING key, tx`,
+		sql:   `INSERT INTO keys (key, body_hash, tx, expires) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING`,
 		types: "sbii",
 	},
 	sqlKey: {sql: `SELECT key, body_hash, tx, expires, EXISTS (SELECT 1 FROM tx WHERE tx.seq = keys.tx) FROM keys
