@@ -36,8 +36,7 @@ var special = concat(
 	blocks("the broadcast address", "255.255.255.255/32"),
 	blocks("an address for benchmarks", "198.18.0.0/15", "2001:2::/48"),
 	blocks("an address for documentation", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"),
-	translated,
-	blocks("an IPv4 address inside IPv6", "64:ff9b:1::/48", "2001::/32", "2002::/16"),
+	translated, translatedHere, sixToFour, teredo,
 	blocks("a reserved address", "192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4", "100::/64", "100:0:0:1::/64", "2001::/23", "5f00::/16"),
 )
 
@@ -62,21 +61,36 @@ func within(list []block, a netip.Addr) string {
 // plain is the address without what makes two names of one: an IPv4 address mapped into IPv6, a zone.
 func plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
 
-// embedded is the IPv4 address that an IPv6 address leads to by translation or a tunnel.
-func embedded(a netip.Addr) (v4 netip.Addr, ok bool) {
-	b := a.As16()
-	switch {
-	case !a.Is6():
-		return netip.Addr{}, false
-	case b[0] == 0x20 && b[1] == 0x02: // 6to4
-		return netip.AddrFrom4([4]byte(b[2:6])), true
-	case within(translated, a) != "":
-		return netip.AddrFrom4([4]byte(b[12:])), true
+// embedded are the IPv4 addresses that an IPv6 address may lead to by translation or a tunnel: one, or several where it cannot be seen which one.
+func embedded(a netip.Addr) []netip.Addr {
+	if !a.Is6() {
+		return nil
 	}
-	return netip.Addr{}, false
+	b := a.As16()
+	v4 := func(first, second, third, fourth int) netip.Addr {
+		return netip.AddrFrom4([4]byte{b[first], b[second], b[third], b[fourth]})
+	}
+	switch {
+	case within(translated, a) != "":
+		return []netip.Addr{v4(12, 13, 14, 15)}
+	case within(translatedHere, a) != "": // RFC 6052, for prefixes of 48, 56, 64 and 96 bits, around the byte 8, which is none of its
+		return []netip.Addr{v4(6, 7, 9, 10), v4(7, 9, 10, 11), v4(9, 10, 11, 12), v4(12, 13, 14, 15)}
+	case within(sixToFour, a) != "":
+		return []netip.Addr{v4(2, 3, 4, 5)}
+	case within(teredo, a) != "": // its server, and its client with all bits turned
+		return []netip.Addr{v4(4, 5, 6, 7), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}
+	}
+	return nil
 }
 
-// translated are the ranges whose last four bytes are an IPv4 address.
+const inside = "an IPv4 address inside IPv6"
+
+// The ranges that hold IPv4 addresses.
 //
 //nolint:gochecknoglobals // constant
-var translated = blocks("an IPv4 address inside IPv6", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+var (
+	translated     = blocks(inside, "::/96", "::ffff:0:0:0/96", "64:ff9b::/96") // in the last four bytes
+	translatedHere = blocks(inside, "64:ff9b:1::/48")                           // each network translates as it likes
+	sixToFour      = blocks(inside, "2002::/16")
+	teredo         = blocks(inside, "2001::/32")
+)

@@ -1,6 +1,7 @@
 package netguard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,8 +95,8 @@ func (g *Guard) Check(a netip.Addr) error {
 		return nil
 	}
 	what := within(credentials, p)
-	if v4, ok := embedded(p); ok && what == "" {
-		what = within(credentials, v4)
+	for _, v4 := range embedded(p) {
+		what = cmp.Or(what, within(credentials, v4))
 	}
 	if what == "" && !g.private {
 		what = within(special, p)
