@@ -25,6 +25,7 @@ const callTimeout = 2 * time.Minute
 // Client calls the REST API of a node. It is safe for concurrent use.
 type Client struct {
 	http *resty.Client
+	bad  error // of its URL
 }
 
 // Option changes how a Client calls.
@@ -40,13 +41,14 @@ func WithHeader(name, value string) Option {
 	return func(c *resty.Client) { c.SetHeader(name, value) }
 }
 
-// New makes a client of the API at a URL such as DefaultURL.
+// New makes a client of the API at a URL such as DefaultURL, which may hold a user name and a password. What is wrong with it is said by each call.
 func New(url string, options ...Option) *Client {
-	c := resty.New().SetBaseURL(strings.TrimSuffix(url, "/")).SetTimeout(callTimeout).SetRedirectPolicy(resty.NoRedirectPolicy())
+	c := resty.New().SetBaseURL(strings.TrimSuffix(url, "/")).SetRedirectPolicy(resty.NoRedirectPolicy())
 	for _, o := range options {
 		o(c)
 	}
-	return &Client{http: c}
+	_, err := parse(url, "http", "https")
+	return &Client{http: c, bad: err}
 }
 
 // Close gives up the connections that are kept for the next call. The client can still be used.
@@ -77,6 +79,14 @@ func hasStatus(err error, status int) bool {
 
 // call sends a request and decodes its answer into the value that answer points to; nil if there is none.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, answer any) (*resty.Response, error) {
+	if c.bad != nil {
+		return nil, c.bad
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+	}
 	r := c.http.R().SetContext(ctx).SetQueryParamsFromValues(query)
 	if body != nil {
 		r.SetHeader("Content-Type", "application/json").SetBody(body)
@@ -101,7 +111,7 @@ func failure(resp *resty.Response) error {
 	e := &Error{Status: resp.StatusCode()}
 	var body apitypes.SubmissionErrorBody
 	if err := json.Unmarshal(resp.Body(), &body); err != nil || body.Error == "" {
-		e.Message = fmt.Sprintf("%s %s: %s", resp.Request.Method, resp.Request.URL, resp.Status()) // a proxy's answer, not a node's
+		e.Message = fmt.Sprintf("%s %s: %s", resp.Request.Method, resp.Request.RawRequest.URL.Redacted(), resp.Status()) // a proxy's answer, not a node's
 		return e
 	}
 	e.Message, e.SubmissionRejected = body.Error, body.SubmissionRejected

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -68,7 +67,7 @@ func Decode(event json.RawMessage) (any, error) {
 // Batches come in order, one at a time; each at least once. Of a stream that broadcasts, what is delivered while there is no connection is
 // missed, and nothing else.
 type Consumer struct {
-	URL    string // of the API, e.g. http://127.0.0.1:5008
+	URL    string // of the API, e.g. http://127.0.0.1:5008; it may hold a user name and a password
 	Stream string // name or id of the stream
 
 	Header http.Header // of the requests that connect, e.g. Authorization; nil for none
@@ -94,13 +93,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.Stream == "" || c.Handle == nil {
 		return errors.New("consumer: Stream and Handle are required")
 	}
-	target, err := webSocketURL(c.URL)
+	target, header, err := webSocket(c.URL, c.Header)
 	if err != nil {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		err := c.session(ctx, target)
+		err := c.session(ctx, target, header)
 		switch {
 		case errors.Is(err, ErrStop):
 			return nil
@@ -120,9 +119,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 }
 
 // session is the life of one connection.
-func (c *Consumer) session(ctx context.Context, target string) error {
+func (c *Consumer) session(ctx context.Context, target string, header http.Header) error {
 	dialer := websocket.Dialer{HandshakeTimeout: dialTimeout, Proxy: http.ProxyFromEnvironment, TLSClientConfig: c.TLS}
-	conn, resp, err := dialer.DialContext(ctx, target, c.Header)
+	conn, resp, err := dialer.DialContext(ctx, target, header)
 	switch {
 	case err != nil && resp != nil:
 		return fmt.Errorf("connect to %s: %w: %s", target, err, resp.Status)
@@ -204,23 +203,4 @@ func send(conn *websocket.Conn, m *apitypes.ClientMessage) error {
 		return err
 	}
 	return conn.WriteJSON(m)
-}
-
-// webSocketURL turns the URL of the API into that of its WebSocket.
-func webSocketURL(api string) (string, error) {
-	u, err := url.Parse(api)
-	if err != nil {
-		return "", fmt.Errorf("URL of the API: %w", err)
-	}
-	switch u.Scheme {
-	case "http":
-		u.Scheme = "ws"
-	case "https":
-		u.Scheme = "wss"
-	case "ws", "wss":
-	default:
-		return "", fmt.Errorf("URL of the API %q: want http:// or https://", api)
-	}
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/ws"
-	return u.String(), nil
 }
