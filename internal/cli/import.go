@@ -94,9 +94,12 @@ func (i *importFFTM) read(cmd *cobra.Command) ([]*apitypes.MovedStream, error) {
 	case !cmd.Flags().Changed("back"):
 		return nil, errors.New("--from needs --back: FFTM tells how far it has read, not how far its clients have acknowledged. " +
 			"Give the blocks that may hold events which are not acknowledged, or 0 if there are none")
-	default:
-		return fftm.ReadAPI(cmd.Context(), i.api, i.back)
 	}
+	streams, err := fftm.ReadAPI(cmd.Context(), i.api, i.back)
+	if err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	return streams, nil
 }
 
 func (i *importFFTM) report(w io.Writer, entries []apitypes.ImportEntry) error {

@@ -49,7 +49,7 @@ func TestImportFFTM(t *testing.T) {
 		"--from needs --back: FFTM tells how far it has read": {"--from", "http://127.0.0.1:1"},
 		`--output "xml": give table or json`:                  {"--leveldb", old, "-o", "xml"},
 		"is no LevelDB":                                       {"--leveldb", t.TempDir()},
-		`"nowhere" is no URL of an FFTM`:                      {"--from", "nowhere", "--back", "0"},
+		`--from: this is no URL of an FFTM`:                   {"--from", "nowhere", "--back", "0"},
 	} {
 		_, _, err := run(args...)
 		if want == "give either --leveldb or --from (both)" {

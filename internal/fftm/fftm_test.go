@@ -217,9 +217,10 @@ func TestReadTheAPIOfARealFFTM(t *testing.T) {
 
 func TestReadAnAPIThatDoesNotAnswerWell(t *testing.T) {
 	t.Parallel()
-	for _, base := range []string{"", "old:5008", "ftp://old", "http://"} {
+	for _, base := range []string{"", "old:5008", "ftp://old", "http://", "ftp://u:hunter2@old", "u:hunter2@old:1", "http://u:hunter2@old:x"} {
 		_, err := ReadAPI(t.Context(), base, 0)
 		require.ErrorContains(t, err, "is no URL of an FFTM")
+		require.NotContains(t, err.Error(), "hunter2")
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

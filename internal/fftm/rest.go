@@ -27,7 +27,7 @@ const (
 func ReadAPI(ctx context.Context, base string, back uint64) ([]*apitypes.MovedStream, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no URL of an FFTM, such as http://127.0.0.1:5008", base)
+		return nil, errors.New("this is no URL of an FFTM, such as http://127.0.0.1:5008") // it may hold a password
 	}
 	transport, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
