@@ -213,7 +213,16 @@ type ClientMessage struct {
 	Message     string `json:"message,omitempty"`
 	Window      int    `json:"window,omitempty"` // Pyralis, listen: batches to be sent before the first is acknowledged
 	Acks        bool   `json:"acks,omitempty"`   // Pyralis, listen: batches of a stream that broadcasts are acknowledged, too
+	Voids       bool   `json:"voids,omitempty"`  // Pyralis, listen: to be told with Void what is taken back
 	Reply       bool   `json:"reply,omitempty"`  // Pyralis, nack: to be answered with Nacked
+}
+
+// Void takes batches back that were sent to this connection before (Pyralis): of those, the client forgets what it has not begun to handle.
+// What is still this client's comes again. Only who listens with Voids true gets it.
+type Void struct {
+	Type         string  `json:"type"` // "void"
+	Stream       string  `json:"stream"`
+	BatchNumbers []int64 `json:"batchNumbers"`
 }
 
 // Nacked answers a nack that asked for it (Pyralis). Of what was sent to this connection before it, InFlight is what the client may go on

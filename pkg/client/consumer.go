@@ -137,7 +137,7 @@ func (c *Consumer) session(ctx context.Context, target string, header http.Heade
 		_ = conn.Close() // nothing is left to be sent
 		<-in.done
 	}()
-	if err := send(conn, &apitypes.ClientMessage{Type: "listen", Stream: c.Stream, Window: c.Window, Acks: true}); err != nil {
+	if err := send(conn, &apitypes.ClientMessage{Type: "listen", Stream: c.Stream, Window: c.Window, Acks: true, Voids: true}); err != nil {
 		return err
 	}
 	if c.Connected != nil {

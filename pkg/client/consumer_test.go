@@ -66,7 +66,7 @@ func (h *hub) accept(window int) *peer {
 	case p := <-h.conns:
 		h.t.Cleanup(func() { _ = p.conn.Close() })
 		require.NoError(h.t, p.conn.SetReadDeadline(time.Now().Add(patience)))
-		require.Equal(h.t, apitypes.ClientMessage{Type: "listen", Stream: "s", Window: window, Acks: true}, p.receive())
+		require.Equal(h.t, apitypes.ClientMessage{Type: "listen", Stream: "s", Window: window, Acks: true, Voids: true}, p.receive())
 		return p
 	case <-time.After(patience):
 		require.FailNow(h.t, "the consumer does not connect")
@@ -297,7 +297,7 @@ func TestConsumerIsBounded(t *testing.T) {
 		Handle: func(ctx context.Context, _ *client.Batch) error { <-ctx.Done(); return ctx.Err() },
 	})
 	p := h.accept(2)
-	for n := range 5 { // one is handled, two wait, one more is forgiven
+	for n := range 7 { // one is handled, two wait, and as many more are forgiven
 		p.send(`{"batchNumber":` + strconv.Itoa(n+1) + `,"events":[]}`)
 	}
 	_, _, err := p.conn.ReadMessage()

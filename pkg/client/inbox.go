@@ -22,7 +22,8 @@ type frame struct {
 	Number  *int64            `json:"batchNumber"`
 	Attempt int               `json:"attempt"`
 	Events  []json.RawMessage `json:"events"`
-	Left    []int64           `json:"inFlight"`
+	Left    []int64           `json:"inFlight"`     // of "nacked"
+	Void    []int64           `json:"batchNumbers"` // of "void"
 }
 
 // inbox reads a connection while a batch is being handled: pings want their answers however long that takes. A batch that the server
@@ -83,9 +84,12 @@ func (in *inbox) put(f *frame) error {
 	case in.leaving:
 		return nil
 	case f.Type == "nacked":
-		in.keep(f.Left)
+		in.forget(func(number int64) bool { return !slices.Contains(f.Left, number) })
 		in.nacked = true
 		in.signal()
+		return nil
+	case f.Type == "void":
+		in.forget(func(number int64) bool { return slices.Contains(f.Void, number) })
 		return nil
 	case f.Type == "error":
 		if in.notices >= maxNotices {
@@ -94,7 +98,7 @@ func (in *inbox) put(f *frame) error {
 		in.notices++
 	case f.Number == nil || in.has(*f.Number):
 		return nil
-	case len(in.frames)-in.notices > in.window:
+	case len(in.frames)-in.notices > 2*in.window: // what it has not answered in time was given to others as well
 		return errors.New("the server sends more batches than it was asked for")
 	}
 	in.frames = append(in.frames, f)
@@ -102,9 +106,9 @@ func (in *inbox) put(f *frame) error {
 	return nil
 }
 
-// keep drops the batches that are not among those that are left. The caller holds mu.
-func (in *inbox) keep(left []int64) {
-	in.frames = slices.DeleteFunc(in.frames, func(f *frame) bool { return f.Number != nil && !slices.Contains(left, *f.Number) })
+// forget drops batches that wait. The caller holds mu.
+func (in *inbox) forget(void func(number int64) bool) {
+	in.frames = slices.DeleteFunc(in.frames, func(f *frame) bool { return f.Number != nil && void(*f.Number) })
 }
 
 // has reports whether a batch is here already. The caller holds mu.

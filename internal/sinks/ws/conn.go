@@ -290,7 +290,7 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 			c.refuse("listen: window is %d: it must be 1 to %d", m.Window, maxWindow)
 			return
 		}
-		c.server.listen(ctx, c, listening{name: name, window: max(1, m.Window), acks: m.Acks})
+		c.server.listen(ctx, c, listening{name: name, window: max(1, m.Window), acks: m.Acks, voids: m.Voids})
 	case "unlisten":
 		if !c.server.unlisten(c, name) {
 			c.refuse("unlisten: this connection does not listen to stream %q", name)

@@ -23,6 +23,7 @@ type tap struct {
 	conn   uint64
 	window int
 	acks   bool
+	voidAs string
 	joined time.Time
 	queue  []*flight // in flight, not sent to it yet: its window is full
 	sent   []int64   // numbers in flight that it was sent and has not taken, in order
@@ -43,11 +44,11 @@ func (o *copies) join(conn uint64, l listening) {
 	defer o.mu.Unlock()
 	defer o.wakeLocked()
 	if old := o.byConn[conn]; old != nil {
-		old.window = l.window
+		old.window, old.voidAs = l.window, l.voidAs()
 		o.pumpLocked(old)
 		return
 	}
-	t := &tap{conn: conn, window: l.window, acks: l.acks, joined: o.now()}
+	t := &tap{conn: conn, window: l.window, acks: l.acks, voidAs: l.voidAs(), joined: o.now()}
 	for _, f := range o.order {
 		if !f.void {
 			f.waiting[conn] = true
@@ -256,11 +257,14 @@ func (o *copies) oldest(conn uint64) (int64, bool) {
 // giveBackLocked takes a batch out of flight, which makes void what is behind it: none of that is sent any more, or it would come before
 // what it follows. The caller tells the engine, without the lock.
 func (o *copies) giveBackLocked(f *flight) {
-	for _, behind := range o.order[slices.Index(o.order, f)+1:] {
-		behind.void = true
+	void := make(map[int64]bool) // and it was not before
+	for _, g := range o.order[slices.Index(o.order, f):] {
+		void[g.batch.Number] = !g.void
+		g.void = true
 	}
 	for _, t := range o.taps {
 		t.queue = slices.DeleteFunc(t.queue, func(f *flight) bool { return f.void })
+		o.tellVoidLocked(t.conn, t.voidAs, slices.DeleteFunc(slices.Clone(t.sent), func(n int64) bool { return !void[n] }))
 	}
 	o.takeLocked(f)
 	o.rememberLocked(f, f.took)
@@ -353,6 +357,7 @@ func (o *copies) Close(context.Context) error {
 	given := o.order
 	o.order = nil
 	for _, t := range o.taps {
+		o.tellVoidLocked(t.conn, t.voidAs, o.leftLocked(t))
 		t.queue, t.sent = nil, nil
 	}
 	o.closeUnlock(given)

@@ -20,6 +20,8 @@
 //     was sent, however late.
 //   - broadcast: a batch is done when one connection took it and the others took it or left. Who took it is not sent it again. Who joins gets
 //     what is in flight, so that nobody is sent a batch before an older one.
+//   - Who listens with voids true is told of every batch that is taken from it while it listens, but for the one that it did not answer in
+//     time: its answer to that one still counts.
 //   - Nothing is sent between the moment a batch fails and the moment the engine knows it: what is behind it would overtake it.
 //   - Whatever a client does wrong is answered with an error frame and harms no other client; the connection stays open unless
 //     the client sends more than the read limit or does not read what it is sent.

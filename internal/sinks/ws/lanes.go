@@ -27,6 +27,7 @@ type lanes struct {
 type lane struct {
 	conn    uint64
 	window  int
+	voidAs  string
 	flights []*flight // in the order of sending
 	silent  bool      // it has let a batch time out and was not heard of since
 	late    []int64   // the newest numbers that were taken from it when a batch timed out
@@ -42,10 +43,10 @@ func (o *lanes) join(conn uint64, l listening) {
 	defer o.mu.Unlock()
 	defer o.wakeLocked()
 	if old := o.byConn[conn]; old != nil {
-		old.window = l.window
+		old.window, old.voidAs = l.window, l.voidAs()
 		return
 	}
-	n := &lane{conn: conn, window: l.window}
+	n := &lane{conn: conn, window: l.window, voidAs: l.voidAs()}
 	o.lanes, o.byConn[conn] = append(o.lanes, n), n
 	o.receivers = len(o.lanes)
 }
@@ -179,6 +180,9 @@ func (o *lanes) void(f *flight, cause error) {
 	}
 	o.takeLocked(f)
 	o.rememberLocked(f, nil)
+	if !f.void {
+		o.tellVoidLocked(f.lane.conn, f.lane.voidAs, []int64{f.batch.Number})
+	}
 	o.mu.Unlock()
 	f.done(cause)
 }
@@ -230,16 +234,25 @@ func (o *lanes) nack(conn uint64, n refusal) error {
 		return o.tooLateLocked(conn, n.number)
 	}
 	o.heardLocked(conn)
-	left := l.flights[:slices.Index(l.flights, f)] // what is behind is void
-	if !o.ordered {
-		left = slices.DeleteFunc(slices.Clone(l.flights), func(other *flight) bool { return other == f })
-	}
-	o.replyLocked(conn, n, numbers(left))
+	o.replyLocked(conn, n, numbers(o.leaveLocked(l, f)))
 	o.takeLocked(f)
 	f.to = without(f.to, conn)
 	o.rememberLocked(f, nil)
 	o.failUnlock([]*flight{f}, refused(n.message))
 	return nil
+}
+
+// leaveLocked returns what a connection may go on with when it refuses a batch. What is behind that is void.
+func (o *lanes) leaveLocked(l *lane, f *flight) []*flight {
+	i := slices.Index(l.flights, f)
+	if !o.ordered {
+		return slices.Concat(l.flights[:i], l.flights[i+1:])
+	}
+	for _, behind := range l.flights[i+1:] {
+		behind.void = true
+	}
+	o.tellVoidLocked(l.conn, l.voidAs, numbers(l.flights[i+1:]))
+	return l.flights[:i]
 }
 
 func numbers(flights []*flight) []int64 {
@@ -278,7 +291,8 @@ func (o *lanes) expire() {
 		if o.ordered && len(o.lanes) > 1 || !o.ordered && o.awakeLocked(l) {
 			l.late = append(l.late, numbers(l.flights)...)
 			l.late = slices.Delete(l.late, 0, max(0, len(l.late)-maxRemembered))
-			given = append(given, o.giveBackLocked(l)...) // ordered: with nothing in flight the next Send goes to the next connection
+			o.tellVoidLocked(l.conn, l.voidAs, numbers(l.flights[1:])) // the answer for the first still counts, and shows that the client lives
+			given = append(given, o.giveBackLocked(l)...)              // ordered: with nothing in flight the next Send goes to the next connection
 			continue
 		}
 		f.again++
@@ -303,6 +317,7 @@ func (o *lanes) Close(context.Context) error {
 	}
 	var given []*flight
 	for _, l := range o.lanes {
+		o.tellVoidLocked(l.conn, l.voidAs, numbers(l.flights))
 		given = append(given, l.flights...)
 		l.flights = nil
 	}

@@ -46,6 +46,15 @@ type listening struct {
 	name   string // what the client calls the stream: its name or its id
 	window int
 	acks   bool // it acknowledges what is broadcast
+	voids  bool // it wants to be told what is void
+}
+
+// voidAs is what the client calls the stream when it is told what is void, "" if it does not want that.
+func (l *listening) voidAs() string {
+	if !l.voids {
+		return ""
+	}
+	return l.name
 }
 
 // refusal is a negative acknowledgement.
@@ -63,11 +72,11 @@ type flight struct {
 	to    []uint64    // connections that were sent this number
 	since time.Time   // since when it is the one that is waited for
 	again int         // how often it was sent again here
+	void  bool        // one before it failed, and who has it knows
 
 	lane    *lane           // of lanes: where it is
 	waiting map[uint64]bool // of copies: connections that have not taken it
 	took    []uint64        // of copies: connections that have
-	void    bool            // of copies: one before it failed
 }
 
 // memory is what is left of a batch that was given back: its acknowledgement may still come.
@@ -285,6 +294,18 @@ func (o *core) replyLocked(conn uint64, n refusal, inFlight []int64) {
 	if n.replyAs != "" {
 		o.hub.deliver(conn, encodeNacked(n.replyAs, &n.number, inFlight))
 	}
+}
+
+// tellVoidLocked tells a client that batches it was sent are taken back. It comes before anything that is sent in their place.
+func (o *core) tellVoidLocked(conn uint64, voidAs string, list []int64) {
+	if voidAs == "" || len(list) == 0 {
+		return
+	}
+	b, err := json.Marshal(apitypes.Void{Type: "void", Stream: voidAs, BatchNumbers: list})
+	if err != nil { // cannot be: texts and numbers
+		return
+	}
+	o.hub.deliver(conn, frame{body: b})
 }
 
 func encodeNacked(streamName string, number *int64, inFlight []int64) frame {

@@ -34,7 +34,7 @@ func TestASilentConnectionSlowsNobody(t *testing.T) {
 				o.join(1, listening{window: 1})
 				o.join(2, listening{window: 1})
 				require.Equal(t, "b", pass(t, o, h, 1))
-				time.Sleep(impatience) // of the bubble
+				<-time.After(impatience) // of the bubble
 				o.expire()
 				for n := int64(1); n <= 10; n++ {
 					require.Equal(t, "c", pass(t, o, h, n))
@@ -64,7 +64,7 @@ func TestALateAnswerEndsTheSilence(t *testing.T) {
 					o.join(1, listening{window: 1})
 					o.join(2, listening{window: 1})
 					require.Equal(t, "b", pass(t, o, h, 1))
-					time.Sleep(impatience) // of the bubble
+					<-time.After(impatience) // of the bubble
 					o.expire()
 					require.Equal(t, "c", pass(t, o, h, 1))
 					require.NoError(t, o.ack(2, 1))
@@ -92,16 +92,16 @@ func TestBroadcastWhoJoinsHasItsTime(t *testing.T) {
 		}
 		pass(t, o, h, 1)
 		require.NoError(t, o.ack(1, 1))
-		time.Sleep(59 * time.Second) // of the bubble
+		<-time.After(59 * time.Second) // of the bubble
 		o.join(3, listening{window: 1, acks: true})
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		o.expire()
 		require.Equal(t, []uint64{2}, h.cut)
 		o.leave(2)
-		time.Sleep(58 * time.Second)
+		<-time.After(58 * time.Second)
 		o.expire()
 		require.Len(t, h.cut, 1)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		o.expire()
 		require.Equal(t, []uint64{2, 3}, h.cut)
 		require.NoError(t, o.Close(t.Context()))
