@@ -33,7 +33,7 @@ type importFFTM struct {
 	plugins *plugin.Registry
 
 	file, database, api, output string
-	back                        uint64
+	positions                   fftm.Options
 	how                         node.ImportOptions
 }
 
@@ -47,6 +47,8 @@ func newImportFFTM(plugins *plugin.Registry) *cobra.Command {
 			"With --leveldb the positions are exact: they are the checkpoints of FFTM, which must be stopped. The last event that was acknowledged there comes\n" +
 			"again, and nothing is missed. With --from they are how far FFTM has read, which may be ahead of what was acknowledged. So they are set back by\n" +
 			"--back blocks: as many as may hold events that are not acknowledged. --back 0 is right if all of them are.\n\n" +
+			"A listener without a position begins at its fromBlock. If that is latest, it is not taken over, because what came since it was made would be lost;\n" +
+			"--latest-now takes it over all the same, from the latest block of now on.\n\n" +
 			"The streams are suspended here, unless --resume. An import can be repeated: what is here stays as it is, but listeners that have delivered nothing\n" +
 			"here follow their old place. What is not taken over is told with the reason, and ends in status 1.",
 		Example: "  pyralis import fftm --leveldb /var/fftm/leveldb --dry-run\n" +
@@ -58,7 +60,8 @@ func newImportFFTM(plugins *plugin.Registry) *cobra.Command {
 	f.StringVarP(&i.file, "file", "f", defaultFile, "configuration file")
 	f.StringVar(&i.database, "leveldb", "", "directory of the LevelDB of an FFTM that is stopped")
 	f.StringVar(&i.api, "from", "", "URL of the REST API of an FFTM that runs; http://user:password@host for basic authentication")
-	f.Uint64Var(&i.back, "back", 0, "blocks that positions are set back by; required with --from")
+	f.Uint64Var(&i.positions.Back, "back", 0, "blocks that positions are set back by; required with --from")
+	f.BoolVar(&i.positions.LatestNow, "latest-now", false, "begin listeners from latest on without a position at the latest block of now; what came before is not delivered")
 	f.BoolVar(&i.how.Resume, "resume", false, "run the streams that were not suspended in FFTM")
 	f.BoolVar(&i.how.DryRun, "dry-run", false, "tell what would be done, and do nothing")
 	f.StringVarP(&i.output, "output", "o", outputTable, "how to print: table or json")
@@ -90,12 +93,12 @@ func (i *importFFTM) read(cmd *cobra.Command) ([]*apitypes.MovedStream, error) {
 	case (i.database == "") == (i.api == ""):
 		return nil, errors.New("give either --leveldb or --from")
 	case i.database != "":
-		return fftm.ReadDatabase(i.database, i.back)
+		return fftm.ReadDatabase(i.database, i.positions)
 	case !cmd.Flags().Changed("back"):
 		return nil, errors.New("--from needs --back: FFTM tells how far it has read, not how far its clients have acknowledged. " +
 			"Give the blocks that may hold events which are not acknowledged, or 0 if there are none")
 	}
-	streams, err := fftm.ReadAPI(cmd.Context(), i.api, i.back)
+	streams, err := fftm.ReadAPI(cmd.Context(), i.api, i.positions)
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}

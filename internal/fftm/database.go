@@ -27,9 +27,11 @@ type checkpoint struct {
 	Listeners map[string]json.RawMessage `json:"listeners"`
 }
 
-// ReadDatabase reads the LevelDB of an FFTM that is stopped; the directory is that of its key persistence.leveldb.path. Positions are set back by
-// so many blocks; 0 takes them as they are.
-func ReadDatabase(dir string, back uint64) ([]*apitypes.MovedStream, error) {
+// withoutCheckpoint is a listener that FFTM has stored no position of: it does so after the first batch, or after a while without any.
+var withoutCheckpoint = unplaced{"FFTM has no checkpoint of it", "run its stream there until it has one"}
+
+// ReadDatabase reads the LevelDB of an FFTM that is stopped; the directory is that of its key persistence.leveldb.path.
+func ReadDatabase(dir string, o Options) ([]*apitypes.MovedStream, error) {
 	if _, err := os.Stat(filepath.Join(dir, "CURRENT")); err != nil { // else it says little about what is missing
 		return nil, fmt.Errorf("%s is no LevelDB; give the directory that persistence.leveldb.path of FFTM names: %w", dir, err)
 	}
@@ -40,14 +42,14 @@ func ReadDatabase(dir string, back uint64) ([]*apitypes.MovedStream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	streams, err := readDatabase(db, back)
+	streams, err := readDatabase(db, o)
 	if err = errors.Join(err, db.Close()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", dir, err)
 	}
 	return streams, nil
 }
 
-func readDatabase(db *leveldb.DB, back uint64) ([]*apitypes.MovedStream, error) {
+func readDatabase(db *leveldb.DB, o Options) ([]*apitypes.MovedStream, error) {
 	byID := make(map[string]*apitypes.MovedStream)
 	var streams []*apitypes.MovedStream
 	err := each(db, keyStreams, func(_ string, raw []byte) error {
@@ -82,10 +84,7 @@ func readDatabase(db *leveldb.DB, back uint64) ([]*apitypes.MovedStream, error) 
 		if s == nil {
 			return nil // what a deleted stream left behind
 		}
-		place(l, checkpoints[s.ID.String()].Listeners[l.ID.String()], back)
-		if l.Position == nil && l.Stays == "" {
-			l.Notes = append(l.Notes, "FFTM has no checkpoint of it: it begins at fromBlock, as it would there")
-		}
+		o.place(l, checkpoints[s.ID.String()].Listeners[l.ID.String()], withoutCheckpoint)
 		s.Listeners = append(s.Listeners, l)
 		return nil
 	})

@@ -73,7 +73,7 @@ func TestReadTheDatabaseOfARealFFTM(t *testing.T) {
 	t.Parallel()
 	dir := database(t)
 	before := contents(t, dir)
-	streams, err := ReadDatabase(dir, 0)
+	streams, err := ReadDatabase(dir, Options{})
 	require.NoError(t, err)
 	require.Equal(t, before, contents(t, dir), "nothing is written")
 	require.Equal(t, []string{
@@ -81,11 +81,14 @@ func TestReadTheDatabaseOfARealFFTM(t *testing.T) {
 		`orders events all from=0 at=4/0/0 stays=false`,
 		`orders events all from=0 at=none stays=false`,
 		`orders blocks heads from=0 at=none stays=false`,
-		`orders events new from=latest at=none stays=false`,
+		`orders events new from=latest at=none stays=true`,
 		`hook suspended=true size=10000 batchSize was 20000, and is 10000`,
-		`hook events latest from=latest at=none stays=false`,
+		`hook events latest from=latest at=none stays=true`,
 		`hook events past from=7 at=none stays=false`,
-	}, summary(streams))
+	}, summary(streams), "where fromBlock is latest, no checkpoint means that events would be lost")
+	require.Equal(t, "FFTM has no checkpoint of it, and what came since it was made would be lost: run its stream there until it has one, or accept the loss with --latest-now",
+		streams[0].Listeners[3].Stays)
+	require.Equal(t, []string{"FFTM has no checkpoint of it: it begins at fromBlock, and what it delivered since comes again"}, streams[1].Listeners[1].Notes)
 	s, l := streams[0], streams[0].Listeners[0]
 	require.Equal(t, orders, s.ID.String())
 	require.Equal(t, ordersAll, l.ID.String())
@@ -95,29 +98,29 @@ func TestReadTheDatabaseOfARealFFTM(t *testing.T) {
 	require.JSONEq(t, `{"event":"E"}`, string(l.Filters[0]))
 	require.JSONEq(t, `{"url":"http://127.0.0.1:9/events","headers":{"Authorization":"Bearer x"},"tlsSkipHostVerify":false,"requestTimeout":"30s"}`, string(streams[1].Webhook))
 
-	streams, err = ReadDatabase(dir, 3)
+	streams, err = ReadDatabase(dir, Options{Back: 3})
 	require.NoError(t, err)
 	require.Equal(t, "1/0/0", text(streams[0].Listeners[0].Position))
 }
 
 func TestReadADatabaseThatIsNone(t *testing.T) {
 	t.Parallel()
-	_, err := ReadDatabase(filepath.Join(t.TempDir(), "nowhere"), 0)
+	_, err := ReadDatabase(filepath.Join(t.TempDir(), "nowhere"), Options{})
 	require.ErrorContains(t, err, "is no LevelDB; give the directory that persistence.leveldb.path of FFTM names")
 	empty := t.TempDir()
-	_, err = ReadDatabase(empty, 0)
+	_, err = ReadDatabase(empty, Options{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.Empty(t, contents(t, empty), "none is made")
 
 	dir := database(t)
 	db, err := leveldb.OpenFile(dir, nil)
 	require.NoError(t, err)
-	_, err = ReadDatabase(dir, 0)
+	_, err = ReadDatabase(dir, Options{})
 	require.ErrorContains(t, err, "is in use; stop FFTM first")
 	require.NoError(t, db.Put([]byte("checkpoints_0/"+orders), []byte(`{"listeners":{"`+ordersAll+`":{"slot":7},"`+ordersNew+`":{"block":9,"transactionIndex":-1,"logIndex":-1}}}`), nil))
 	require.NoError(t, db.Put([]byte("listeners_0/x"), []byte(`{"id":"`+orders+`","stream":"`+ordersAll+`"}`), nil))
 	require.NoError(t, db.Close())
-	streams, err := ReadDatabase(dir, 0)
+	streams, err := ReadDatabase(dir, Options{})
 	require.NoError(t, err, "a listener without a stream is passed over")
 	require.Equal(t, `its checkpoint is not understood: {"slot":7} names no block`, streams[0].Listeners[0].Stays)
 	require.Equal(t, "9/0/0", text(streams[0].Listeners[3].Position))
@@ -126,7 +129,7 @@ func TestReadADatabaseThatIsNone(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Put([]byte("eventstreams_0/x"), []byte(`{"name":7}`), nil))
 	require.NoError(t, db.Close())
-	_, err = ReadDatabase(dir, 0)
+	_, err = ReadDatabase(dir, Options{})
 	require.ErrorContains(t, err, "record eventstreams_0/x: decode an event stream")
 }
 
@@ -197,7 +200,7 @@ func served(t *testing.T, change func(path string, w http.ResponseWriter) bool) 
 
 func TestReadTheAPIOfARealFFTM(t *testing.T) {
 	t.Parallel()
-	streams, err := ReadAPI(t.Context(), served(t, nil)+"/", 10)
+	streams, err := ReadAPI(t.Context(), served(t, nil)+"/", Options{Back: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		`orders suspended=false size=5 errorHandling was "bogus", which FFTM takes for block`,
@@ -210,15 +213,30 @@ func TestReadTheAPIOfARealFFTM(t *testing.T) {
 		`hook events past from=7 at=none stays=false`,
 	}, summary(streams), "oldest first; where fromBlock is latest, no position means that events would be lost")
 	require.Equal(t, []string{"10 blocks before what FFTM had read"}, streams[0].Listeners[3].Notes)
-	streams, err = ReadAPI(t.Context(), served(t, nil), 0)
+	streams, err = ReadAPI(t.Context(), served(t, nil), Options{})
 	require.NoError(t, err)
 	require.Equal(t, "30/1099511627776/0", text(streams[0].Listeners[3].Position))
+}
+
+// Who knows that nothing is lost, or can bear it, may have the listeners without a position, too.
+func TestAListenerWithoutAPositionBeginsAtTheLatestBlockIfThatIsAccepted(t *testing.T) {
+	t.Parallel()
+	fromDatabase, err := ReadDatabase(database(t), Options{LatestNow: true})
+	require.NoError(t, err)
+	fromAPI, err := ReadAPI(t.Context(), served(t, nil), Options{LatestNow: true})
+	require.NoError(t, err)
+	for _, streams := range [][]*apitypes.MovedStream{fromDatabase, fromAPI} {
+		l := streams[1].Listeners[0]
+		require.Equal(t, "hook events latest from=latest at=none stays=false", summary(streams)[6])
+		require.Len(t, l.Notes, 1)
+		require.Contains(t, l.Notes[0], ": it begins at the latest block of now, and what came before is not delivered")
+	}
 }
 
 func TestReadAnAPIThatDoesNotAnswerWell(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"", "old:5008", "ftp://old", "http://", "ftp://u:hunter2@old", "u:hunter2@old:1", "http://u:hunter2@old:x"} {
-		_, err := ReadAPI(t.Context(), base, 0)
+		_, err := ReadAPI(t.Context(), base, Options{})
 		require.ErrorContains(t, err, "is no URL of an FFTM")
 		require.NotContains(t, err.Error(), "hunter2")
 	}
@@ -238,11 +256,11 @@ func TestReadAnAPIThatDoesNotAnswerWell(t *testing.T) {
 			return err == nil
 		},
 	} {
-		_, err := ReadAPI(t.Context(), served(t, change), 0)
+		_, err := ReadAPI(t.Context(), served(t, change), Options{})
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), ":p@", "the password stays secret")
 	}
-	_, err := ReadAPI(ended, served(t, nil), 0)
+	_, err := ReadAPI(ended, served(t, nil), Options{})
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotContains(t, err.Error(), ":p@")
 }

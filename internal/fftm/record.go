@@ -121,16 +121,33 @@ func number(raw json.RawMessage) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// place sets where a listener goes on: at its checkpoint, so many blocks before it. A checkpoint that cannot be read leaves it where it is.
-func place(l *apitypes.MovedListener, checkpoint json.RawMessage, back uint64) {
+// Options say where listeners go on.
+type Options struct {
+	Back      uint64 // blocks that positions are set back by; 0 takes them as they are
+	LatestNow bool   // a listener from latest on without a position begins at the latest block of now; else it stays, because what came since would be lost
+}
+
+// unplaced is what to say of a listener without a position.
+type unplaced struct{ why, remedy string }
+
+// place sets where a listener goes on: at its checkpoint, set back, or without one at its fromBlock. It stays where it is if its checkpoint cannot be
+// read, or if it has none and its fromBlock is not where it began.
+func (o Options) place(l *apitypes.MovedListener, checkpoint json.RawMessage, without unplaced) {
 	at, err := position(checkpoint)
+	latest := l.FromBlock == nil || *l.FromBlock == "" || strings.EqualFold(string(*l.FromBlock), apitypes.FromBlockLatest)
 	switch {
 	case err != nil:
 		l.Stays = "its checkpoint is not understood: " + err.Error()
-	case at != nil && back > 0:
-		l.Position = &apitypes.ListenerCheckpoint{Block: at.Block - min(back, at.Block)}
-	default:
+	case at != nil && o.Back > 0:
+		l.Position = &apitypes.ListenerCheckpoint{Block: at.Block - min(o.Back, at.Block)}
+	case at != nil:
 		l.Position = at
+	case !latest:
+		l.Notes = append(l.Notes, without.why+": it begins at fromBlock, and what it delivered since comes again")
+	case o.LatestNow:
+		l.Notes = append(l.Notes, without.why+": it begins at the latest block of now, and what came before is not delivered")
+	default:
+		l.Stays = without.why + ", and what came since it was made would be lost: " + without.remedy + ", or accept the loss with --latest-now"
 	}
 }
 

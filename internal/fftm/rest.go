@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -21,10 +20,12 @@ const (
 	maxAnswer = 256 << 20
 )
 
-// ReadAPI reads the streams of an FFTM over its REST API. A position there is how far the connector has read, so it is set back by so many
-// blocks; 0 is only right if everything that was read is acknowledged. A listener of which FFTM tells no position, because its stream is
-// stopped, stays, unless it can begin at its fromBlock again. base may hold a user name and a password.
-func ReadAPI(ctx context.Context, base string, back uint64) ([]*apitypes.MovedStream, error) {
+// unknownPosition is a listener that FFTM tells no position of.
+var unknownPosition = unplaced{"FFTM tells no position of it, as it does for streams that are stopped and for listeners of blocks", "resume the stream there, or read the database"}
+
+// ReadAPI reads the streams of an FFTM over its REST API. A position there is how far the connector has read, so it is to be set back; to set it
+// back by nothing is only right if everything that was read is acknowledged. base may hold a user name and a password.
+func ReadAPI(ctx context.Context, base string, o Options) ([]*apitypes.MovedStream, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("this is no URL of an FFTM, such as http://127.0.0.1:5008") // it may hold a password
@@ -46,7 +47,7 @@ func ReadAPI(ctx context.Context, base string, back uint64) ([]*apitypes.MovedSt
 		if err != nil {
 			return nil, err
 		}
-		if err := f.listeners(ctx, s, back); err != nil {
+		if err := f.listeners(ctx, s, o); err != nil {
 			return nil, err
 		}
 		streams = append(streams, s)
@@ -61,7 +62,7 @@ type fftm struct {
 }
 
 // listeners reads the listeners of a stream one by one: only one by one do they come with their positions.
-func (f *fftm) listeners(ctx context.Context, s *apitypes.MovedStream, back uint64) error {
+func (f *fftm) listeners(ctx context.Context, s *apitypes.MovedStream, o Options) error {
 	id := s.ID.String()
 	var list []json.RawMessage
 	if err := f.get(ctx, &list, "eventstreams", id, "listeners"); err != nil {
@@ -78,19 +79,9 @@ func (f *fftm) listeners(ctx context.Context, s *apitypes.MovedStream, back uint
 		if err := f.get(ctx, &with, "eventstreams", id, "listeners", l.ID.String()); err != nil {
 			return err
 		}
-		place(l, with.Checkpoint, back)
-		from := apitypes.FromBlockLatest
-		if l.FromBlock != nil && *l.FromBlock != "" {
-			from = string(*l.FromBlock)
-		}
-		switch {
-		case l.Stays != "":
-		case l.Position != nil:
-			l.Notes = append(l.Notes, fmt.Sprintf("%d blocks before what FFTM had read", back))
-		case strings.EqualFold(from, apitypes.FromBlockLatest):
-			l.Stays = "FFTM tells no position of it, as it does for streams that are stopped and for listeners of blocks, and what came since would be lost: resume the stream there, or read the database"
-		default:
-			l.Notes = append(l.Notes, "FFTM tells no position of it, as it does for streams that are stopped and for listeners of blocks: everything from fromBlock on comes again")
+		o.place(l, with.Checkpoint, unknownPosition)
+		if l.Position != nil {
+			l.Notes = append(l.Notes, fmt.Sprintf("%d blocks before what FFTM had read", o.Back))
 		}
 		s.Listeners = append(s.Listeners, l)
 	}

@@ -23,7 +23,7 @@ func TestAStreamOfARealFFTMGoesOnWhereItWas(t *testing.T) {
 	const all = "01a1ffaf-2cfb-1b6f-a393-471cea6fb469"
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "internal", "fftm", "testdata", "fftm-1.4.0", "db"))))
-	streams, err := fftm.ReadDatabase(dir, 0)
+	streams, err := fftm.ReadDatabase(dir, fftm.Options{})
 	require.NoError(t, err)
 	cfg := config(t, "PYRALIS_DEVLEDGER_SYNTHETIC_HISTORYBLOCKS=30", "PYRALIS_DEVLEDGER_SYNTHETIC_EVENTBLOCKS=20", "PYRALIS_DEVLEDGER_SYNTHETIC_EVENTSPERBLOCK=3",
 		"PYRALIS_WEBHOOKS_ALLOWPRIVATEIPS=true")
@@ -38,6 +38,7 @@ func TestAStreamOfARealFFTMGoesOnWhereItWas(t *testing.T) {
 	require.Equal(t, "000000000004/000000/000000", got["orders all "+all].Position)
 	require.Equal(t, "000000000000/000000/000000", got["orders all-2 01a1ffaf-2cfd-ac4c-eaf3-b1f48be64a60"].Position)
 	require.Equal(t, apitypes.ImportCreated, got["hook  01a1ffaf-2cff-68c2-9bb9-41745af85f75"].Action)
+	require.Equal(t, apitypes.ImportSkipped, got["orders new 01a1ffaf-2cfe-1ba4-343b-fb60e5da60e6"].Action, "it would begin behind what was never acknowledged")
 
 	n := start(t, cfg)
 	c := api(t, n)
