@@ -101,7 +101,7 @@ func TestReadme(t *testing.T) {
 	sh := shell{t: t, dir: dir}
 	blocks := readme(t, dir)
 	try, own := blocks["Try it in five minutes"], blocks["Events of your own choice"]
-	require.Len(t, try, 4)
+	require.Len(t, try, 5)
 	require.Len(t, own, 4)
 
 	server, stopServer := sh.background(try[0])
@@ -122,6 +122,10 @@ func TestReadme(t *testing.T) {
 		return strings.Contains(answer, `"status":"Succeeded"`)
 	}, 10*time.Second, 100*time.Millisecond)
 	require.Contains(t, answer, `"owner":"alice"`)
+	require.Contains(t, sh.run(try[4]), `"id":"my-shop"`)
+	require.Eventually(t, func() bool {
+		return strings.Contains(sh.run("curl -s http://127.0.0.1:5008/transactions/my-shop/receipt"), `"contractLocation"`)
+	}, 10*time.Second, 100*time.Millisecond)
 
 	for _, want := range []string{`"name":"transfers"`, `"fromBlock":"earliest"`} {
 		require.Contains(t, sh.run(own[0]+"curl -s http://127.0.0.1:5008/eventstreams http://127.0.0.1:5008/eventstreams/transfers/listeners"), want)
