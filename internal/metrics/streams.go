@@ -14,8 +14,9 @@ type StreamState struct {
 	LagBlocks, LagTransactions, DeadLetters *uint64
 	LagSeconds, OldestUnackedSeconds        *float64
 
-	InFlightBatches                               int
-	Delivered, Redelivered, DeadLettered, Rewinds uint64 // events, but for the last, since the process began
+	InFlightBatches                      int
+	Delivered, Redelivered, DeadLettered uint64 // events, since the process began
+	Rewinds, Resets                      uint64 // of listeners, since the process began
 }
 
 // StreamStates are all event streams, and what they share.
@@ -83,6 +84,7 @@ func streamMetrics() []streamMetric {
 			"pyralis_stream_rewinds_total", "Times that listeners went back because the chain had changed below their checkpoints.",
 			counter, func(s *StreamState) *float64 { return number(s.Rewinds) },
 		},
+		{"pyralis_stream_resets_total", "Listeners that were reset on request.", counter, func(s *StreamState) *float64 { return number(s.Resets) }},
 	}
 }
 

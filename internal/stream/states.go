@@ -15,7 +15,7 @@ func (m *Manager) States() metrics.StreamStates {
 			Stream: list[i].current().Name, State: st.State,
 			LagBlocks: st.LagBlocks, LagSeconds: st.LagSeconds, LagTransactions: st.LagTransactions, DeadLetters: st.DeadLetters,
 			OldestUnackedSeconds: st.OldestUnackedSeconds, InFlightBatches: st.InFlightBatches,
-			Delivered: st.Delivered, Redelivered: st.Redelivered, DeadLettered: st.DeadLettered, Rewinds: st.Rewinds,
+			Delivered: st.Delivered, Redelivered: st.Redelivered, DeadLettered: st.DeadLettered, Rewinds: st.Rewinds, Resets: st.Resets,
 		}
 	}
 	return states

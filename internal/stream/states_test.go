@@ -64,7 +64,7 @@ func TestMetricsOfAStream(t *testing.T) {
 		require.Equal(t, stateLive, state)
 		require.Equal(t, map[string]float64{
 			"lag_blocks": 2, "lag_seconds": 1, "in_flight_batches": 1, "oldest_unacked_seconds": 2, "blocked": 0, "dead_letters": 0,
-			"dead_lettered_events_total": 0, "delivered_events_total": 1, "redelivered_events_total": 0, "rewinds_total": 0,
+			"dead_lettered_events_total": 0, "delivered_events_total": 1, "redelivered_events_total": 0, "rewinds_total": 0, "resets_total": 0,
 		}, got)
 		require.Positive(t, r.m.States().Memory)
 		require.Equal(t, int64(defaultMaxMemory), r.m.States().MemoryLimit)
@@ -99,7 +99,14 @@ func TestMetricsOfAStream(t *testing.T) {
 		require.Zero(t, got["in_flight_batches"])
 		require.Zero(t, r.m.States().Memory)
 
-		_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{Name: ptr("t")})
+		_, err := r.m.ResetStream(t.Context(), "s", nil, true)
+		require.NoError(t, err)
+		_, err = r.m.ResetStream(t.Context(), "s", nil, false)
+		require.NoError(t, err)
+		got, _ = scrape(t, reg, "s")
+		require.InDelta(t, 1, got["resets_total"], 0, "a dry run is none")
+
+		_, err = r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{Name: ptr("t")})
 		require.NoError(t, err)
 		_, state = scrape(t, reg, "s")
 		require.Empty(t, state)
