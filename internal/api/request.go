@@ -169,14 +169,24 @@ func (rq *request) body() ([]byte, error) {
 	}
 }
 
-// readAll reads a body into a slice of its own, which the receiver may keep.
+// firstRead is how much of a body, in bytes, memory is set aside for before any of it has arrived.
+const firstRead = 64 << 10
+
+// readAll reads a body into a slice of its own, which the receiver may keep. Beyond firstRead its memory follows what arrives.
 func readAll(r io.Reader, length int64) ([]byte, error) {
 	if length < 0 {
 		return io.ReadAll(r)
 	}
-	raw := make([]byte, length)
-	_, err := io.ReadFull(r, raw)
-	return raw, err
+	var raw []byte
+	for int64(len(raw)) < length {
+		have := len(raw)
+		next := int(min(max(int64(have), firstRead), length-int64(have)))
+		raw = slices.Grow(raw, next)[:have+next]
+		if n, err := io.ReadFull(r, raw[have:]); err != nil {
+			return raw[:have+n], err
+		}
+	}
+	return raw, nil
 }
 
 // checkContentType refuses everything but JSON. Forms and plain text are refused, too: a web page of any origin may send those
