@@ -16,16 +16,19 @@ var (
 	errNesting = errors.New("it is nested too deep")
 )
 
-// decode reads an event. Numbers stay as they are written.
+// decode reads an event. Numbers stay as they are written. It counts what is made: an object takes as much as some hundred bytes of text.
 func (m *meter) decode(event []byte) (any, error) {
-	if err := m.spend(len(event) / 8); err != nil {
+	if err := m.spend(len(event) / 16); err != nil {
 		return nil, err
 	}
 	if longNumber(event) {
 		return nil, errDigits
 	}
-	d := decoder{text: string(event)}
+	d := decoder{text: string(event), left: m.left}
 	v, err := d.value(0)
+	if err := m.spend(m.left - d.left); err != nil {
+		return nil, err
+	}
 	if d.space(); err == nil && d.at < len(d.text) {
 		err = errSyntax
 	}
@@ -40,6 +43,7 @@ func (m *meter) decode(event []byte) (any, error) {
 type decoder struct {
 	text string
 	at   int
+	left int // work left: a unit for each value and each name, and four for each object
 }
 
 func (d *decoder) space() {
@@ -65,6 +69,9 @@ func (d *decoder) next() byte {
 func (d *decoder) value(depth int) (any, error) {
 	if depth > maxNesting {
 		return nil, errNesting
+	}
+	if d.left--; d.left <= 0 {
+		return nil, errWork
 	}
 	switch c := d.next(); {
 	case c == '{':
@@ -100,6 +107,7 @@ func (d *decoder) word() (any, error) {
 func (d *decoder) object(depth int) (any, error) {
 	d.at++
 	m := make(map[string]any)
+	d.left -= 4
 	if d.next() == '}' {
 		d.at++
 		return m, nil
@@ -116,6 +124,7 @@ func (d *decoder) object(depth int) (any, error) {
 			return nil, errSyntax
 		}
 		d.at++
+		d.left--
 		if m[name], err = d.value(depth + 1); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 type rule struct {
 	guard string // counts the input
 	each  string // counts each value of each argument
+	first string // counts each value of the first argument, if not each
 	pair  string // counts the input together with the value of the one argument
 	place string // the function may be a part of what is assigned to: its arguments are "values" or "places", or a guard for its path
 }
@@ -37,13 +38,15 @@ var rules = func() map[string]rule { //nolint:gochecknoglobals // constants
 			list[name] = r
 		}
 	}
-	add(rule{}, "not/0 type/0 utf8bytelength/0 toboolean/0 isempty/1 any/2 all/2 limit/2 skip/2 nth/2 while/2 until/2 repeat/1 path/1 in/1"+
+	add(rule{}, "not/0 type/0 utf8bytelength/0 toboolean/0 isempty/1 any/2 all/2 while/2 until/2 repeat/1 path/1"+
 		" recurse/2 infinite/0 nan/0")
 	add(rule{place: values}, "arrays/0 objects/0 iterables/0 booleans/0 numbers/0 strings/0 nulls/0 values/0 scalars/0")
-	add(rule{guard: guardFlat}, "map/1 keys/0 to_entries/0 from_entries/0 with_entries/1 any/0 any/1 all/0 all/1 reverse/0 trim/0 ltrim/0 rtrim/0"+
+	add(rule{guard: guardFlat}, "in/1 map/1 keys/0 to_entries/0 from_entries/0 with_entries/1 any/0 any/1 all/0 all/1 reverse/0 trim/0 ltrim/0 rtrim/0"+
 		" ascii_downcase/0 ascii_upcase/0 abs/0 floor/0 ceil/0 round/0 trunc/0 fabs/0 sqrt/0 cbrt/0"+
 		" isinfinite/0 isnan/0 isnormal/0 exp/0 exp2/0 exp10/0 log/0 log2/0 log10/0 todate/0 todateiso8601/0 gmtime/0")
-	add(rule{each: guardFlat}, "pow/2 fmin/2 fmax/2 fmod/2 range/1 range/2 range/3")
+	add(rule{each: guardFlat}, "pow/2 fmin/2 fmax/2 fmod/2")
+	add(rule{each: guardRange}, "range/1 range/2 range/3")
+	add(rule{first: guardFlat}, "limit/2 skip/2 nth/2")
 	add(rule{guard: guardTree}, "add/0 min/0 max/0 flatten/0 implode/0 mktime/0")
 	add(rule{guard: guardText}, "tostring/0 tojson/0 fromdate/0 fromdateiso8601/0") // an error about a date quotes it
 	add(rule{pair: pairFlat}, "startswith/1 endswith/1 ltrimstr/1 rtrimstr/1 trimstr/1")

@@ -25,6 +25,15 @@ var guards = map[string]func(m *meter, v any) error{ //nolint:gochecknoglobals /
 	guardParse:  func(m *meter, v any) error { return m.parse(v, 1) },
 	guardDigit:  func(m *meter, v any) error { return m.parse(v, 8) },
 	guardFormat: (*meter).format,
+	guardRange:  (*meter).counted,
+	guardNumber: func(m *meter, v any) error {
+		switch v.(type) {
+		case json.Number, *big.Int:
+			return m.flat(v)
+		default:
+			return nil
+		}
+	},
 	guardLength: func(m *meter, v any) error {
 		switch v.(type) {
 		case []any, map[string]any:
@@ -55,6 +64,8 @@ const (
 	guardDigit  = "%digit"  // a string that is read as a number
 	guardFormat = "%format" // a string that says how a time is written
 	guardLength = "%length" // a string or a number, or anything else, which is free
+	guardRange  = "%range"  // a number that is counted from or to
+	guardNumber = "%number" // a number, or anything else, which is free
 
 	pairFlat     = "%flat2"
 	pairTree     = "%tree2"
@@ -128,7 +139,7 @@ func (m *meter) options() []gojq.CompilerOption {
 			return false
 		}
 	}))
-	re := &patterns{meter: m}
+	re := &patterns{meter: m, used: make(map[[2]string]*pattern), last: make(map[[2]string]*pattern)}
 	return append(list,
 		gojq.WithFunction("%match", 2, 2, re.match), gojq.WithFunction("%test", 2, 2, re.test),
 		gojq.WithFunction("%split", 2, 2, re.split), gojq.WithFunction("%pieces", 2, 2, re.pieces))
@@ -167,6 +178,21 @@ func (m *meter) format(v any) error {
 		}
 	}
 	return m.spend(units)
+}
+
+// counted refuses what takes long to count with: the interpreter reads the number anew at each step.
+func (m *meter) counted(v any) error {
+	switch n := v.(type) {
+	case json.Number:
+		if len(n) > maxCounted {
+			return m.fail(errCounted)
+		}
+	case *big.Int:
+		if n.BitLen() > maxCounted*10/3 {
+			return m.fail(errCounted)
+		}
+	}
+	return nil
 }
 
 // parse counts a string that is read, in which there may be no long number.

@@ -52,6 +52,10 @@ var hostile = []string{
 	`([range(1e5) | {"\(.)": 1}] | add) as $m | [range(1e5) | [$m] | setpath([{start: 0, end: 1}, 0, "x"]; 1)]`,
 	`("x" * 1e6) as $s | [range(1e5) | $s | getpath([0])]`, `("x" * 1e6) as $s | [range(1e5) | [[$s]] | getpath([0, 0, 3])]`, `("x" * 1e6) as $s | [range(1e5) | $s | (getpath([3]) = 1)?]`,
 	`[range(1e5)] as $a | [range(1e5) | first($a | ..)]`, `[range(1e5)] as $a | [range(1e5) | [limit(2; $a | ..)]]`, `([range(1e5) | {"\(.)": 1}] | add) as $m | [range(1e5) | [limit(2; $m | recurse)]]`,
+	// long numbers
+	`$B as $n | [range(1e6) | $n > 1]`, `$B as $n | [range(1e6) | "x" == $n]`, `$B as $n | [range(1e6) | limit($n; 1)]`, `$B as $n | [range(1e6) | skip($n; 1)]`, `$B as $n | [range(1e6) | nth($n; 1)]`, `$B as $n | [range(1e6) | [][$n:]]`,
+	`$B as $n | [range(1e6) | $n | isnan]`, `$B as $n | [range(1e5) | $n] | implode`, `$B as $n | [range(1e6) | try ([2000, $n] | mktime) catch 1]`, `$B as $n | [range(1e6) | $n | in([1])]`, `$B as $n | [range(1e6) | [] | flatten($n)]`,
+	`$B as $n | [range(0; $n; $n - 1)]`, `$B as $n | [range(0; $n)]`, `$B as $n | [range(1e6) | -$n | length]`, `$B as $n | [range(1e6) | $n + 1 > 1.5]`,
 	// what is put in the place of others
 	`[1, 2] | .[] |= if . == 1 then $N else empty end`, `{a: 1, b: 2} | map_values(if . == 1 then $N else empty end)`, `{a: 1, b: 2} | walk(if . == 1 then $N elif . == 2 then empty else . end)`,
 	`{a: 1, b: 2} | (.. | numbers) |= if . == 1 then $N else empty end`,
@@ -64,12 +68,12 @@ var hostile = []string{
 
 const endless = `(reduce range(60) as $i (0; [., .])) as $N | `
 
-// with gives a program the values that it names: $N, and $D, which is nested deep.
+// with gives a program the values that it names: $N, $D, which is nested deep, and $B, which is a long number.
 func with(source string) string {
 	if strings.Contains(source, "$N") {
 		source = endless + source
 	}
-	return strings.ReplaceAll(source, "$D", `reduce range(12000) as $i (0; [.])`)
+	return strings.NewReplacer("$D", `reduce range(12000) as $i (0; [.])`, "$B", `("[" + "7" * 4000 + "]" | fromjson | .[0])`).Replace(source)
 }
 
 // TestHostileProgramsEnd: each ends, with an error, soon, and takes little memory.
@@ -117,6 +121,22 @@ func TestDeepEventsEnd(t *testing.T) { //nolint:paralleltest // it looks at the 
 	out, _, err := value(t, `[..] | length`, string(event))
 	require.NoError(t, err)
 	require.Equal(t, "10000", out)
+}
+
+// TestLargeEventsEnd: an event is counted by what it takes when it is read, which is up to fifty times its size.
+func TestLargeEventsEnd(t *testing.T) { //nolint:paralleltest // it looks at the memory of the whole process
+	p, err := expr.New().Compile(`true`)
+	require.NoError(t, err)
+	for _, member := range []string{`{"":1}`, `[]`, `{}`, `1`, `""`, `{"a":{"a":{"a":{}}}}`, `"\u0001"`} {
+		event := []byte("[" + strings.Repeat(member+",", 1_000_000) + "1]")
+		runtime.GC()
+		peak, stop := watchHeap()
+		_, err := p.Bool(t.Context(), event)
+		stop()
+		t.Logf("%s: %d MB, %v", member, peak()>>20, err)
+		require.ErrorContains(t, err, "steps")
+		require.Less(t, peak(), uint64(256<<20))
+	}
 }
 
 // watchHeap samples how far the heap grows.

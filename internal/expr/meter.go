@@ -24,14 +24,17 @@ const (
 	maxDepth = 1000
 	// maxDigits is how long a number may be to be calculated with. One that is only passed on may be longer.
 	maxDigits = 4096
+	// maxCounted is how long the numbers of range may be.
+	maxCounted = 100
 )
 
 var (
-	errWork   = fmt.Errorf("takes more than %d steps or the memory for them; it must do less, or the event is too large for it", maxWork)
-	errTime   = fmt.Errorf("takes longer than %s", maxTime)
-	errDepth  = fmt.Errorf("makes or reads a value that is nested deeper than %d levels", maxDepth)
-	errDigits = fmt.Errorf("calculates with a number of more than %d digits", maxDigits)
-	errKey    = errors.New("looks into a value by something else than a string or a number")
+	errWork    = fmt.Errorf("takes more than %d steps or the memory for them; it must do less, or the event is too large for it", maxWork)
+	errTime    = fmt.Errorf("takes longer than %s", maxTime)
+	errDepth   = fmt.Errorf("makes or reads a value that is nested deeper than %d levels", maxDepth)
+	errDigits  = fmt.Errorf("calculates with a number of more than %d digits", maxDigits)
+	errCounted = fmt.Errorf("counts with a number of more than %d digits", maxCounted)
+	errKey     = errors.New("looks into a value by something else than a string or a number")
 )
 
 // meter counts the work of an evaluation and ends it. It is the context that the interpreter asks before each step, from the

@@ -26,6 +26,7 @@ const (
 )
 
 type pattern struct {
+	name  [2]string // text and flags
 	re    *regexp.Regexp
 	after *regexp.Regexp // one character and then what re matches: to go on with re where something stands before
 	size  int
@@ -47,7 +48,8 @@ func (ps *patterns) find(v any, args []any) (*pattern, string, error) {
 		}
 	}
 	if ps.run != ps.meter.run {
-		ps.run, ps.last, ps.used = ps.meter.run, ps.used, make(map[[2]string]*pattern)
+		ps.run, ps.last, ps.used = ps.meter.run, ps.used, ps.last
+		clear(ps.used)
 	}
 	name := [2]string{re, flags}
 	if p := ps.used[name]; p != nil {
@@ -66,7 +68,7 @@ func (ps *patterns) find(v any, args []any) (*pattern, string, error) {
 	if len(ps.used) >= maxPatterns {
 		clear(ps.used)
 	}
-	ps.used[[2]string{strings.Clone(re), strings.Clone(flags)}] = p
+	ps.used[p.name] = p
 	return p, text, nil
 }
 
@@ -99,7 +101,7 @@ func (p *pattern) source(re, flags string) (string, error) {
 }
 
 func (ps *patterns) compile(re, flags string) (*pattern, error) {
-	before, p := ps.meter.left, &pattern{}
+	before, p := ps.meter.left, &pattern{name: [2]string{strings.Clone(re), strings.Clone(flags)}}
 	source, err := p.source(re, flags)
 	if err != nil {
 		return nil, err

@@ -161,8 +161,15 @@ func (r *rewriter) operate(q *gojq.Query, s *scope, place bool) {
 	}
 	q.Left, q.Right = r.query(q.Left, s, false), r.query(q.Right, s, false)
 	pair := pairOf(q.Op)
-	if pair == "" || pair == pairTree && (scalar(q.Left) || scalar(q.Right)) {
-		return // and, or; to compare with a constant costs no more than the constant is long
+	switch {
+	case pair == "": // and, or
+		return
+	case pair == pairTree && scalar(q.Left): // to compare with a constant costs no more than the constant is long, but a number is read
+		q.Right = guarded(q.Right, guardNumber)
+		return
+	case pair == pairTree && scalar(q.Right):
+		q.Left = guarded(q.Left, guardNumber)
+		return
 	}
 	op := q.Op
 	q.Left, q.Op, q.Right = call(pair, q.Left, q.Right), gojq.OpPipe, &gojq.Query{Left: element(0), Op: op, Right: element(1)}
@@ -250,16 +257,24 @@ func (r *rewriter) patterns(list []*gojq.Pattern, s *scope) {
 	}
 }
 
+// maxPut bounds the values that are put into a string: each is copied once more for every one that follows.
+const maxPut = 100
+
 // text rewrites a string. What is put into it goes through a guard.
 func (r *rewriter) text(str *gojq.String, s *scope) {
 	if str == nil {
 		return
 	}
-	length := 0
+	length, put := 0, 0
 	for _, part := range str.Queries {
 		if part.Term != nil && part.Term.Str != nil {
 			length += len(part.Term.Str.Str)
+		} else {
+			put++
 		}
+	}
+	if put > maxPut {
+		refuse("string interpolation", "takes at most %d values in one string; put them into [ ] and join them", maxPut)
 	}
 	for i, part := range str.Queries {
 		if part.Term != nil && part.Term.Str != nil {

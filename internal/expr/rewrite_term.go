@@ -205,6 +205,8 @@ func ruleOf(f *gojq.Func, place bool) rule {
 		refuse(f.Name, "is not available in what is assigned to")
 	case place && b.place != values && b.place != places:
 		b.each = b.place
+	case place && f.Name == "recurse":
+		b.guard = guardTree
 	}
 	return b
 }
@@ -214,6 +216,9 @@ func (r *rewriter) builtin(f *gojq.Func, s *scope, place bool) *gojq.Query {
 	b := ruleOf(f, place)
 	for i := range f.Args {
 		f.Args[i] = guarded(r.query(f.Args[i], s, place && b.place == places), b.each)
+	}
+	if b.first != "" {
+		f.Args[0] = guarded(f.Args[0], b.first)
 	}
 	if place && (f.Name == "recurse" || f.Name == "getpath") {
 		r.reach += anyReach
@@ -236,9 +241,6 @@ func (r *rewriter) builtin(f *gojq.Func, s *scope, place bool) *gojq.Query {
 		return guarded(q, guardFlat)
 	case key(f.Name, len(f.Args)) == "recurse/0":
 		f.Args = []*gojq.Query{items()}
-	}
-	if place && f.Name == "recurse" {
-		return pipe(call(guardTree), q)
 	}
 	if b.guard != "" {
 		return pipe(call(b.guard), q)
