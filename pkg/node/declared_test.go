@@ -128,17 +128,20 @@ func TestStreamsOfTheConfigurationKeepTheirPositions(t *testing.T) {
 func TestBadStreamsOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	offline := map[string]string{
-		`{naame: a}`:                                    `streams[0].naame is not a field of an event stream: the closest is "name"`,
-		`{batchSize: 5}`:                                `streams[0].name is missing`,
-		`{name: a, batchSize: 0}`:                       `streams[0].batchSize is 0: must be 1 to 10000`,
-		`{name: a, errorHandling: drop}`:                `streams[0].errorHandling is "drop": must be "block" or "skip"`,
-		`{name: a, type: carrierpigeon}`:                `streams[0].type is "carrierpigeon"`,
-		`{name: a, websocket: {distributionMode: x}}`:   `streams[0].websocket.distributionMode is "x"`,
-		`{name: a, listeners: [{fromBlock: earliest}]}`: `streams[0].listeners[0].name is missing`,
-		`{name: a, listeners: [{name: l, type: x}]}`:    `streams[0].listeners[0].type`,
-		`{name: a, listeners: [{name: l, form: x}]}`:    `streams[0].listeners[0].form is not a field of a listener: the closest is`,
-		`{name: a, listeners: [{name: l}, {name: l}]}`:  `streams[0].listeners[1].name is "l", and so is that of streams[0].listeners[0]`,
-		`{name: a, listeners: [{name: l, id: ab}]}`:     `streams[0].listeners[0].id`,
+		`{naame: a}`:                                                                       `streams[0].naame is not a field of an event stream: the closest is "name"`,
+		`{batchSize: 5}`:                                                                   `streams[0].name is missing`,
+		`{name: a, batchSize: 0}`:                                                          `streams[0].batchSize is 0: must be 1 to 10000`,
+		`{name: a, errorHandling: drop}`:                                                   `streams[0].errorHandling is "drop": must be "block" or "skip"`,
+		`{name: a, type: carrierpigeon}`:                                                   `streams[0].type is "carrierpigeon"`,
+		`{name: a, websocket: {distributionMode: x}}`:                                      `streams[0].websocket.distributionMode is "x"`,
+		`{name: a, listeners: [{fromBlock: earliest}]}`:                                    `streams[0].listeners[0].name is missing`,
+		`{name: a, listeners: [{name: l, type: x}]}`:                                       `streams[0].listeners[0].type`,
+		`{name: a, listeners: [{name: l, where: 1}]}`:                                      `streams[0].listeners[0].where is 1: give a string`,
+		`{name: a, listeners: [{name: l, where: "|"}]}`:                                    `streams[0].listeners[0].where cannot be used`,
+		`{name: a, listeners: [{name: l, transform: nothing}]}`:                            `streams[0].listeners[0].transform cannot be used`,
+		`{name: a, listeners: [{name: l, form: x}]}`:                                       `streams[0].listeners[0].form is not a field of a listener: the closest is`,
+		`{name: a, listeners: [{name: l}, {name: l}]}`:                                     `streams[0].listeners[1].name is "l", and so is that of streams[0].listeners[0]`,
+		`{name: a, listeners: [{name: l, id: ab}]}`:                                        `streams[0].listeners[0].id`,
 		`{name: a, listeners: [{name: l, type: transactions, filters: [{status: Dead}]}]}`: `streams[0].listeners[0].filters[0].status is "Dead"`,
 	}
 	for streams, want := range offline {
