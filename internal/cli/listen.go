@@ -87,7 +87,7 @@ func (l *listening) prepare(ctx context.Context, stream string) (*apitypes.Event
 		return nil, fmt.Errorf("stream %s is of type %s: only streams of type %s can be listened to", stream, kind, apitypes.StreamWebSocket)
 	}
 	if l.from != "" {
-		_, err = resetAll(ctx, c, s.ID.String(), l.from, nil, false)
+		_, err = (&target{from: l.from}).resetAll(ctx, c, s.ID.String())
 	}
 	return s, err
 }

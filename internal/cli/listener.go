@@ -18,12 +18,12 @@ func newListener() *cobra.Command {
 	l := &listenerCommand{}
 	cmd := &cobra.Command{
 		Use:   "listener",
-		Short: "Create and show what streams deliver",
+		Short: "Create, show and move what streams deliver",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	l.flags(cmd)
-	cmd.AddCommand(l.list(), l.create(), l.remove())
+	cmd.AddCommand(l.list(), l.create(), l.show(), l.reset(), l.remove())
 	return cmd
 }
 
@@ -106,6 +106,36 @@ func (l *listenerCommand) create() *cobra.Command {
 	f.StringVar(&where, "where", "", "jq predicate over the event, which chooses among those that match")
 	f.StringVar(&transform, "transform", "", "jq program over the event, whose output takes the place of its data")
 	f.StringVar(&spec, "spec", "", "other fields, as JSON; - reads standard input")
+	return cmd
+}
+
+func (l *listenerCommand) show() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show STREAM LISTENER...",
+		Short: "Show listeners with their positions",
+		Long:  "Show listeners with their positions. STREAM and LISTENER are names or ids.",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return l.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
+				return each("show", args[1:], func(name string) (*apitypes.ListenerWithStatus, error) { return c.Listener(ctx, args[0], name) })
+			})
+		},
+	}
+}
+
+func (l *listenerCommand) reset() *cobra.Command {
+	var to target
+	cmd := &cobra.Command{
+		Use:   "reset STREAM LISTENER... [flags]",
+		Short: "Deliver again: move listeners back",
+		Long: "Deliver again: move listeners of a stream back to where they began or, with --from, to a block. What comes after that is delivered\n" +
+			"once more. A block ahead passes over what is between. pyralis stream reset moves all listeners of a stream at once.",
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return l.run(cmd, func(ctx context.Context, c *client.Client) (any, error) { return to.reset(ctx, c, args[0], args[1:]) })
+		},
+	}
+	to.flags(cmd)
 	return cmd
 }
 

@@ -47,15 +47,15 @@ func show(w io.Writer, kind string, answer any) error {
 	case []*apitypes.EventStreamWithStatus:
 		return showStreams(w, a)
 	case []*apitypes.Listener:
-		return showListeners(w, a)
+		list := make([]*apitypes.ListenerWithStatus, len(a))
+		for i := range a {
+			list[i] = &apitypes.ListenerWithStatus{Listener: *a[i]}
+		}
+		return showListeners(w, list)
 	case []*apitypes.ListenerReset:
 		return showResets(w, a)
 	case []*apitypes.ListenerWithStatus:
-		list := make([]*apitypes.Listener, len(a))
-		for i := range a {
-			list[i] = &a[i].Listener
-		}
-		return showListeners(w, list)
+		return showListeners(w, a)
 	case []*apitypes.DeadLetter:
 		return letterTable(w, a)
 	case *apitypes.DeadLetter:
@@ -106,9 +106,9 @@ func showStreams(w io.Writer, list []*apitypes.EventStreamWithStatus) error {
 	return tw.Flush()
 }
 
-func showListeners(w io.Writer, list []*apitypes.Listener) error {
+func showListeners(w io.Writer, list []*apitypes.ListenerWithStatus) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "NAME\tTYPE\tSTREAM\tFROM\tSIGNATURE")
+	fmt.Fprintln(tw, "NAME\tTYPE\tSTREAM\tFROM\tSTANDS AT\tSIGNATURE")
 	for _, l := range list {
 		from, stream := "", ""
 		if l.FromBlock != nil {
@@ -117,7 +117,7 @@ func showListeners(w io.Writer, list []*apitypes.Listener) error {
 		if l.Stream != nil {
 			stream = l.Stream.String()
 		}
-		fmt.Fprintln(tw, row(text(l.Name), text(l.Type), stream, from, text(l.Signature)))
+		fmt.Fprintln(tw, row(text(l.Name), text(l.Type), stream, from, place(l.Checkpoint), text(l.Signature)))
 	}
 	return tw.Flush()
 }

@@ -21,6 +21,22 @@ func (r *remote) flags(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&r.output, "output", "o", outputTable, "how to print: table or json")
 }
 
+// each does something to each of those that are named, up to the first error, and returns what came of them; nil if that is nothing, and nothing to print.
+func each[T any](verb string, names []string, do func(name string) (T, error)) (any, error) {
+	var done []T
+	for _, name := range names {
+		one, err := do(name)
+		switch {
+		case err != nil && len(done) == 0:
+			return nil, fmt.Errorf("%s %s: %w", verb, name, err)
+		case err != nil:
+			return done, fmt.Errorf("%s %s: %w", verb, name, err)
+		}
+		done = append(done, one)
+	}
+	return done, nil
+}
+
 // run calls the API and prints what it says.
 func (r *remote) run(cmd *cobra.Command, call func(ctx context.Context, c *client.Client) (any, error)) error {
 	if err := checkOutput(r.output); err != nil {

@@ -67,18 +67,12 @@ func (s *streamCommand) each(verb, about string, do func(context.Context, *clien
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
-				done := make([]*apitypes.EventStreamWithStatus, 0, len(args))
-				for _, name := range args {
+				return each(verb, args, func(name string) (*apitypes.EventStreamWithStatus, error) {
 					if err := do(ctx, c, name); err != nil {
-						return done, fmt.Errorf("%s %s: %w", verb, name, err)
+						return nil, err
 					}
-					st, err := c.Stream(ctx, name)
-					if err != nil {
-						return done, fmt.Errorf("%s %s: %w", verb, name, err)
-					}
-					done = append(done, st)
-				}
-				return done, nil
+					return c.Stream(ctx, name)
+				})
 			})
 		},
 	}
@@ -175,9 +169,8 @@ func (s *streamCommand) remove() *cobra.Command {
 }
 
 func (s *streamCommand) reset() *cobra.Command {
-	var from string
+	var to target
 	var only []string
-	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "reset STREAM [flags]",
 		Short: "Deliver again: move the listeners of a stream back",
@@ -186,37 +179,49 @@ func (s *streamCommand) reset() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
-				return resetAll(ctx, c, args[0], from, only, dryRun)
+				if len(only) > 0 {
+					return to.reset(ctx, c, args[0], only)
+				}
+				return to.resetAll(ctx, c, args[0])
 			})
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "earliest, latest, a block number, or a form of the chain's own; where they began when absent")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing, and count the events that would be delivered again or passed over")
+	to.flags(cmd)
 	cmd.Flags().StringSliceVar(&only, "listener", nil, "only this one, by name or id; several with commas")
 	return cmd
 }
 
-// resetAll moves listeners of a stream, all of them at once if none is named.
-func resetAll(ctx context.Context, c *client.Client, stream, from string, only []string, dryRun bool) ([]*apitypes.ListenerReset, error) {
-	var to *apitypes.BlockNumber
-	if from != "" {
-		b := apitypes.BlockNumber(from)
-		to = &b
+// target is where listeners are moved to.
+type target struct {
+	from   string // "": where they began
+	dryRun bool
+}
+
+func (t *target) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.from, "from", "", "earliest, latest, a block number, or a form of the chain's own; where they began when absent")
+	cmd.Flags().BoolVar(&t.dryRun, "dry-run", false, "change nothing, and count the events that would be delivered again or passed over")
+}
+
+func (t *target) block() *apitypes.BlockNumber {
+	if t.from == "" {
+		return nil
 	}
-	if len(only) == 0 {
-		all, err := c.ResetStream(ctx, stream, to, dryRun)
-		if err != nil {
-			return nil, fmt.Errorf("reset %s: %w", stream, err)
-		}
-		return all.Listeners, nil
+	b := apitypes.BlockNumber(t.from)
+	return &b
+}
+
+// reset moves some listeners of a stream, one after the other.
+func (t *target) reset(ctx context.Context, c *client.Client, stream string, listeners []string) (any, error) {
+	return each("reset", listeners, func(name string) (*apitypes.ListenerReset, error) {
+		return c.ResetListener(ctx, stream, name, t.block(), t.dryRun)
+	})
+}
+
+// resetAll moves all listeners of a stream at once.
+func (t *target) resetAll(ctx context.Context, c *client.Client, stream string) (any, error) {
+	all, err := c.ResetStream(ctx, stream, t.block(), t.dryRun)
+	if err != nil {
+		return nil, fmt.Errorf("reset %s: %w", stream, err)
 	}
-	done := make([]*apitypes.ListenerReset, 0, len(only))
-	for _, name := range only {
-		l, err := c.ResetListener(ctx, stream, name, to, dryRun)
-		if err != nil {
-			return done, fmt.Errorf("reset %s: %w", name, err)
-		}
-		done = append(done, l)
-	}
-	return done, nil
+	return all.Listeners, nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestStreamsAndListeners(t *testing.T) {
 	fine("stream", "resume", "everywhere")
 
 	filter := `{"contract":"assets","event":"AssetCreated"}`
-	require.Regexp(t, `^NAME +TYPE +STREAM +FROM +SIGNATURE\none +events +\S+ +earliest +assets:AssetCreated`, fine("listener", "create", "everywhere", "--name", "one", "--from", "earliest", "--filter", filter))
+	require.Regexp(t, `^NAME +TYPE +STREAM +FROM +STANDS AT +SIGNATURE\none +events +\S+ +earliest +assets:AssetCreated`, fine("listener", "create", "everywhere", "--name", "one", "--from", "earliest", "--filter", filter))
 	chosen := fine("listener", "create", "everywhere", "--name", "chosen", "--filter", filter, "--where", `.data.owner != "bob"`, "--transform", ".data.id", "--output", "json")
 	require.Contains(t, chosen, `"where": ".data.owner != \"bob\""`)
 	require.Contains(t, chosen, `"transform": ".data.id"`)
@@ -58,6 +59,20 @@ func TestStreamsAndListeners(t *testing.T) {
 	require.Equal(t, 3, strings.Count(fine("stream", "reset", "everywhere"), "\n"))
 	require.Equal(t, 2, strings.Count(fine("stream", "reset", "everywhere", "--listener", "one", "--from", "5"), "\n"))
 
+	shown := fine("listener", "show", "everywhere", "two", "one")
+	require.Regexp(t, `^NAME +TYPE +STREAM +FROM +STANDS AT +SIGNATURE\ntwo +transactions +\S+ +earliest +\d+ .*\none +events +\S+ +5 +5/0/0 +assets:AssetCreated *\n$`, shown)
+	var one []apitypes.ListenerWithStatus
+	require.NoError(t, json.Unmarshal([]byte(fine("listener", "show", "everywhere", "one", "-o", "json")), &one))
+	require.Equal(t, uint64(5), one[0].Checkpoint.Block)
+	require.Regexp(t, `one +events +5/0/0 +0/0/0 +at least 1 *\n$`, fine("listener", "reset", "everywhere", "one", "--from", "earliest", "--dry-run"))
+	require.Equal(t, shown, fine("listener", "show", "everywhere", "two", "one"), "a dry run changes nothing")
+	require.Regexp(t, `(?s)one +events +5/0/0 +0/0/0 *\ntwo +transactions +\d+ +\d+ *\n$`, fine("listener", "reset", "everywhere", "one", "two", "--from", "earliest"))
+	require.Regexp(t, `one +events +\S+ +earliest +0/0/0 `, fine("listener", "show", "everywhere", "one"))
+	var err error
+	out, err = run("listener", "show", "everywhere", "one", "nobody", "two")
+	require.ErrorContains(t, err, "show nobody: PY10100")
+	require.Equal(t, 2, strings.Count(out, "\n"), "what was found before")
+
 	fine("listener", "delete", "everywhere", "one", "two")
 	require.Equal(t, 1, strings.Count(fine("listener", "list", "everywhere"), "\n"))
 	require.Empty(t, fine("stream", "delete", "everywhere", "asleep"))
@@ -71,6 +86,12 @@ func TestStreamsAndListeners(t *testing.T) {
 		"--filter \"x\": give JSON":       {"listener", "create", "assets", "--filter", "x"},
 		"websocket.distributionMode is":   {"stream", "create", "x", "--distribution-mode", "bogus"},
 		"reset nobody: PY10":              {"stream", "reset", "assets", "--listener", "nobody"},
+		"reset everywhere: PY10100":       {"stream", "reset", "everywhere"},
+		"suspend everywhere: PY10100":     {"stream", "suspend", "everywhere"},
+		"show nobody: PY10100":            {"listener", "show", "assets", "nobody"},
+		"reset nobody: PY10100":           {"listener", "reset", "assets", "nobody", "all"},
+		"requires at least 2 arg(s), onl": {"listener", "reset", "assets"},
+		"reset assets: PY10200":           {"listener", "reset", "assets", "assets", "--from", "yesterday"},
 		"--window 0: give 1":              {"listen", "assets", "--window", "0"},
 		"fromBlock":                       {"listen", "assets", "--from", "yesterday"},
 		"requires at least 2 arg(s)":      {"listener", "delete", "assets"},
@@ -81,12 +102,15 @@ func TestStreamsAndListeners(t *testing.T) {
 		}
 		out, err := run(args...)
 		require.ErrorContains(t, err, want)
-		if args[1] != "show" && args[1] != "reset" {
-			require.Empty(t, out)
+		require.Empty(t, out, "%v", args)
+		if args[0] != "listen" && !slices.Contains(args, "-o") {
+			out, err = run(append(args, "-o", "json")...)
+			require.Error(t, err)
+			require.Empty(t, out, "%v", args)
 		}
 	}
 	fine("stream", "create", "hook", "--type", "webhook", "--spec", `{"webhook":{"url":"http://127.0.0.1:1/"}}`)
-	_, err := run("listen", "hook")
+	_, err = run("listen", "hook")
 	require.ErrorContains(t, err, "is of type webhook")
 }
 

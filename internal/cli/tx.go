@@ -137,15 +137,7 @@ func (t *txCommand) steer(verb, about string, do func(*client.Client, context.Co
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return t.run(cmd, func(ctx context.Context, c *client.Client) (any, error) {
-				done := make([]*apitypes.Transaction, 0, len(args))
-				for _, id := range args {
-					tx, err := do(c, ctx, id)
-					if err != nil {
-						return done, fmt.Errorf("%s %s: %w", verb, id, err)
-					}
-					done = append(done, tx)
-				}
-				return done, nil
+				return each(verb, args, func(id string) (*apitypes.Transaction, error) { return do(c, ctx, id) })
 			})
 		},
 	}
