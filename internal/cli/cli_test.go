@@ -204,3 +204,26 @@ func TestListenEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 	require.Empty(t, stdout.String())
 }
+
+// Nothing will ever come of a stream that is gone.
+func TestListenEndsWithItsStream(t *testing.T) {
+	t.Parallel()
+	url, stop := dev(t, t.TempDir())
+	defer stop()
+	_, _, err := execute(t.Context(), "listen", "assets", "--url", url, "--window", "5000")
+	require.ErrorContains(t, err, "window is 5000")
+	stderr := &output{}
+	ended := make(chan error, 1)
+	go func() { ended <- executeTo(t.Context(), &output{}, stderr, "listen", "assets", "--url", url) }()
+	require.Eventually(t, func() bool { return strings.Contains(stderr.String(), "Listening") }, patience, 5*time.Millisecond)
+	c := client.New(url)
+	defer c.Close()
+	require.NoError(t, c.DeleteStream(t.Context(), "assets"))
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, client.ErrUnlistened)
+		require.ErrorContains(t, err, "stream assets")
+	case <-time.After(patience):
+		require.FailNow(t, "it goes on")
+	}
+}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ func newListen() *cobra.Command {
 		Use:   "listen STREAM",
 		Short: "Print the events of a stream, one JSON object a line, and acknowledge them",
 		Long: "Print the events of a stream, one JSON object a line, and acknowledge them. What was printed is not delivered again.\n" +
-			"A broken connection is opened again until Ctrl-C.\n\n" +
+			"A broken connection is opened again until Ctrl-C; a stream that is deleted, or of another type now, ends it.\n\n" +
 			"With --from, the listeners of the stream are moved to a block first, for all who listen to it.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,9 +65,16 @@ func listen(cmd *cobra.Command, stream string, l *listening) error {
 			}
 			return nil
 		},
-		Connected:    func() { note("Listening to %s; Ctrl-C ends.", stream) },
-		Disconnected: func(err error) { note("Connection lost (%v); trying again.", err) },
-		Refused:      func(message string) { note("The server says: %s", message) },
+		Connected: func() { note("Listening to %s; Ctrl-C ends.", stream) },
+		Disconnected: func(err error) {
+			if errors.Is(err, client.ErrUnlistened) { // it was there: it is gone, and its id does not come back
+				failed = fmt.Errorf("stream %s: %w", stream, err)
+				cancel()
+				return
+			}
+			note("Connection lost (%v); trying again.", err)
+		},
+		Refused: func(message string) { note("The server says: %s", message) },
 	}
 	err = consumer.Run(ctx)
 	if failed != nil {

@@ -234,10 +234,14 @@ type Nacked struct {
 	InFlight    []int64 `json:"inFlight"`
 }
 
-// ServerError is the frame that answers a wrong client message (Pyralis). The connection stays open.
+// ServerError is the frame that answers a wrong client message, or ends the listening to a stream (Pyralis). The connection stays open.
 type ServerError struct {
 	Type    string `json:"type"` // "error"
 	Message string `json:"message"`
+
+	// Unlistened says that the connection does not listen to Stream, or no longer: nothing comes of it until it listens again.
+	Stream     string `json:"stream,omitempty"`
+	Unlistened bool   `json:"unlistened,omitempty"`
 }
 
 // EventBatch is a batch as a WebSocket client receives it.

@@ -30,6 +30,10 @@ var reconnect = retry.Backoff{Initial: 100 * time.Millisecond, Max: 5 * time.Sec
 // ErrStop, returned by Consumer.Handle, acknowledges the batch and ends Run.
 var ErrStop = errors.New("stop consuming")
 
+// ErrUnlistened is what Consumer.Disconnected gets, with the server's words, when the server does not let the consumer listen: there is no
+// such stream, or it was deleted, renamed, or is of another type.
+var ErrUnlistened = errors.New("not listening")
+
 // Batch is a batch of events as it came.
 type Batch struct {
 	Number  int64             `json:"batchNumber"`
@@ -80,8 +84,9 @@ type Consumer struct {
 	// the connection is kept alive meanwhile. The batch belongs to Handle.
 	Handle func(ctx context.Context, b *Batch) error
 
-	// Connected and Disconnected, if set, are told about the connection; Refused about what the server calls wrong, e.g. that
-	// there is no such stream. They and Handle are called one at a time.
+	// Connected and Disconnected, if set, are told about the connection; Refused about what the server calls wrong while it goes on, e.g. an
+	// acknowledgement that came too late. They and Handle are called one at a time. That there is no such stream, or no longer, is told to
+	// Disconnected as ErrUnlistened, and tried again like a connection that broke: the stream may be made yet.
 	Connected    func()
 	Disconnected func(err error)
 	Refused      func(message string)
@@ -175,7 +180,7 @@ func (c *Consumer) handle(ctx context.Context, conn *websocket.Conn, in *inbox, 
 		in.expect(number)
 	}
 	if err := send(conn, answer); err != nil {
-		return err
+		return in.why(err)
 	}
 	switch {
 	case stop:

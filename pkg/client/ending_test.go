@@ -29,3 +29,49 @@ func TestConsumerThatEndsRefusesNothing(t *testing.T) {
 		require.ErrorIs(t, result(t, ended), context.Canceled)
 	}
 }
+
+// A consumer that does not listen any more, or never did, must not wait for ever on a connection where nothing comes.
+func TestConsumerListensAgain(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	reports := make(chan error, 10)
+	handling, busy := make(chan struct{}), make(chan struct{})
+	var seen []int64
+	ended, _ := run(t, &client.Consumer{
+		URL: h.url, Stream: "s", Window: 2, Disconnected: func(err error) { reports <- err },
+		Refused: func(m string) { t.Errorf("refused: %s", m) },
+		Handle: func(_ context.Context, b *client.Batch) error {
+			if seen = append(seen, b.Number); b.Number == 1 {
+				close(busy)
+				<-handling
+			}
+			if b.Number == 7 {
+				return client.ErrStop
+			}
+			return nil
+		},
+	})
+	p := h.accept(2)
+	p.send(`{"type":"error","message":"there is no stream","stream":"s","unlistened":true}`)
+	err := <-reports
+	require.ErrorIs(t, err, client.ErrUnlistened)
+	require.ErrorContains(t, err, "there is no stream")
+
+	p = h.accept(2)
+	p.send(`{"batchNumber":1,"events":[]}`, `{"batchNumber":2,"events":[]}`)
+	<-busy
+	p.send(`{"type":"error","message":"was renamed","stream":"s","unlistened":true}`)
+	_, _, err = p.conn.ReadMessage()
+	require.Error(t, err, "what it had is for others")
+	close(handling)
+	err = <-reports
+	require.ErrorIs(t, err, client.ErrUnlistened)
+	require.ErrorContains(t, err, "was renamed")
+
+	p = h.accept(2)
+	p.send(`{"batchNumber":7,"events":[]}`)
+	p.expect("ack", 7)
+	p.leaves()
+	require.NoError(t, result(t, ended))
+	require.Equal(t, []int64{1, 7}, seen)
+}

@@ -21,6 +21,7 @@ type frame struct {
 	Message string            `json:"message"`
 	Number  *int64            `json:"batchNumber"`
 	Attempt int               `json:"attempt"`
+	Away    bool              `json:"unlistened"`
 	Events  []json.RawMessage `json:"events"`
 	Left    []int64           `json:"inFlight"`     // of "nacked"
 	Void    []int64           `json:"batchNumbers"` // of "void"
@@ -91,6 +92,8 @@ func (in *inbox) put(f *frame) error {
 	case f.Type == "void":
 		in.forget(func(number int64) bool { return slices.Contains(f.Void, number) })
 		return nil
+	case f.Type == "error" && f.Away:
+		return fmt.Errorf("%w: %s", ErrUnlistened, f.Message)
 	case f.Type == "error":
 		if in.notices >= maxNotices {
 			return nil
@@ -129,6 +132,16 @@ func (in *inbox) end(err error) {
 	defer in.mu.Unlock()
 	in.err = err
 	in.signal()
+}
+
+// why is what ended the connection, if that is known, rather than what followed from it.
+func (in *inbox) why(err error) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.err != nil {
+		return in.err
+	}
+	return err
 }
 
 func (in *inbox) signal() {

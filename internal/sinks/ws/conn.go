@@ -96,8 +96,29 @@ func clip(text string) string {
 
 // refuse tells the client what it did wrong.
 func (c *conn) refuse(format string, args ...any) {
-	b, err := json.Marshal(apitypes.ServerError{Type: "error", Message: clip(fmt.Sprintf(format, args...))})
-	if err != nil { // cannot be: both fields are strings
+	c.complain(apitypes.ServerError{}, format, args...)
+}
+
+// turnAway tells the client why it does not listen to a stream.
+func (c *conn) turnAway(stream, format string, args ...any) {
+	c.complain(apitypes.ServerError{Stream: clip(stream), Unlistened: true}, format, args...)
+}
+
+// refuseOf is refuse, or turnAway if the client asked to listen to a stream that it does not listen to already.
+func (c *conn) refuseOf(kind, stream, format string, args ...any) {
+	if kind == "listen" {
+		if _, _, listening := c.server.ownerOf(c, stream); !listening {
+			c.turnAway(stream, format, args...)
+			return
+		}
+	}
+	c.refuse(format, args...)
+}
+
+func (c *conn) complain(e apitypes.ServerError, format string, args ...any) {
+	e.Type, e.Message = "error", clip(fmt.Sprintf(format, args...))
+	b, err := json.Marshal(e)
+	if err != nil { // cannot be: texts and a truth value
 		return
 	}
 	c.mu.Lock()
@@ -269,15 +290,15 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 		return
 	case "listen", "unlisten", "ack", "nack", "error":
 		if name == "" {
-			c.refuse("%s: stream is missing: give the name of the stream, or its id", kind)
+			c.refuseOf(kind, name, "%s: stream is missing: give the name of the stream, or its id", kind)
 			return
 		}
 		if len(name) > maxNameLength {
-			c.refuse("%s: the name of the stream has %d bytes: it may have %d", kind, len(name), maxNameLength)
+			c.refuseOf(kind, name, "%s: the name of the stream has %d bytes: it may have %d", kind, len(name), maxNameLength)
 			return
 		}
 		if strings.ContainsFunc(name, unicode.IsControl) { // not every database can be asked for it
-			c.refuse("%s: there is no stream %q: names have no control characters", kind, name)
+			c.refuseOf(kind, name, "%s: there is no stream %q: names have no control characters", kind, name)
 			return
 		}
 	default:
@@ -287,7 +308,7 @@ func (c *conn) handle(ctx context.Context, m *apitypes.ClientMessage) {
 	switch kind {
 	case "listen":
 		if m.Window < 0 || m.Window > maxWindow {
-			c.refuse("listen: window is %d: it must be 1 to %d", m.Window, maxWindow)
+			c.refuseOf(kind, name, "listen: window is %d: it must be 1 to %d", m.Window, maxWindow)
 			return
 		}
 		c.server.listen(ctx, c, listening{name: name, window: max(1, m.Window), acks: m.Acks, voids: m.Voids})

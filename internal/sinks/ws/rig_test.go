@@ -105,6 +105,8 @@ type message struct {
 	Type        string          `json:"type"`
 	Message     string          `json:"message"`
 	InFlight    []int64         `json:"inFlight"`
+	Stream      string          `json:"stream"`
+	Unlistened  bool            `json:"unlistened"`
 	raw         string
 }
 
@@ -123,6 +125,15 @@ func (c *client) settled() {
 	c.t.Helper()
 	c.say(`{"type":"settled?"}`)
 	c.refused(`"settled?"`)
+}
+
+// unlistened reads an error frame that says that the connection does not listen to a stream.
+func (c *client) unlistened(stream, part string) {
+	c.t.Helper()
+	m := c.next()
+	require.Contains(c.t, m.Message, part)
+	require.True(c.t, m.Unlistened, "%s", m.raw)
+	require.Equal(c.t, stream, m.Stream)
 }
 
 // refused reads an error frame.

@@ -102,7 +102,7 @@ func (s *Server) endAll(t *topic, format string, which func(listening) bool) {
 			if o := s.endOne(t, c); o != nil {
 				o.leave(c.id)
 			}
-			c.refuse(format, l.name)
+			c.turnAway(l.name, format, l.name)
 		}
 	}
 }
@@ -125,15 +125,19 @@ func (s *Server) find(name string) *topic {
 // listen makes a connection a receiver of a stream.
 func (s *Server) listen(ctx context.Context, c *conn, l listening) {
 	s.mu.Lock()
-	if t := s.find(l.name); t != nil && t.owner != nil {
+	t := s.find(l.name)
+	if t != nil && t.owner != nil {
 		defer s.mu.Unlock()
 		s.join(t, c, l)
 		return
 	}
-	full := s.full(c)
+	full := ""
+	if t == nil || !t.has(c) {
+		full = s.full(c)
+	}
 	s.mu.Unlock()
 	if full != "" { // nothing need be looked up
-		c.refuse("%s", full)
+		c.turnAway(l.name, "%s", full)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
@@ -146,21 +150,21 @@ func (s *Server) listen(ctx context.Context, c *conn, l listening) {
 		c.kill(websocket.CloseTryAgainLater, "streams cannot be looked up now")
 		return
 	case kind == "":
-		c.refuse("listen: there is no stream %q", l.name)
+		c.turnAway(l.name, "listen: there is no stream %q", l.name)
 		return
 	case kind != apitypes.StreamWebSocket:
-		c.refuse("listen: stream %q is of type %s: only streams of type %s can be listened to", l.name, kind, apitypes.StreamWebSocket)
+		c.turnAway(l.name, "listen: stream %q is of type %s: only streams of type %s can be listened to", l.name, kind, apitypes.StreamWebSocket)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.topic(st.ID)
+	t = s.topic(st.ID)
 	defer s.prune(t)
 	if t.owner == nil {
 		s.rename(t, st.Name)
 	}
 	if l.name != t.id && l.name != t.name {
-		c.refuse("listen: there is no stream %q", l.name) // it has just been renamed
+		c.turnAway(l.name, "listen: there is no stream %q", l.name) // it has just been renamed
 		return
 	}
 	s.join(t, c, l)
@@ -171,7 +175,7 @@ func (s *Server) join(t *topic, c *conn, l listening) {
 	old, again := t.listeners[c.id]
 	switch {
 	case !again && s.full(c) != "":
-		c.refuse("%s", s.full(c))
+		c.turnAway(l.name, "%s", s.full(c))
 		return
 	case again && old.acks != l.acks:
 		c.refuse("listen: this connection listens to stream %q with acks %t: unlisten first to change that", l.name, old.acks)
@@ -182,6 +186,11 @@ func (s *Server) join(t *topic, c *conn, l listening) {
 	if t.owner != nil {
 		t.owner.join(c.id, l)
 	}
+}
+
+func (t *topic) has(c *conn) bool {
+	_, listening := t.listeners[c.id]
+	return listening
 }
 
 // full says why a connection cannot listen to a further stream, "" if it can. The caller holds mu.

@@ -3,6 +3,7 @@ package ws_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,4 +102,52 @@ func TestStreamsThatCannotBeListenedTo(t *testing.T) {
 	c.listen("s", 1)
 	_, _, err := c.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, websocket.CloseTryAgainLater), "a client that is closed comes again: %v", err)
+}
+
+// A client must learn that it hears nothing of a stream without reading the words.
+func TestWhoDoesNotListenIsTold(t *testing.T) {
+	t.Parallel()
+	var kind atomic.Value
+	kind.Store("websocket")
+	r := newRig(t, ws.Options{AckTimeout: 20 * time.Millisecond, MaxTopics: 1, Find: func(_ context.Context, name string) (sink.Stream, string, error) {
+		if name != "s" && name != "1" {
+			return sink.Stream{}, "", nil
+		}
+		return sink.Stream{ID: "1", Name: "s"}, kind.Load().(string), nil
+	}})
+	c := r.dial()
+	long := strings.Repeat("x", 257)
+	for name, part := range map[string]string{"x": "there is no stream", long: "may have 256", "a\\u0001": "control characters"} {
+		c.listen(name, 1)
+		c.unlistened(strings.ReplaceAll(name, "\\u0001", "\x01"), part)
+	}
+	c.listen("s", 2000)
+	c.unlistened("s", "window is 2000")
+	c.listen("s", 1)
+	c.settled()
+	for message, part := range map[string]string{
+		`{"type":"listen","stream":"s","window":2000}`: "window is 2000",
+		`{"type":"listen","stream":"s","acks":true}`:   "unlisten first",
+		`{"type":"ack","stream":"s","batchNumber":1}`:  "nothing in flight",
+	} {
+		c.say(message)
+		m := c.next()
+		require.Contains(t, m.Message, part)
+		require.False(t, m.Unlistened, "it listens still: %s", m.raw)
+	}
+	c.listen("s", 2) // again is nothing new
+	c.listen("y", 1)
+	c.unlistened("y", "which is the limit")
+
+	kind.Store("webhook")
+	c.unlistened("s", "is of type webhook now")
+	c.listen("s", 1)
+	c.unlistened("s", "is of type webhook")
+	kind.Store("websocket")
+	c.listen("s", 1)
+	c.settled()
+	s := r.openAs("1", "s", "")
+	require.NoError(t, s.Close(t.Context()))
+	r.openAs("1", "new", "")
+	c.unlistened("s", "was renamed")
 }
