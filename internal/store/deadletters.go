@@ -59,14 +59,15 @@ type DeadLetters interface {
 
 	// DeadLetter: ErrNotFound.
 	DeadLetter(ctx context.Context, stream, id string) (*DeadLetter, error)
-	// ListDeadLetters returns up to limit of those that a filter selects.
+	// ListDeadLetters returns up to limit of those that a filter selects, without Payload.
 	ListDeadLetters(ctx context.Context, flt LetterFilter, limit int) ([]*DeadLetter, error)
-	// DeadLettersToReplay returns up to limit of those of a stream that are to be replayed.
-	DeadLettersToReplay(ctx context.Context, stream string, limit int) ([]*DeadLetter, error)
+	// DeadLettersToReplay returns up to limit of those of a stream that are to be replayed, as long as their payloads have no more than size
+	// bytes together; the first one whatever it has.
+	DeadLettersToReplay(ctx context.Context, stream string, limit int, size int64) ([]*DeadLetter, error)
 	// CountDeadLetters counts those of some streams, by id of the stream; one that is not named has none.
 	CountDeadLetters(ctx context.Context, streams []string) (map[string]LetterCount, error)
-	// AskReplay wishes those that a filter selects to be replayed, and returns how many they are. It goes by portions: an error leaves
-	// those before it asked for.
+	// AskReplay wishes those that a filter selects to be replayed, and returns how many they are. It goes by portions, so that nothing else
+	// waits long: an error leaves those before it asked for.
 	AskReplay(ctx context.Context, f Fence, flt LetterFilter) (int64, error)
 	// DeleteDeadLetters deletes those that a filter selects, by portions, and returns how many it deleted.
 	DeleteDeadLetters(ctx context.Context, f Fence, flt LetterFilter) (int64, error)

@@ -71,8 +71,8 @@ type assembler struct {
 	number int     // of cur, so that stamps need no clearing
 	stamps []stamp // by listener
 
-	sizeHint, recsHint int                // what the batch before needed; used once, as far as there is memory
-	fits               func(n int64) bool // whether there is memory for so many bytes more
+	sizeHint, recsHint int                // what the batch before needed; used once, if there is memory
+	claim              func(n int64) bool // counts so many bytes in the budget, if they have room
 
 	// Of the event that was appended last.
 	dataAt int  // where its data begin, from its start; negative: it has none
@@ -164,12 +164,14 @@ func (a *assembler) begun(b *batch) {
 	if b.buf != nil {
 		return
 	}
-	size, recs := a.sizeHint, a.recsHint
+	size, recs := max(a.sizeHint, 1), a.recsHint
 	a.sizeHint, a.recsHint = 0, 0
-	if !a.fits(int64(size) + int64(recs)*int64(unsafe.Sizeof(record{}))) {
-		size, recs = 0, 0
+	if n := int64(size) + int64(recs)*int64(unsafe.Sizeof(record{})); a.claim(n) {
+		b.counted = n
+	} else {
+		size, recs = 1, 0
 	}
-	b.buf, b.recs = append(make([]byte, 0, max(size, 1)), '['), make([]record, 0, recs)
+	b.buf, b.recs = append(make([]byte, 0, size), '['), make([]record, 0, recs)
 }
 
 // end appends what belongs to the listener, and notes where it stands after the event.

@@ -37,11 +37,16 @@ func (b *budget) add(n int64) {
 	}
 }
 
-// fits says whether there is room for n bytes more.
-func (b *budget) fits(n int64) bool {
+// claim adds n if there is room for it, and says whether there was.
+func (b *budget) claim(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.full && b.used+n <= b.max
+	if b.full || b.used+n > b.max {
+		return false
+	}
+	b.used += n
+	b.full = b.used == b.max
+	return true
 }
 
 // inUse is what all streams hold.

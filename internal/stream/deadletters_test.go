@@ -16,7 +16,7 @@ func skips(s *apitypes.EventStream) { s.ErrorHandling = ptr(apitypes.ErrorHandli
 // letters are the dead letters of a stream.
 func (r *rig) letters(stream string) []*store.DeadLetter {
 	r.t.Helper()
-	list, err := r.store.ListDeadLetters(r.t.Context(), store.LetterFilter{Stream: stream}, 0)
+	list, err := r.store.list("", 0, func(l *store.DeadLetter) bool { return l.Stream == stream })
 	require.NoError(r.t, err)
 	return list
 }
@@ -222,8 +222,9 @@ func TestReplaysWaitForAReceiver(t *testing.T) {
 		return nil
 	})
 	r.ask(stream)
-	<-reads // it looks whether there are any
+	r.eventually(func() bool { return *r.state("s").DeadLetterReplays == 1 })
 	r.quiet("s")
+	require.Empty(t, reads)
 	r.factory.of("s").come()
 	r.live("s").finish(nil)
 	r.eventually(func() bool { return len(r.letters(stream)) == 0 })
@@ -266,5 +267,45 @@ func TestAPageOfReplaysIsBounded(t *testing.T) {
 		require.Len(t, b.letters, want)
 		require.Len(t, b.events, want)
 		require.NotContains(t, called(&sink.Batch{Events: b.events, Body: b.buf}), "malformed")
+	}
+}
+
+// Of many dead letters no more are read than go together, and none but a few twice.
+func TestReplaysAreReadOnce(t *testing.T) {
+	t.Parallel()
+	for name, evaluable := range map[string]bool{"delivered": true, "without an answer": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(r *rig) { r.opts.MaxMemory = 8000 })
+			const n = 40
+			stream, l := r.setAside(n)
+			if !evaluable {
+				_, err := r.m.UpdateListener(t.Context(), "s", l, &apitypes.Listener{Where: ptr(`error("no")`)})
+				require.NoError(t, err)
+			}
+			_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(1000))})
+			require.NoError(t, err)
+			var size int64
+			r.store.mu.Lock()
+			for _, l := range r.store.letters {
+				size += int64(len(l.Payload))
+				if !evaluable {
+					l.Kind = store.LetterExpression
+				}
+			}
+			r.store.mu.Unlock()
+			r.ask(stream)
+			for left := n; evaluable && left > 0; {
+				d := r.live("s")
+				require.LessOrEqual(t, len(d.Body), 8000/4)
+				left -= len(d.Events)
+				d.finish(nil)
+			}
+			r.eventually(func() bool { return *r.state("s").DeadLetterReplays == 0 })
+			require.LessOrEqual(t, r.store.replayBytes.Load(), 3*size)
+			r.caughtUp("s")
+			require.NoError(t, r.m.SuspendStream(t.Context(), "s"))
+			require.Zero(t, r.memory())
+		})
 	}
 }

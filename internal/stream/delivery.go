@@ -140,6 +140,17 @@ func (d *delivery) account(n int64) {
 	}
 }
 
+// claim is hold if there is room for it, and says whether there was.
+func (d *delivery) claim(n int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || !d.budget.claim(n) {
+		return false
+	}
+	d.held += n
+	return true
+}
+
 // count corrects what is counted for a batch that is not out yet. The caller holds mu.
 func (d *delivery) count(b *batch, size int64) {
 	d.account(size - b.counted)
@@ -157,6 +168,9 @@ func (d *delivery) short() int64 {
 	if d.parked != nil && d.more {
 		d.more = false
 		signal(d.wake)
+	}
+	if d.held == 0 {
+		signal(d.emptied) // to another one who waits
 	}
 	return d.held
 }

@@ -90,11 +90,25 @@ func selects(flt store.LetterFilter, l *store.DeadLetter) bool {
 }
 
 func (f *fakeStore) ListDeadLetters(_ context.Context, flt store.LetterFilter, limit int) ([]*store.DeadLetter, error) {
-	return f.list("ListDeadLetters", limit, func(l *store.DeadLetter) bool { return selects(flt, l) })
+	list, err := f.list("ListDeadLetters", limit, func(l *store.DeadLetter) bool { return selects(flt, l) })
+	for _, l := range list {
+		l.Payload = nil
+	}
+	return list, err
 }
 
-func (f *fakeStore) DeadLettersToReplay(_ context.Context, stream string, limit int) ([]*store.DeadLetter, error) {
-	return f.list("DeadLettersToReplay", limit, func(l *store.DeadLetter) bool { return l.Stream == stream && !l.ReplayAsked.IsZero() })
+func (f *fakeStore) DeadLettersToReplay(_ context.Context, stream string, limit int, size int64) ([]*store.DeadLetter, error) {
+	list, err := f.list("DeadLettersToReplay", limit, func(l *store.DeadLetter) bool { return l.Stream == stream && !l.ReplayAsked.IsZero() })
+	for i, l := range list {
+		if size -= int64(len(l.Payload)); size < 0 && i > 0 {
+			list = list[:i]
+			break
+		}
+	}
+	for _, l := range list {
+		f.replayBytes.Add(int64(len(l.Payload)))
+	}
+	return list, err
 }
 
 func (f *fakeStore) list(call string, limit int, want func(*store.DeadLetter) bool) ([]*store.DeadLetter, error) {

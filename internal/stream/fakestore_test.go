@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pyralis-io/pyralis/internal/store"
 )
@@ -23,6 +24,8 @@ type fakeStore struct {
 	onWrite func(stream string, epoch int64, cps []store.Checkpoint)
 	// onLetters sees every event that is set aside.
 	onLetters func(letters []*store.DeadLetter)
+
+	replayBytes atomic.Int64 // of events that were read to be replayed
 }
 
 func newFakeStore() *fakeStore { return &fakeStore{cps: make(map[string]store.Checkpoint)} }

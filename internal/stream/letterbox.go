@@ -30,7 +30,6 @@ func (m *Manager) DeadLetters(ctx context.Context, idOrName string, sel *apitype
 	list := make([]*apitypes.DeadLetter, len(letters))
 	for i, l := range letters {
 		list[i] = letterBody(l)
-		list[i].Event = nil
 	}
 	return list, nil
 }
@@ -44,16 +43,24 @@ func (m *Manager) DeadLetter(ctx context.Context, idOrName, id string) (*apitype
 	return letterBody(l), nil
 }
 
-// ReplayDeadLetter has a dead letter delivered after all: when the stream runs, and has a receiver. It returns when that is sure to happen.
+// ReplayDeadLetter has a dead letter delivered after all: when the stream runs, and has a receiver. It returns when that is sure to happen, or
+// has happened meanwhile.
 func (m *Manager) ReplayDeadLetter(ctx context.Context, idOrName, id string) (*apitypes.DeadLetter, error) {
 	s, l, err := m.letter(ctx, idOrName, id)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := m.replay(ctx, s, one(l)); err != nil {
+	n, err := m.replay(ctx, s, one(l))
+	if err != nil {
 		return nil, err
 	}
-	return m.DeadLetter(ctx, s.id, id)
+	if l.ReplayAsked.IsZero() {
+		if n == 0 {
+			return nil, fmt.Errorf("dead letter %s: %w", id, store.ErrNotFound)
+		}
+		l.ReplayAsked = m.opts.Now()
+	}
+	return letterBody(l), nil
 }
 
 // ReplayDeadLetters is ReplayDeadLetter of many, and returns how many they are. What to replay must be named, or All set.

@@ -88,3 +88,49 @@ func TestWhichDeadLettersMustBeClear(t *testing.T) {
 	_, err := r.m.ReplayDeadLetter(t.Context(), "s", "none")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
+
+// A dead letter that is replayed may be delivered, and gone, before the answer is given.
+func TestAReplayIsAnsweredFromWhatWasRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stream, _ := r.setAside(3)
+	require.NoError(t, r.m.SuspendStream(t.Context(), "s"))
+	letters := r.letters(stream)
+	gone := func(when string) { // the letters are deleted at such a call
+		reads := 0
+		r.store.setFault(func(call string) error {
+			if call == "DeadLetter" {
+				reads++
+			}
+			if call == when || when == "second read" && reads == 2 {
+				r.store.letters = nil
+			}
+			return nil
+		})
+	}
+	gone("second read")
+	got, err := r.m.ReplayDeadLetter(t.Context(), "s", letters[0].ID)
+	require.NoError(t, err)
+	require.Equal(t, letters[0].ID, got.ID)
+	require.NotNil(t, got.ReplayRequested)
+
+	for name, asked := range map[string]bool{"asked before": true, "never asked": false} {
+		r.store.setFault(nil)
+		r.store.mu.Lock()
+		l := *letters[1]
+		if asked {
+			l.ReplayAsked = l.LastFailed
+		}
+		r.store.letters = []*store.DeadLetter{&l}
+		r.store.mu.Unlock()
+		gone("AskReplay")
+		got, err = r.m.ReplayDeadLetter(t.Context(), "s", l.ID)
+		if !asked {
+			require.ErrorIs(t, err, store.ErrNotFound, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, fftime(l.LastFailed), got.ReplayRequested)
+	}
+	r.store.setFault(nil)
+}

@@ -165,7 +165,7 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 		maxBytes:  int(min(maxBatchBytes, r.m.opts.MaxMemory/4)),
 		now:       r.m.opts.Now,
 		stamps:    make([]stamp, len(r.listeners)),
-		fits:      r.m.budget.fits,
+		claim:     r.delivery.claim,
 	}
 	rd := &reader{
 		run: r, asm: a, tops: r.topsOf(start), encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),

@@ -11,24 +11,36 @@ import (
 // letterPortion is how many dead letters one transaction changes.
 const letterPortion = 1000
 
+// scanLetter reads a row of letterColumns, and the payload if that comes after them.
 func scanLetter(r row) *store.DeadLetter {
-	return &store.DeadLetter{
+	const width = 14
+	l := &store.DeadLetter{
 		Seq: r.int(0), ID: r.text(1), Stream: r.text(2), Listener: r.text(3), ListenerName: r.text(4), Replay: r.text(5), Event: r.text(6),
-		Block: uint64(r.int(7)), Payload: r.blob(8), Kind: r.text(9), Error: r.text(10), Attempts: int(r.int(11)),
-		FirstFailed: r.time(12), LastFailed: r.time(13), ReplayAsked: r.time(14),
+		Block: uint64(r.int(7)), Kind: r.text(8), Error: r.text(9), Attempts: int(r.int(10)),
+		FirstFailed: r.time(11), LastFailed: r.time(12), ReplayAsked: r.time(13),
 	}
+	if len(r) > width {
+		l.Payload = r.blob(width)
+	}
+	return l
 }
 
 // letterArgs are the arguments of letterFilter.
 func letterArgs(flt store.LetterFilter) []any {
-	before, until := int64(math.MaxInt64), int64(math.MaxInt64)
+	before := int64(math.MaxInt64)
 	if flt.Before > 0 {
 		before = flt.Before
 	}
+	return append([]any{flt.Stream, flt.After, before}, restArgs(flt)...)
+}
+
+// restArgs are the arguments of letterRest.
+func restArgs(flt store.LetterFilter) []any {
+	until := int64(math.MaxInt64)
 	if !flt.Until.IsZero() {
 		until = toMicros(flt.Until)
 	}
-	return []any{flt.Stream, flt.After, before, flt.Listener, flt.Listener, flt.Kind, flt.Kind, toMicros(flt.Since), until}
+	return []any{flt.Listener, flt.Listener, flt.Kind, flt.Kind, toMicros(flt.Since), until}
 }
 
 // DeadLetter implements store.DeadLetters.
@@ -53,8 +65,19 @@ func (s *Store) ListDeadLetters(ctx context.Context, flt store.LetterFilter, lim
 }
 
 // DeadLettersToReplay implements store.DeadLetters.
-func (s *Store) DeadLettersToReplay(ctx context.Context, stream string, limit int) ([]*store.DeadLetter, error) {
-	all, err := s.letters(ctx, readReplays, stream, limitOf(limit))
+func (s *Store) DeadLettersToReplay(ctx context.Context, stream string, limit int, size int64) ([]*store.DeadLetter, error) {
+	fit, more := 0, true
+	err := s.read(ctx, readReplaySizes, func(r row) error {
+		size -= r.int(0)
+		if more = more && (size >= 0 || fit == 0); more {
+			fit++
+		}
+		return nil
+	}, stream, limitOf(limit))
+	var all []*store.DeadLetter
+	if err == nil && fit > 0 {
+		all, err = s.letters(ctx, readReplays, stream, fit)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dead letters to replay of stream %s: %w", stream, err)
 	}
@@ -85,8 +108,9 @@ func (s *Store) CountDeadLetters(ctx context.Context, streams []string) (map[str
 
 // AskReplay implements store.DeadLetters.
 func (s *Store) AskReplay(ctx context.Context, f store.Fence, flt store.LetterFilter) (int64, error) {
-	n, err := s.portions(ctx, f, flt, func(g *group, args []any) {
-		g.session.exec(sqlAskReplay, anyRows, append([]any{g.now}, args...)...)
+	n, err := s.portions(ctx, &f, flt, func(g *group, count func(row), args []any) error {
+		_, err := g.ask(sqlAskReplay, count, append([]any{g.now}, args...)...)
+		return err
 	})
 	if err != nil {
 		return n, fmt.Errorf("replay dead letters of stream %s: %w", flt.Stream, err)
@@ -96,39 +120,51 @@ func (s *Store) AskReplay(ctx context.Context, f store.Fence, flt store.LetterFi
 
 // DeleteDeadLetters implements store.DeadLetters.
 func (s *Store) DeleteDeadLetters(ctx context.Context, f store.Fence, flt store.LetterFilter) (int64, error) {
-	n, err := s.portions(ctx, f, flt, func(g *group, args []any) { g.session.exec(sqlDeleteLetters, anyRows, args...) })
+	n, err := s.deleteLetters(ctx, &f, flt)
 	if err != nil {
 		return n, fmt.Errorf("delete dead letters of stream %s: %w", flt.Stream, err)
 	}
 	return n, nil
 }
 
-// portions changes what a filter selects, some with each transaction, so that nothing else waits long. What comes while it is at it has a
-// higher Seq: the end is fixed first, so that it has one.
-func (s *Store) portions(ctx context.Context, f store.Fence, flt store.LetterFilter, change func(g *group, args []any)) (total int64, err error) {
+func (s *Store) deleteLetters(ctx context.Context, f *store.Fence, flt store.LetterFilter) (int64, error) {
+	return s.portions(ctx, f, flt, func(g *group, count func(row), args []any) error {
+		_, err := g.ask(sqlDeleteLetters, count, args...)
+		return err
+	})
+}
+
+// portions changes what a filter selects, some with each transaction, so that nothing else waits long. What to change is looked for beside the
+// writer, and looked at again by it. What comes meanwhile has a higher Seq: the end is fixed first, so that there is one.
+func (s *Store) portions(ctx context.Context, f *store.Fence, flt store.LetterFilter, change func(g *group, count func(row), args []any) error) (total int64, err error) {
+	if flt.Before == 0 {
+		newest, err := s.readInt(ctx, readNewestLetter, flt.Stream)
+		if err != nil {
+			return 0, err
+		}
+		flt.Before = newest + 1
+	}
 	for {
-		var n, last int64
-		err := s.lone(ctx, &f, func(g *group) error {
-			if flt.Before == 0 {
-				if _, err := g.ask(sqlPortion, func(r row) { flt.Before = r.int(1) + 1 }, append(letterArgs(flt), int64(math.MaxInt64))...); err != nil {
-					return err
-				}
-			}
-			if _, err := g.ask(sqlPortion, func(r row) { n, last = r.int(0), r.int(1) }, append(letterArgs(flt), int64(letterPortion))...); err != nil || n == 0 {
-				return err
-			}
-			part := flt
-			part.Before = last + 1
-			change(g, letterArgs(part))
+		var seqs []int64
+		err := s.read(ctx, readLetterPlaces, func(r row) error {
+			seqs = append(seqs, r.int(0))
 			return nil
+		}, append(letterArgs(flt), int64(letterPortion))...)
+		if err != nil || len(seqs) == 0 {
+			return total, err
+		}
+		var n int64
+		err = s.lone(ctx, f, func(g *group) error {
+			n = 0
+			return change(g, func(row) { n++ }, append([]any{flt.Stream, g.session.ints(seqs)}, restArgs(flt)...))
 		})
 		if err != nil {
 			return total, err
 		}
-		if total += n; n < letterPortion {
+		if total += n; len(seqs) < letterPortion {
 			return total, nil
 		}
-		flt.After = last
+		flt.After = seqs[len(seqs)-1]
 	}
 }
 

@@ -162,3 +162,36 @@ func (s *Store) Entered(tb testing.TB) (upTo, entries int64) {
 	}))
 	return upTo, entries
 }
+
+// LetterPlan is how the database counts dead letters.
+func LetterPlan(tb testing.TB, s *Store) string {
+	tb.Helper()
+	keyword := "EXPLAIN QUERY PLAN "
+	if s.dialect == dialectPostgres {
+		keyword = "EXPLAIN "
+	}
+	var plan strings.Builder
+	require.NoError(tb, s.find(tb.Context(), keyword+readSQL[readLetterCounts], []any{s.texts([]string{"s"})}, func(r row) error {
+		plan.WriteString(r.text(len(r)-1) + "\n")
+		return nil
+	}))
+	return plan.String()
+}
+
+// Occupy keeps the writer busy until release is called.
+func (s *Store) Occupy(tb testing.TB) (release func()) {
+	tb.Helper()
+	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- s.lone(tb.Context(), nil, func(*group) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(end)
+		require.NoError(tb, <-ended)
+	}
+}

@@ -51,6 +51,9 @@ const (
 	readLogHead
 	readLetter
 	readLetters
+	readLetterPlaces
+	readNewestLetter
+	readReplaySizes
 	readReplays
 	readCount // how many there are
 )
@@ -104,10 +107,15 @@ var readSQL = [readCount]string{
 	readListeners:       `SELECT ` + listenerColumns + ` FROM listeners` + bySeq,
 	readStreamListeners: `SELECT ` + listenerColumns + ` FROM listeners WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?`,
 	readCheckpoints:     `SELECT listener, block, tx, log, read_block, read_hash, updated FROM checkpoints WHERE stream = ? ORDER BY listener`,
-	readLetter:          `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND id = ?`,
+	readLetter:          `SELECT ` + letterColumns + `, payload FROM dead_letters WHERE stream = ? AND id = ?`,
 	readLetters:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?`,
-	readReplays:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE stream = ? AND asked > 0 ORDER BY seq LIMIT ?`,
-	readLetterCounts:    `SELECT stream, CAST(count(*) AS BIGINT), CAST(sum(CASE WHEN asked > 0 THEN 1 ELSE 0 END) AS BIGINT) FROM dead_letters WHERE {in stream} GROUP BY stream`,
+	readLetterPlaces:    `SELECT seq FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?`,
+	readNewestLetter:    `SELECT CAST(coalesce(max(seq), 0) AS BIGINT) FROM dead_letters WHERE stream = ?`,
+	readReplaySizes:     `SELECT CAST(length(payload) AS BIGINT) FROM dead_letters WHERE stream = ? AND asked > 0 ORDER BY seq LIMIT ?`,
+	readReplays:         `SELECT ` + letterColumns + `, payload FROM dead_letters WHERE stream = ? AND asked > 0 ORDER BY seq LIMIT ?`,
+	// Each from an index alone: the rows have the events.
+	readLetterCounts: `SELECT s.id, CAST((SELECT count(*) FROM dead_letters d WHERE d.stream = s.id) AS BIGINT),
+		CAST((SELECT count(*) FROM dead_letters d WHERE d.stream = s.id AND d.asked > 0) AS BIGINT) FROM streams s WHERE {in s.id}`,
 	readPositions: `SELECT l.stream, l.spec, c.block, c.tx, c.log FROM listeners l LEFT JOIN checkpoints c ON c.listener = l.id
 		WHERE {in l.stream}`,
 }

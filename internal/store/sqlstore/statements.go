@@ -133,7 +133,6 @@ const (
 	sqlPutLetter
 	sqlReturnLetter
 	sqlDropLetter
-	sqlPortion
 	sqlAskReplay
 	sqlDeleteLetters
 	writerStatements // how many there are
@@ -152,12 +151,12 @@ const (
 	touchColumns    = `claim, signer, nonce, expires, exclusive, conflict_keys, sends, open, last_sent, error, dead, outcome, fee`
 	streamColumns   = `seq, id, name, created, updated, epoch, spec`
 	listenerColumns = `seq, id, stream, name, created, updated, spec`
-	letterColumns   = `seq, id, stream, listener, listener_name, replay, event, block, payload, kind, error, attempts, first_failed, last_failed,
-		asked`
-	// letterFilter takes the arguments that letterArgs makes.
-	letterFilter = `stream = ? AND seq > ? AND seq < ? AND (CAST(? AS TEXT) = '' OR listener = ?) AND (CAST(? AS TEXT) = '' OR kind = ?)
-		AND last_failed >= ? AND last_failed < ?`
-	txOf = `(SELECT tx FROM keys WHERE key = ?)`
+	// letterColumns are those but for the payload.
+	letterColumns = `seq, id, stream, listener, listener_name, replay, event, block, kind, error, attempts, first_failed, last_failed, asked`
+	// letterFilter takes the arguments that letterArgs makes; letterRest those of it that are no place.
+	letterFilter = `stream = ? AND seq > ? AND seq < ? AND ` + letterRest
+	letterRest   = `(CAST(? AS TEXT) = '' OR listener = ?) AND (CAST(? AS TEXT) = '' OR kind = ?) AND last_failed >= ? AND last_failed < ?`
+	txOf         = `(SELECT tx FROM keys WHERE key = ?)`
 	// What is in a block that may change: with the ledger's number of confirmations, and with one of its own. Each has its index.
 	openOutcomes    = `block IS NOT NULL AND final = 0 AND final_at IS NULL`
 	openOwnOutcomes = `final_at IS NOT NULL AND final = 0`
@@ -301,10 +300,9 @@ var statements = [writerStatements]statement{
 		attempts = CASE WHEN excluded.attempts > dead_letters.attempts THEN excluded.attempts ELSE dead_letters.attempts END`},
 	sqlReturnLetter: {sql: `UPDATE dead_letters SET kind = ?, error = ?, attempts = ?, last_failed = ?, asked = 0 WHERE seq = ? AND stream = ?`},
 	sqlDropLetter:   {sql: `DELETE FROM dead_letters WHERE seq = ? AND stream = ?`},
-	sqlPortion: {sql: `SELECT CAST(count(*) AS BIGINT), CAST(coalesce(max(seq), 0) AS BIGINT) FROM
-		(SELECT seq FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?) AS portion`},
-	sqlAskReplay:     {sql: `UPDATE dead_letters SET asked = ? WHERE asked = 0 AND ` + letterFilter},
-	sqlDeleteLetters: {sql: `DELETE FROM dead_letters WHERE ` + letterFilter},
+	sqlAskReplay: {sql: `UPDATE dead_letters SET asked = CASE WHEN asked = 0 THEN ? ELSE asked END WHERE stream = ? AND {in seq} AND ` + letterRest + `
+		RETURNING seq`},
+	sqlDeleteLetters: {sql: `DELETE FROM dead_letters WHERE stream = ? AND {in seq} AND ` + letterRest + ` RETURNING seq`},
 }
 
 // render turns the SQL of a statement into a dialect's.

@@ -116,8 +116,11 @@ func (g *group) mustExist(query stmtID, id string) error {
 	return err
 }
 
-// DeleteStream implements store.Streams.
+// DeleteStream implements store.Streams. Its dead letters, which may be many, go first: until it is gone itself, it can be deleted again.
 func (s *Store) DeleteStream(ctx context.Context, id string) error {
+	if _, err := s.deleteLetters(ctx, nil, store.LetterFilter{Stream: id}); err != nil {
+		return fmt.Errorf("delete stream %s: dead letters: %w", id, err)
+	}
 	err := s.lone(ctx, nil, func(g *group) error {
 		if err := g.mustExist(sqlStreamEpoch, id); err != nil {
 			return err

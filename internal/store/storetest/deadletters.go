@@ -48,6 +48,9 @@ func (f *fixture) selected(flt store.LetterFilter, limit int) (ids string) {
 	list, err := f.ListDeadLetters(f.t.Context(), flt, limit)
 	require.NoError(f.t, err)
 	for _, l := range list {
+		want := f.letter(flt.Stream, l.ID)
+		want.Payload = nil
+		require.Equal(f.t, want, l)
 		ids += l.ID
 	}
 	return ids
@@ -163,10 +166,22 @@ func lettersSelected(t *testing.T, s store.Store) {
 
 func (f *fixture) replays(stream string, limit int) (ids string) {
 	f.t.Helper()
-	list, err := f.DeadLettersToReplay(f.t.Context(), stream, limit)
+	list, err := f.DeadLettersToReplay(f.t.Context(), stream, limit, math.MaxInt64)
 	require.NoError(f.t, err)
 	for _, l := range list {
 		require.False(f.t, l.ReplayAsked.IsZero())
+		ids += l.ID
+	}
+	return ids
+}
+
+// replaysOf are the ids of what is to be replayed and has so many bytes.
+func (f *fixture) replaysOf(stream string, size int64) (ids string) {
+	f.t.Helper()
+	list, err := f.DeadLettersToReplay(f.t.Context(), stream, 0, size)
+	require.NoError(f.t, err)
+	for _, l := range list {
+		require.Equal(f.t, f.letter(stream, l.ID), l)
 		ids += l.ID
 	}
 	return ids
@@ -200,6 +215,10 @@ func lettersReplayed(t *testing.T, s store.Store) {
 	require.NoError(t, err)
 	require.Equal(t, int64(3), n)
 	require.Equal(t, asked, f.letter("a", "2").ReplayAsked, "the first wish counts")
+	each := int64(len(newLetter("1", "a").Payload))
+	for size, want := range map[int64]string{0: "1", each - 1: "1", each: "1", 2*each - 1: "1", 2 * each: "12", 3 * each: "123"} {
+		require.Equal(t, want, f.replaysOf("a", size), size)
+	}
 
 	back := f.letter("a", "2")
 	gone := *back
