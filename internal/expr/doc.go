@@ -6,8 +6,12 @@
 // The programs come from users, and events from whoever writes to the chain, so an evaluation is bounded: it does at most a million units
 // of work. A unit is a step of the interpreter, or as much memory as a step can take. That makes it end within some tenths of a second and
 // 150 MB, whatever the program and the event, and end in the same way each time: no busy machine turns an event that passes into one
-// that fails; the clock ends only what takes ten seconds, which nothing came near. Few programs of a compiler may be at more than the first sixtieth
-// of that work at once; others wait, and their wait is not counted.
+// that fails. The clock ends what takes ten seconds. Only two kinds of programs come near that: those that call their own functions thousands
+// of levels deep, where each look at a variable from outside passes all levels, and those that catch errors about huge values again and again, of
+// which the interpreter makes a text each time.
+//
+// Few programs of a compiler may be at more than the first sixtieth of that work at once. Others wait for them, in the order in which they
+// come, and their wait is not counted.
 //
 // # How
 //
@@ -27,7 +31,8 @@
 //   - Places to assign to, left of = and |=, which are made of other things than . .key .[n] [] .. | , select first last if try and getpath.
 //   - Keys that are arrays or objects, as in .[["a"]].
 //   - Regular expressions of more than 1000 bytes, or that repeat much.
-//   - Calculating with numbers of more than 4096 digits; output of more than 4 MiB, or nested deeper than 1000 levels.
+//   - More than 100 values in one string, as in "\(.a)".
+//   - Calculating with numbers of more than 4096 digits, range with more than 100; output of more than 4 MiB, or nested deeper than 1000 levels.
 //
 // # Numbers
 //

@@ -14,6 +14,9 @@ func (c *Compiler) Occupy() (release func()) {
 	}
 }
 
+// NewOf makes a compiler of whose programs so many may take much at once.
+func NewOf(slots int) *Compiler { return &Compiler{heavy: make(chan struct{}, slots)} }
+
 // Limit lets a program do less work than others.
 func (p *Program) Limit(share int) { p.meter.work = maxWork / share }
 

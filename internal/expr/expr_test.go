@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -208,6 +209,53 @@ func TestEndsWithItsContext(t *testing.T) {
 	release()
 	_, err = p.Bool(t.Context(), []byte(sample))
 	require.ErrorContains(t, err, "steps")
+}
+
+// witness is a context that tells when it is asked.
+type witness struct {
+	context.Context
+	asked func()
+}
+
+func (w witness) Err() error {
+	w.asked()
+	return w.Context.Err()
+}
+
+// TestSlowProgramsTakeTurns: what is slow waits for what was slow before, and for nothing that came later.
+func TestSlowProgramsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := expr.NewOf(1)
+		release := c.Occupy()
+		var (
+			all   sync.WaitGroup
+			mu    sync.Mutex
+			order []string
+		)
+		asked := func(name string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(order) == 0 || order[len(order)-1] != name {
+				order = append(order, name)
+			}
+		}
+		for _, name := range []string{"a", "b", "c", "d"} {
+			p, err := c.Compile(`[range(30000)] | length`)
+			require.NoError(t, err)
+			all.Go(func() {
+				_, err := p.Bool(witness{t.Context(), func() { asked(name) }}, []byte(sample))
+				require.NoError(t, err)
+			})
+			synctest.Wait() // until it waits
+		}
+		mu.Lock()
+		order = nil
+		mu.Unlock()
+		release()
+		all.Wait()
+		require.Equal(t, []string{"a", "b", "c", "d"}, order)
+	})
 }
 
 // TestSharedProgram: a program may be used by several goroutines, and nothing of one event gets into another one's answer.

@@ -16,9 +16,10 @@ const (
 	maxWork = 1_000_000
 	// lightWork is done at any time; what needs more waits for its turn, so that not every stream takes the memory of a heavy one at once.
 	lightWork = 16_384
-	// look is how often the clock and the context are looked at.
-	look = 1024
-	// maxTime ends what copies much in few steps. It is far beyond what maxWork takes, so that no busy machine makes an event fail.
+	// look is how often the clock and the context are looked at. The dearest steps that were seen take some 30 ms.
+	look = 128
+	// maxTime ends what makes steps dear: calls within calls, thousands of levels deep, and errors about huge values that are caught again and
+	// again. It is far beyond what maxWork takes otherwise, so that no busy machine makes an event fail.
 	maxTime = 10 * time.Second
 	// maxDepth is how deep values that are compared, copied or put out may be nested.
 	maxDepth = 1000
