@@ -198,6 +198,9 @@ var updates = map[gojq.Operator]gojq.Operator{ //nolint:gochecknoglobals // cons
 	gojq.OpUpdateMod: gojq.OpMod, gojq.OpUpdateAlt: gojq.OpAlt,
 }
 
+// funcPlace is a function that no program can name.
+const funcPlace = "%place"
+
 // Lengths of paths that are assigned to.
 const (
 	shortReach = 16   // its price is in that of the steps that find it
@@ -212,6 +215,10 @@ func (r *rewriter) assign(q *gojq.Query, s *scope) {
 	left := r.query(q.Left, s, true)
 	reach := r.reach
 	r.reach = outer
+	if reach > shortReach { // it is used twice
+		q.FuncDefs = append(q.FuncDefs, &gojq.FuncDef{Name: funcPlace, Body: left})
+		left = call(funcPlace)
+	}
 	right := r.query(q.Right, s, false)
 	op, isUpdate := updates[q.Op]
 	switch {
@@ -230,7 +237,8 @@ func (r *rewriter) assign(q *gojq.Query, s *scope) {
 		q.Left, q.Right = left, right
 	}
 	if reach > shortReach {
-		*q = *pipe(reached(left), &gojq.Query{Term: group(&gojq.Query{Left: q.Left, Op: q.Op, Right: q.Right, Patterns: q.Patterns})})
+		set := &gojq.Query{Left: q.Left, Op: q.Op, Right: q.Right, Patterns: q.Patterns}
+		q.Left, q.Op, q.Right, q.Patterns = reached(left), gojq.OpPipe, &gojq.Query{Term: group(set)}, nil
 	}
 }
 
