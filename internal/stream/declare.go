@@ -115,7 +115,7 @@ func (m *Manager) resolveListener(ctx context.Context, l *declaredListener) erro
 	if l.old == nil {
 		err = m.resolve(ctx, l.want, l.want.FromBlock)
 	} else {
-		err = m.resolveAgain(ctx, l.old, l.want, false)
+		err = m.recheck(ctx, l.old, l.want)
 	}
 	if err != nil {
 		return err

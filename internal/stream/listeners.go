@@ -38,11 +38,10 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 	if err != nil {
 		return nil, err
 	}
-	s, release, err := m.change(ctx, streamIDOrName)
+	s, err := m.find(streamIDOrName)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
 	if err := refuse(s.current()); err != nil {
 		return nil, err
 	}
@@ -50,12 +49,18 @@ func (m *Manager) CreateListener(ctx context.Context, streamIDOrName string, bod
 	if err := applyListener(l, body); err != nil {
 		return nil, err
 	}
+	// A chain that does not answer must hold up no other change of the stream.
 	if err := m.resolve(ctx, l, l.FromBlock); err != nil {
 		return nil, err
 	}
 	if err := checkEnd(l); err != nil {
 		return nil, err
 	}
+	_, release, err := m.change(ctx, s.id)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	l.Created = m.opts.Now()
 	l.Updated = l.Created
 	if err := m.insertListener(ctx, s, l, body.Name == nil); err != nil {
@@ -74,7 +79,7 @@ func newListenerDef(stream, kind string) *store.Listener {
 func (m *Manager) insertListener(ctx context.Context, s *stream, l *store.Listener, madeUp bool) error {
 	if !madeUp {
 		if err := m.opts.Store.InsertListener(ctx, l); err != nil {
-			return taken(err, "listener name", l.Name)
+			return taken(err, "listener", l.Name)
 		}
 		return nil
 	}
@@ -204,36 +209,35 @@ func (m *Manager) resolve(ctx context.Context, l *store.Listener, from string) e
 }
 
 // UpdateListener changes what the request names. It never moves the checkpoint: another fromBlock is refused, and so are filters that match
-// other events, see ResetListener and CreateListener. stream may be "" for any.
-func (m *Manager) UpdateListener(ctx context.Context, stream, listener string, body *apitypes.Listener) (*apitypes.Listener, error) {
+// other events, see ResetListener and CreateListener. The stream, in, may be "" for any.
+func (m *Manager) UpdateListener(ctx context.Context, in, listener string, body *apitypes.Listener) (*apitypes.Listener, error) {
 	if body == nil {
 		body = &apitypes.Listener{}
 	}
-	s, old, release, err := m.holdListener(ctx, stream, listener)
+	s, old, l, release, err := m.redefine(ctx, in, listener, func(s *stream, old *store.Listener) (*store.Listener, error) {
+		l, err := m.changed(old, body)
+		if err == nil {
+			err = refuse(s.current())
+		}
+		if err != nil || sameListener(old, l) {
+			return l, err
+		}
+		if err := m.recheck(ctx, old, l); err != nil {
+			return nil, err
+		}
+		return l, checkEnd(l)
+	})
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	l, err := m.changed(old, body)
-	if err != nil {
-		return nil, err
-	}
-	if err := refuse(s.current()); err != nil {
-		return nil, err
-	}
 	if sameListener(old, l) {
 		return listenerBody(old)
-	}
-	if err := m.resolveAgain(ctx, old, l, false); err != nil {
-		return nil, err
-	}
-	if err := checkEnd(l); err != nil {
-		return nil, err
 	}
 	l.Updated = m.opts.Now()
 	err = s.restart(ctx, func() error {
 		if err := m.opts.Store.UpdateListener(context.WithoutCancel(ctx), l); err != nil {
-			return taken(err, "listener name", l.Name)
+			return taken(err, "listener", l.Name)
 		}
 		return nil
 	})
@@ -241,6 +245,34 @@ func (m *Manager) UpdateListener(ctx context.Context, stream, listener string, b
 		return nil, err
 	}
 	return listenerBody(l)
+}
+
+// redefine finds a listener, asks what it is to be, and makes the caller the only one who changes its stream. The stream is not held meanwhile,
+// because the chain may be asked: if somebody else changes the listener first, it is asked again.
+func (m *Manager) redefine(
+	ctx context.Context, in, listener string, as func(s *stream, old *store.Listener) (*store.Listener, error),
+) (s *stream, old, l *store.Listener, release func(), err error) {
+	for {
+		if s, old, err = m.locateListener(ctx, in, listener); err != nil {
+			return nil, nil, nil, nil, err
+		}
+		if l, err = as(s, old); err != nil {
+			return nil, nil, nil, nil, err
+		}
+		_, now, release, err := m.holdListener(ctx, s.id, old.ID)
+		if err != nil {
+			return nil, nil, nil, nil, err
+		}
+		if unchanged(old, now) {
+			return s, old, l, release, nil
+		}
+		release()
+	}
+}
+
+// unchanged says that nobody has changed a listener.
+func unchanged(before, now *store.Listener) bool {
+	return before.ID == now.ID && before.Updated.Equal(now.Updated) && before.Resolved.Start == now.Resolved.Start && sameListener(before, now)
 }
 
 // changed is a listener with what a request names.
@@ -254,23 +286,25 @@ func (m *Manager) changed(old *store.Listener, body *apitypes.Listener) (*store.
 	return &l, applyListener(&l, body)
 }
 
-// resolveAgain lets the connector check a listener that changes. Only a reset moves its start; nothing changes what it matches.
-func (m *Manager) resolveAgain(ctx context.Context, old, l *store.Listener, reset bool) error {
-	from := l.FromBlock
-	if !reset {
-		if l.FromBlock != old.FromBlock {
-			return apitypes.Invalidf("fromBlock", "leave it out, or POST it to the listener's /reset to deliver again from there", "cannot be changed from %q without a reset", old.FromBlock)
-		}
-		from = apitypes.FromBlockEarliest // any will do: the start is kept
+// recheck lets the connector check a listener that changes and stays where it is.
+func (m *Manager) recheck(ctx context.Context, old, l *store.Listener) error {
+	if l.FromBlock != old.FromBlock {
+		return apitypes.Invalidf("fromBlock", "leave it out, or POST it to the listener's /reset to deliver again from there", "cannot be changed from %q without a reset", old.FromBlock)
 	}
+	if err := m.resolveAgain(ctx, old, l, apitypes.FromBlockEarliest); err != nil { // any will do: the start is kept
+		return err
+	}
+	l.Resolved.Start = old.Resolved.Start
+	return nil
+}
+
+// resolveAgain lets the connector check a listener that changes, and say where it starts. Nothing changes what it matches.
+func (m *Manager) resolveAgain(ctx context.Context, old, l *store.Listener, from string) error {
 	if err := m.resolve(ctx, l, from); err != nil {
 		return err
 	}
 	if l.Resolved.Key != old.Resolved.Key || l.Resolved.Ledger != old.Resolved.Ledger || l.Resolved.Signature != old.Resolved.Signature {
 		return apitypes.Invalidf("filters", "create another listener for them", "match other events (%s) than before (%s)", l.Resolved.Signature, old.Resolved.Signature)
-	}
-	if !reset {
-		l.Resolved.Start = old.Resolved.Start
 	}
 	return nil
 }
@@ -310,6 +344,16 @@ func (m *Manager) holdListener(ctx context.Context, stream, listener string) (*s
 		return nil, nil, nil, err
 	}
 	return s, l, release, nil
+}
+
+// locateListener finds a listener and its stream.
+func (m *Manager) locateListener(ctx context.Context, in, listener string) (*stream, *store.Listener, error) {
+	l, err := m.findListener(ctx, in, listener)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := m.find(l.StreamID)
+	return s, l, err
 }
 
 // streamID returns the id of a stream that is named by id or name; "" for "", which is any.

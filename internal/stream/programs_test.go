@@ -366,7 +366,7 @@ func TestAPoisonEventIsSetAside(t *testing.T) {
 		require.Equal(t, "B", event.Signature)
 		require.JSONEq(t, `{"n":`+n+`}`, string(event.Data), "it is kept as it was read")
 	}
-	require.Equal(t, "live", r.state("s").State)
+	r.eventually(func() bool { return r.state("s").State == stateLive })
 }
 
 // TestPoisonEventsAreReplayedWithThePrograms: a dead letter that no program had an answer for goes through those that its listener has by

@@ -3,9 +3,9 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -20,74 +20,104 @@ type move struct {
 
 // ResetListener discards a listener's checkpoint and delivers from fromBlock, which the request may change. Everything else is as in
 // UpdateListener. A dry run changes nothing and counts the events between the two positions, within limits.
-func (m *Manager) ResetListener(ctx context.Context, stream, listener string, body *apitypes.Listener, dryRun bool) (*apitypes.ListenerReset, error) {
+func (m *Manager) ResetListener(ctx context.Context, in, listener string, body *apitypes.Listener, dryRun bool) (*apitypes.ListenerReset, error) {
 	if body == nil {
 		body = &apitypes.Listener{}
 	}
-	s, old, release, err := m.holdListener(ctx, stream, listener)
-	if err != nil {
-		return nil, err
-	}
-	free := sync.OnceFunc(release)
-	defer free()
-	l, err := m.reset(ctx, s, old, body)
-	if err != nil {
-		return nil, err
-	}
-	moves := []*move{{to: l}}
 	if dryRun {
-		free() // counting takes its time
-		answer, err := m.foresee(ctx, s, moves)
+		s, old, err := m.locateListener(ctx, in, listener)
+		if err != nil {
+			return nil, err
+		}
+		l, err := m.reset(ctx, s, old, body)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := m.foresee(ctx, s, []*move{{to: l}})
 		if err != nil {
 			return nil, err
 		}
 		return answer.Listeners[0], nil
 	}
+	s, _, l, release, err := m.redefine(ctx, in, listener, func(s *stream, old *store.Listener) (*store.Listener, error) {
+		return m.reset(ctx, s, old, body)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	moves := []*move{{to: l}}
 	if err := m.carryOut(ctx, s, moves); err != nil {
-		return nil, taken(err, "listener name", l.Name)
+		return nil, taken(err, "listener", l.Name)
 	}
 	return resetBody(moves[0])
 }
 
-// ResetStream resets all listeners of a stream at once, to a fromBlock or, without one, each to its own.
+// ResetStream resets all listeners of a stream at once, to a fromBlock or, without one, each to where it began.
 func (m *Manager) ResetStream(ctx context.Context, stream string, body *apitypes.StreamResetRequest, dryRun bool) (*apitypes.StreamReset, error) {
-	s, release, err := m.change(ctx, stream)
-	if err != nil {
-		return nil, err
-	}
-	free := sync.OnceFunc(release)
-	defer free()
-	all, err := m.storedListeners(ctx, s.id)
-	if err != nil {
-		return nil, err
-	}
 	one := &apitypes.Listener{}
 	if body != nil {
 		one.FromBlock = body.FromBlock
 	}
+	s, err := m.find(stream)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		before, err := m.storedListeners(ctx, s.id)
+		if err != nil {
+			return nil, err
+		}
+		moves, err := m.resetAll(ctx, s, before, one) // without the token, as in redefine
+		if err != nil {
+			return nil, err
+		}
+		if dryRun {
+			return m.foresee(ctx, s, moves)
+		}
+		answer, done, err := m.resetIfUnchanged(ctx, s, before, moves)
+		if done || err != nil {
+			return answer, err
+		}
+	}
+}
+
+// resetAll is the listeners of a stream as they will be after a reset.
+func (m *Manager) resetAll(ctx context.Context, s *stream, all []*store.Listener, body *apitypes.Listener) ([]*move, error) {
 	var moves []*move
 	for _, old := range all {
 		if old.Undeclared {
 			continue
 		}
-		if kindOf(old) == ofChanges && !isWord(one.FromBlock) {
+		if kindOf(old) == ofChanges && !isWord(body.FromBlock) {
 			return nil, apitypes.Invalidf("fromBlock", `give "earliest" or "latest", or reset the listeners one by one`,
-				"is %q, which means nothing to listener %q of type %q", *one.FromBlock, old.Name, old.Type)
+				"is %q, which means nothing to listener %q of type %q", *body.FromBlock, old.Name, old.Type)
 		}
-		l, err := m.reset(ctx, s, old, one)
+		l, err := m.reset(ctx, s, old, body)
 		if err != nil {
 			return nil, fmt.Errorf("listener %q: %w", old.Name, err)
 		}
 		moves = append(moves, &move{to: l})
 	}
-	if dryRun {
-		free()
-		return m.foresee(ctx, s, moves)
+	return moves, nil
+}
+
+// resetIfUnchanged carries out a reset of all listeners of a stream, unless somebody has changed them.
+func (m *Manager) resetIfUnchanged(ctx context.Context, s *stream, before []*store.Listener, moves []*move) (answer *apitypes.StreamReset, done bool, err error) {
+	_, release, err := m.change(ctx, s.id)
+	if err != nil {
+		return nil, false, err
+	}
+	defer release()
+	now, err := m.storedListeners(ctx, s.id)
+	if err != nil || !slices.EqualFunc(before, now, unchanged) {
+		return nil, false, err
 	}
 	if err := m.carryOut(ctx, s, moves); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return resetBodies(moves)
+	answer, err = resetBodies(moves)
+	return answer, true, err
 }
 
 // isWord says that a start means the same to listeners of all types.
@@ -95,7 +125,8 @@ func isWord(from *apitypes.BlockNumber) bool {
 	return from == nil || strings.EqualFold(string(*from), apitypes.FromBlockEarliest) || strings.EqualFold(string(*from), apitypes.FromBlockLatest)
 }
 
-// reset is a listener as it will be after a reset.
+// reset is a listener as it will be after a reset. One that began at the latest block goes back to the block that was the latest then, unless
+// the request says something else.
 func (m *Manager) reset(ctx context.Context, s *stream, old *store.Listener, body *apitypes.Listener) (*store.Listener, error) {
 	l, err := m.changed(old, body)
 	if err != nil {
@@ -104,8 +135,16 @@ func (m *Manager) reset(ctx context.Context, s *stream, old *store.Listener, bod
 	if err := onlyFrom(s.current(), old, l); err != nil {
 		return nil, err
 	}
-	if err := m.resolveAgain(ctx, old, l, true); err != nil {
+	back := body.FromBlock == nil && strings.EqualFold(old.FromBlock, apitypes.FromBlockLatest)
+	from := l.FromBlock
+	if back && kindOf(old) == ofChanges {
+		from = strconv.FormatInt(lastBefore(old.Resolved.Start), 10)
+	}
+	if err := m.resolveAgain(ctx, old, l, from); err != nil {
 		return nil, err
+	}
+	if back && old.Resolved.Start.Before(l.Resolved.Start) { // else this is another chain, which is shorter
+		l.Resolved.Start = old.Resolved.Start
 	}
 	return l, checkEnd(l)
 }

@@ -253,3 +253,83 @@ func TestCountingIsBounded(t *testing.T) {
 	_, err = r.m.ResetListener(t.Context(), "s", id, from("40"), true)
 	require.ErrorContains(t, err, `counting the events of listener "l"`)
 }
+
+// A listener that began at the latest block goes back there, unless it is asked to pass over what came since.
+func TestAResetGoesBackToWhereAListenerBegan(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*apitypes.Listener){
+		"events": func(l *apitypes.Listener) { l.Filters = filters("A") },
+		"blocks": ofTypeBlocks,
+		"transactions": func(l *apitypes.Listener) {
+			l.Type, l.Filters = ptr(apitypes.ListenerTransactions), nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := newFakeLog()
+			log.addN(1, 4)
+			r := newRig(t, withLog(log))
+			for range 4 {
+				r.chain.mine("A")
+			}
+			r.stream("s")
+			body := &apitypes.Listener{Name: ptr("l")} // latest is the default
+			change(body)
+			made, err := r.m.CreateListener(t.Context(), "s", body)
+			require.NoError(t, err)
+			for range 3 {
+				r.chain.mine("A")
+			}
+			log.addN(5, 3)
+			want := r.takeAt("s", 3)
+			r.hasAll("s")
+			reset := map[string]func(dryRun bool) *apitypes.ListenerReset{
+				"of the listener": func(dryRun bool) *apitypes.ListenerReset {
+					answer, err := r.m.ResetListener(t.Context(), "s", made.ID.String(), nil, dryRun)
+					require.NoError(t, err)
+					return answer
+				},
+				"of the stream": func(dryRun bool) *apitypes.ListenerReset {
+					answer, err := r.m.ResetStream(t.Context(), "s", nil, dryRun)
+					require.NoError(t, err)
+					return answer.Listeners[0]
+				},
+			}
+			for _, carryOut := range reset {
+				dry := carryOut(true)
+				require.EqualValues(t, 3, *dry.Reset.Events)
+				require.False(t, dry.Reset.Skips)
+				require.EqualValues(t, "latest", *carryOut(false).FromBlock)
+				require.Equal(t, want, r.takeAt("s", 3))
+				r.hasAll("s")
+			}
+			answer, err := r.m.ResetListener(t.Context(), "s", made.ID.String(), from("latest"), true)
+			require.NoError(t, err)
+			require.Zero(t, *answer.Reset.Events, "asked for, it goes to what is the latest now")
+		})
+	}
+}
+
+// hasAll waits until everything of the chain and of the log is acknowledged.
+func (r *rig) hasAll(stream string) {
+	r.t.Helper()
+	r.eventually(func() bool {
+		st := r.state(stream)
+		return st.LagBlocks != nil && *st.LagBlocks == 0 || st.LagTransactions != nil && *st.LagTransactions == 0
+	})
+}
+
+// On a shorter chain, which is another one, a listener that began at the latest block begins at the end of that.
+func TestAResetOnAShorterChainBeginsAtItsEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for range 9 {
+		r.chain.mine("A")
+	}
+	r.stream("s", suspended)
+	l := r.listenFrom("s", "latest", "A")
+	r.chain.set(func(c *fakeChain) { c.blocks, c.safe = c.blocks[:4], 3 })
+	answer, err := r.m.ResetListener(t.Context(), "s", l, nil, false)
+	require.NoError(t, err)
+	require.EqualValues(t, 4, answer.Reset.To.Block)
+}

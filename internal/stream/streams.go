@@ -30,7 +30,7 @@ func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) 
 	}
 	defer release()
 	if err := m.opts.Store.InsertStream(ctx, def); err != nil {
-		return nil, taken(err, "stream name", def.Name)
+		return nil, taken(err, "stream", def.Name)
 	}
 	s.open(context.WithoutCancel(ctx), def)
 	m.add(s)
@@ -130,18 +130,16 @@ func (s *stream) update(ctx context.Context, change func(def *store.Stream) erro
 // reopen stores a change that needs another sink. The old one is closed before the store gives its name away, because the stream that
 // takes the name opens its own at once.
 func (s *stream) reopen(ctx context.Context, old, def *store.Stream) error {
-	closing, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
-	closed := s.close(closing)
+	s.closeSoon(ctx, stopTimeout)
 	if err := s.m.opts.Store.UpdateStream(ctx, def); err != nil {
 		s.open(ctx, old)
-		return taken(err, "stream name", def.Name)
+		return taken(err, "stream", def.Name)
 	}
 	s.open(ctx, def)
-	return closed
+	return nil
 }
 
-// taken says in a sentence what a conflict over a name is.
+// taken says in a sentence what a conflict over the name of something is.
 func taken(err error, what, name string) error {
 	if errors.Is(err, store.ErrConflict) {
 		return &nameTaken{what: what, name: name}
@@ -152,7 +150,7 @@ func taken(err error, what, name string) error {
 // nameTaken is a store.ErrConflict for those who gave the name.
 type nameTaken struct{ what, name string }
 
-func (e *nameTaken) Error() string { return fmt.Sprintf("%s %q is taken", e.what, e.name) }
+func (e *nameTaken) Error() string { return fmt.Sprintf("%s name %q is taken", e.what, e.name) }
 func (e *nameTaken) Unwrap() error { return store.ErrConflict }
 
 func sameStream(a, b *store.Stream) bool {
@@ -208,7 +206,7 @@ func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	closed := s.close(ctx) // before the store gives the name away, as in reopen
+	s.closeSoon(ctx, callTimeout) // before the store gives the name away, as in reopen
 	if err := m.opts.Store.DeleteStream(ctx, s.id); err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.open(ctx, s.current())
 		return errors.Join(fmt.Errorf("delete stream %q: %w", idOrName, err), s.start())
@@ -217,7 +215,7 @@ func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 	s.gone = true
 	s.mu.Unlock()
 	m.remove(s)
-	return closed
+	return nil
 }
 
 // Stream returns a stream with its status.

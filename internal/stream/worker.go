@@ -118,6 +118,15 @@ func (s *stream) close(ctx context.Context) error {
 	return out.Close(ctx)
 }
 
+// closeSoon ends the sink for a change, which happens however the sink ends. The caller holds the token and has stopped the worker.
+func (s *stream) closeSoon(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := s.close(ctx); err != nil {
+		s.m.opts.Log.WithError(err).WithField("stream", s.id).Warn("The sink of the stream did not end as it should")
+	}
+}
+
 // start begins to run the stream, unless it is suspended or has no sink. The caller holds the token, or nobody else knows the
 // stream yet.
 func (s *stream) start() error {

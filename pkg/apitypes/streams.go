@@ -153,7 +153,7 @@ type ResetResult struct {
 
 // StreamResetRequest is the body of a reset of all listeners of a stream.
 type StreamResetRequest struct {
-	FromBlock *BlockNumber `json:"fromBlock,omitempty" doc:"Where all of them begin again; each at its own fromBlock if absent. Listeners of type transactions take earliest and latest only."`
+	FromBlock *BlockNumber `json:"fromBlock,omitempty" doc:"Where all of them begin again; each where it began if absent. Listeners of type transactions take earliest and latest only."`
 }
 
 // StreamReset is the answer to the reset of all listeners of a stream.
