@@ -49,9 +49,7 @@ type delivery struct {
 	wake  chan struct{} // to the sending goroutine: something may be to send
 	room  chan struct{} // to the reader: a batch less is ready
 	dirty chan struct{} // to the checkpointer: positions moved
-	// landed tells who waits for the run to come to rest that a batch is back.
-	landed chan struct{}
-	freed  chan struct{} // to the goroutine that replays dead letters: some of them are done
+	freed chan struct{} // to the goroutine that replays dead letters: some of them are done
 	// emptied tells who waits for memory that the stream holds nothing.
 	emptied chan struct{}
 
@@ -64,8 +62,9 @@ type delivery struct {
 	numbers int64
 	held    int64 // bytes counted in the budget
 	closed  bool
-	// draining is set when nothing new is sent any more.
+	// draining is set when nothing new is sent any more. Whoever waits for what is out waits for landed, which is closed when a batch is back.
 	draining bool
+	landed   chan struct{}
 
 	unordered bool       // the sink keeps no order
 	through   uint64     // events that got through
@@ -80,7 +79,7 @@ func newDelivery(s sink.Sink, p policy, epoch int64, tracker *inflight.Tracker, 
 	return &delivery{
 		sink: s, policy: p, epoch: epoch, tracker: tracker, budget: b, stats: st, now: now,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
-		landed: make(chan struct{}, 1), freed: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
+		freed: make(chan struct{}, 1), emptied: make(chan struct{}, 1), landed: make(chan struct{}),
 	}
 }
 
@@ -344,6 +343,7 @@ func (d *delivery) returned(n int) {
 func (d *delivery) close() {
 	d.mu.Lock()
 	d.closed = true
+	d.land()
 	held := d.held
 	d.held = 0
 	for _, f := range d.flights {

@@ -12,7 +12,7 @@
 // verifies them against the chain, and reads and delivers until it is told to stop. Start, PATCH, suspend, resume, reset, a
 // new listener and a take-over are all the same: the run is discarded and the next one starts from the durable checkpoint. Before a change
 // the run comes to rest: nothing new is sent, and for a second what is sent may be acknowledged, so that a change repeats nothing. New listeners
-// are taken in by a restart a little later, which those made meanwhile share.
+// are taken in by a restart a little later, which those made meanwhile share, and which waits longer for what is sent.
 //
 // Listeners of type blocks deliver every block up to the safe head, each of which must follow the one before it. A book of recent blocks is
 // shared by all of them in the process, so that each block is read once however many want it.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,11 @@ const (
 	defaultDrain = time.Second
 	// refreshPause is the shortest time between two restarts that take in new listeners: those made meanwhile share one.
 	refreshPause = 100 * time.Millisecond
+	// refreshDrain is how long such a restart, which nobody waits for, waits for what is sent to be acknowledged.
+	refreshDrain = 30 * time.Second
+	// refreshMute is refreshDrain when a receiver was waited for in vain. It is longer than a receiver has for a batch, so that one that is
+	// slow gets on however often listeners are made.
+	refreshMute = 5 * time.Minute
 )
 
 // drain lets the run of a stream come to rest before it is discarded for a change, so that nothing is delivered twice for it. A receiver that
@@ -32,16 +38,19 @@ func (d *delivery) drain(ctx context.Context, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	d.rest()
-	for !d.rests() {
+	for {
+		rests, landed := d.rests()
+		if rests {
+			return true
+		}
 		select {
-		case <-d.landed:
+		case <-landed:
 		case <-timer.C:
 			return false
 		case <-ctx.Done():
 			return false
 		}
 	}
-	return true
 }
 
 // rest ends the sending of batches.
@@ -51,16 +60,21 @@ func (d *delivery) rest() {
 	d.draining = true
 }
 
-// rests says that no batch is at the sink. One that waits for a receiver, or to be sent again, is not.
-func (d *delivery) rests() bool {
+// rests says that no batch is at the sink, or that nobody cares any more, and what to wait for otherwise. A batch that waits for a receiver, or
+// to be sent again, is not at the sink.
+func (d *delivery) rests() (ok bool, landed <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, f := range d.flights {
-		if f.out && f.handed {
-			return false
-		}
+	out := func(f *flight) bool { return f.out && f.handed }
+	return d.closed || !slices.ContainsFunc(d.flights, out), d.landed
+}
+
+// land tells who waits for what is out that a batch is back. The caller holds mu.
+func (d *delivery) land() {
+	if d.draining {
+		close(d.landed)
+		d.landed = make(chan struct{})
 	}
-	return true
 }
 
 // handOver marks a flight as given to the sink, unless nothing new is sent any more.
@@ -89,12 +103,13 @@ func (s *stream) refresh(listener int64) {
 		case <-ctx.Done():
 			return
 		}
+		w := s.calm(ctx)
 		release, err := s.acquire(ctx)
 		if err != nil {
 			return // deleted, or the process ends
 		}
 		defer release()
-		if s.knowsAll() {
+		if s.knowsAll() && (w == nil || !s.isWorker(w)) {
 			return
 		}
 		if err := s.restart(ctx, func() error { return nil }); err != nil && ctx.Err() == nil {
@@ -103,19 +118,44 @@ func (s *stream) refresh(listener int64) {
 	})
 }
 
+// calm brings the run of a stream to rest without holding up changes. It returns the worker that sends nothing new any more and has to be
+// restarted, nil if there is none.
+func (s *stream) calm(ctx context.Context) *worker {
+	s.mu.Lock()
+	w := s.worker
+	taken := s.takenIn()
+	s.mu.Unlock()
+	if w == nil || taken {
+		return nil
+	}
+	limit := refreshDrain
+	if s.stats.mute.Load() {
+		limit = refreshMute
+	}
+	w.rests.Store(true)
+	if r := w.run.Load(); r != nil && !r.delivery.drain(ctx, limit) {
+		s.stats.mute.Store(true)
+	}
+	return w
+}
+
 // knowsAll says whether the run has all listeners. If not, it is about to be restarted.
 func (s *stream) knowsAll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.added == 0 {
-		return true // another change has restarted it
-	}
-	if s.worker != nil {
-		if r := s.worker.run.Load(); r != nil && r.newest() >= s.added {
-			s.added = 0
-			return true
-		}
+	if s.takenIn() {
+		s.added = 0
+		return true
 	}
 	s.refreshed = time.Now()
 	return false
+}
+
+// takenIn says whether the run has the newest listener, or another change has restarted it since. The caller holds mu.
+func (s *stream) takenIn() bool {
+	if s.added == 0 || s.worker == nil {
+		return s.added == 0
+	}
+	r := s.worker.run.Load()
+	return r != nil && r.newest() >= s.added
 }

@@ -191,3 +191,64 @@ func TestWhatIsNotAtTheReceiverHoldsUpNoChange(t *testing.T) {
 		r.quiet("s")
 	})
 }
+
+// A receiver that takes its time gets on while listeners are being made, and nothing comes twice for them.
+func TestListenersDoNotStopAReceiverThatIsSlow(t *testing.T) {
+	t.Parallel()
+	for name, takes := range map[string]time.Duration{"1.5 s": 1500 * time.Millisecond, "40 s": 40 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1)) })
+				l := r.listen("s", "l", "A")
+				time.Sleep(time.Second)
+				for range 20 {
+					r.chain.mine("A")
+				}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					for n := range int(10 * takes / (500 * time.Millisecond)) {
+						r.listen("s", fmt.Sprint(n), "none")
+						time.Sleep(500 * time.Millisecond)
+					}
+				}()
+				for d := range r.factory.of("s").out {
+					time.Sleep(takes)
+					d.finish(nil)
+					select {
+					case <-done:
+						cp, _ := r.store.checkpoint(l)
+						require.GreaterOrEqual(t, cp.Cursor.Block, uint64(5))
+						if takes < refreshDrain {
+							require.Zero(t, r.state("s").Redelivered)
+						}
+						return
+					default:
+					}
+				}
+			})
+		})
+	}
+}
+
+// A change does not wait for those who take in new listeners, whom a receiver keeps waiting.
+func TestAChangeOvertakesWhatWaitsForAReceiver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1)) })
+		r.listen("s", "l", "A")
+		time.Sleep(time.Second)
+		r.chain.mine("A")
+		r.live("s")
+		r.listen("s", "other", "A")
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(2))})
+		require.NoError(t, err)
+		require.Equal(t, defaultDrain, time.Since(began))
+		require.Len(t, r.live("s").Events, 2, "the new listener is taken in by the change")
+	})
+}

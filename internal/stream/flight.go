@@ -84,7 +84,7 @@ func (d *delivery) done(f *flight, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f.out = false
-	signal(d.landed)
+	d.land()
 	if d.closed {
 		return
 	}
