@@ -128,7 +128,9 @@ func TestAPoisonEventIsSetAsideAndReplayed(t *testing.T) {
 	require.Contains(t, cli("deadletter", "list", "hook"), list[0].ID)
 	require.NotContains(t, cli("stream", "show", "hook", "-o", "json"), "secret-path")
 
-	replay := func() { require.Equal(t, "1 dead letters are to be replayed\n", cli("deadletter", "replay", "hook", list[0].ID)) }
+	replay := func() {
+		require.Equal(t, "1 dead letters are to be replayed\n", cli("deadletter", "replay", "hook", list[0].ID))
+	}
 	replay()
 	require.Eventually(t, func() bool {
 		now := letters()
