@@ -158,7 +158,7 @@ func (c *conn) write(ctx context.Context) {
 		select {
 		case <-c.wake:
 		case <-ping.C:
-			if err := c.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.server.opts.WriteTimeout)); err != nil {
+			if c.ping() != nil {
 				return
 			}
 			continue
@@ -173,14 +173,33 @@ func (c *conn) write(ctx context.Context) {
 			if c.isDead() {
 				return
 			}
-			if err := c.send(&batch[i]); err != nil {
+			if err := c.writeOne(&batch[i], ping.C); err != nil {
 				c.server.opts.Log.WithError(err).WithField("connection", c.id).Debug("Writing to a WebSocket failed")
 				return
 			}
-			c.sent(&batch[i])
 			batch[i] = frame{} // what was written need not be kept until the rest is
 		}
 	}
+}
+
+// writeOne sends a frame, and a ping before it when it is time: a client that reads a long backlog slowly must not be taken for dead.
+func (c *conn) writeOne(f *frame, ping <-chan time.Time) error {
+	select {
+	case <-ping:
+		if err := c.ping(); err != nil {
+			return err
+		}
+	default:
+	}
+	if err := c.send(f); err != nil {
+		return err
+	}
+	c.sent(f)
+	return nil
+}
+
+func (c *conn) ping() error {
+	return c.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.server.opts.WriteTimeout))
 }
 
 // unsent says whether a batch waits to be written for the first time. An answer to it does not count: a client that answered without reading would fill the memory.
