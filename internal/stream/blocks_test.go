@@ -201,25 +201,31 @@ func TestTheBookOfBlocksIsBounded(t *testing.T) {
 // A node on another fork, or one that is behind, makes no gap and delivers nothing that is not canonical.
 func TestABlockOfAnotherForkIsReadAgain(t *testing.T) {
 	t.Parallel()
-	for name, window := range map[string]int{"known": 0, "behind what is known": 1} {
+	for name, c := range map[string]struct {
+		window, confirmations int
+		parent                string
+	}{
+		"known": {parent: "0xb2"}, "behind what is known": {window: 1, parent: "0xb2"},
+		"beside the canonical one": {parent: "0xa0000002"}, "beside the safe head, which is behind what is known": {1, 3, "0xa0000002"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			for range 6 {
 				r.chain.mine("A")
 			}
-			r.chain.set(func(c *fakeChain) {
-				c.window = window
-				c.pretend = map[uint64]*ffcapi.Block{3: {BlockRef: ffcapi.BlockRef{Number: 3, Hash: "0xb"}, ParentHash: "0xb2"}}
+			r.chain.set(func(f *fakeChain) {
+				f.window = c.window
+				f.pretend = map[uint64]*ffcapi.Block{3: {BlockRef: ffcapi.BlockRef{Number: 3, Hash: "0xb"}, ParentHash: c.parent}}
 			})
-			r.stream("s")
+			r.stream("s", func(s *apitypes.EventStream) { s.Confirmations = &c.confirmations })
 			r.blockListener("s", "earliest")
 			require.Equal(t, r.chainHashes(0)[:3], r.hashes("s", 3))
 			r.eventually(func() bool { return r.state("s").LastError != "" })
 			require.Contains(t, r.state("s").LastError, "block 3")
 			r.quiet("s")
-			r.chain.set(func(c *fakeChain) { c.pretend = nil })
-			require.Equal(t, r.chainHashes(3), r.hashes("s", 4))
+			r.chain.set(func(f *fakeChain) { f.pretend = nil })
+			require.Equal(t, r.chainHashes(3)[:4-c.confirmations], r.hashes("s", 4-c.confirmations))
 		})
 	}
 }
