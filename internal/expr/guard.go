@@ -139,6 +139,14 @@ func (m *meter) options() []gojq.CompilerOption {
 			return false
 		}
 	}))
+	for n := range maxFrame + 1 {
+		list = append(list, gojq.WithFunction(frameName(n), 0, 0, func(v any, _ []any) any {
+			if err := m.spend(1 << n); err != nil {
+				return err
+			}
+			return v
+		}))
+	}
 	re := &patterns{meter: m, used: make(map[[2]string]*pattern), last: make(map[[2]string]*pattern)}
 	return append(list,
 		gojq.WithFunction("%match", 2, 2, re.match), gojq.WithFunction("%test", 2, 2, re.test),

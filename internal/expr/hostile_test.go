@@ -37,6 +37,11 @@ var hostile = []string{
 	`[range(1e4)] as $a | [range(1e9) | $a | map(.)]`, `[range(1e4)] as $a | [range(1e9) | $a + [1]]`, `[range(1e4)] as $a | [foreach range(1e9) as $i ($a; .[0] = $i)]`,
 	`[range(1e4) as $i | {"\($i)": $i}] | add | [foreach range(1e9) as $i (.; .a = $i)]`, `[range(1e4)] as $a | [foreach range(1e9) as $i ({b: {c: $a}}; .b.c[0] = $i)]`,
 	`[range(1e4)] as $a | [range(1e9) | $a | reverse]`, `[range(1e5)] as $a | [range(1e9) | first($a[])]`, `[range(1e5)] as $a | [range(1e9) as $i | [$a | (.[$i][0]?, .) |= .]]`,
+	// many variables, in what is called often
+	`def f: if . > 0 then (. - 1 | f) as $x | $x elif . < 0 then [` + strings.Repeat(`[.],`, 3800) + `.] else 1 end; 3e4 | f`, `def b(f): f; def f: b((. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.); 0 | f`,
+	`def f: ((. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.) + 1; 0 | f`, `[limit(1e5; 1 | recurse([.], if . == 0 then ` + strings.Repeat(`[.],`, 3800) + `1 else empty end))]`,
+	`def f: "\((. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.)"; 0 | f`, `def f: .[(. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.]; 0 | f`, `def f: ((. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.)[.]; 0 | f`,
+	`def f: . as {((. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.): $y} | $y; 0 | f`, `def f: [.] | .[0] |= ((. + 1 | f) as $x | $x, ` + strings.Repeat(`[.],`, 3800) + `.); 0 | f`,
 	// regular expressions
 	`("a" * 300000) | [match("a.*b|a"; "g")]`, `("a" * 300000) | gsub("(.*b)?"; "x")`, `("a" * 300000) | split("a.*b|a"; null)`, `("a" * 300000) | [scan("(a.*b)?")]`, `("ab" * 1e6) | [match("(a|b|ab)*c")]`,
 	`("ab" * 1e5) | [match("(((((((((a|b)*)*)*)*)*)*)*)*)*c|a"; "g")]`, `[range(1e6) | try test("(?i)[b-\\x{1e942}]") catch 1]`, `[range(1e6) as $i | try ("x" | test("(?i)[b-\\x{1e942}]\($i)")) catch 1]`,

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 
 	"github.com/itchyny/gojq"
@@ -43,6 +44,7 @@ type rewriter struct {
 	library map[string]bool // functions of the prelude that can be called from where the rewriter is
 	used    map[string]bool // and those that are
 	trusted bool            // it is in the prelude
+	nodes   int             // of the tree, that were seen so far
 	reach   int             // about how long the paths are that are assigned to, where the rewriter is
 }
 
@@ -97,6 +99,7 @@ func (r *rewriter) query(q *gojq.Query, s *scope, place bool) *gojq.Query {
 	if q == nil {
 		return nil
 	}
+	r.nodes++
 	if q.Meta != nil || len(q.Imports) > 0 {
 		refuse("import", "and modules are not available")
 	}
@@ -122,6 +125,33 @@ func (r *rewriter) query(q *gojq.Query, s *scope, place bool) *gojq.Query {
 	return q
 }
 
+// framed rewrites a query that is called. The interpreter makes room for all the variables in it at each call, which is counted.
+func (r *rewriter) framed(q *gojq.Query, s *scope, place bool) *gojq.Query {
+	before := r.nodes
+	q = r.query(q, s, place)
+	if frame := frameOf(r.nodes - before); frame != "" && q != nil {
+		return pipe(call(frame), &gojq.Query{Term: group(q)})
+	}
+	return q
+}
+
+// freeFrame is how many nodes a query may have whose call costs no more than its steps.
+const freeFrame = 24
+
+// frameOf names the guard for a query of so many nodes. There is about one variable for each node.
+func frameOf(nodes int) string {
+	if nodes <= freeFrame {
+		return ""
+	}
+	return frameName(min(bits.Len(uint(nodes/4)), maxFrame))
+}
+
+// maxFrame is enough for the largest program.
+const maxFrame = 20
+
+// frameName names the guard that counts 1<<n units.
+func frameName(n int) string { return "%frame" + strconv.Itoa(n) }
+
 // define rewrites a definition and returns the scope in which it is known.
 func (r *rewriter) define(fd *gojq.FuncDef, s *scope) *scope {
 	s = s.inner(key(fd.Name, len(fd.Args)))
@@ -132,7 +162,7 @@ func (r *rewriter) define(fd *gojq.FuncDef, s *scope) *scope {
 		}
 		body.names[key(arg, 0)] = true
 	}
-	fd.Body = r.query(fd.Body, body, false)
+	fd.Body = r.framed(fd.Body, body, false)
 	return s
 }
 
@@ -159,7 +189,7 @@ func (r *rewriter) operate(q *gojq.Query, s *scope, place bool) {
 	if place {
 		refuse(q.Op.String(), "makes a value and no place to assign to")
 	}
-	q.Left, q.Right = r.query(q.Left, s, false), r.query(q.Right, s, false)
+	q.Left, q.Right = r.framed(q.Left, s, false), r.framed(q.Right, s, false)
 	pair := pairOf(q.Op)
 	switch {
 	case pair == "": // and, or
@@ -212,14 +242,14 @@ const (
 func (r *rewriter) assign(q *gojq.Query, s *scope) {
 	outer := r.reach
 	r.reach = 0
-	left := r.query(q.Left, s, true)
+	left := r.framed(q.Left, s, true)
 	reach := r.reach
 	r.reach = outer
 	if reach > shortReach { // it is used twice
 		q.FuncDefs = append(q.FuncDefs, &gojq.FuncDef{Name: funcPlace, Body: left})
 		left = call(funcPlace)
 	}
-	right := r.query(q.Right, s, false)
+	right := r.framed(q.Right, s, false)
 	op, isUpdate := updates[q.Op]
 	switch {
 	case isUpdate:
@@ -252,11 +282,12 @@ func reached(place *gojq.Query) *gojq.Query {
 
 func (r *rewriter) patterns(list []*gojq.Pattern, s *scope) {
 	for _, p := range list {
+		r.nodes += 4
 		r.patterns(p.Array, s)
 		for _, o := range p.Object {
 			r.text(o.KeyString, s)
 			if o.KeyQuery != nil {
-				o.KeyQuery = guarded(r.query(o.KeyQuery, s, false), guardKey)
+				o.KeyQuery = guarded(r.framed(o.KeyQuery, s, false), guardKey)
 			}
 			if o.Val != nil {
 				r.patterns([]*gojq.Pattern{o.Val}, s)
@@ -288,7 +319,7 @@ func (r *rewriter) text(str *gojq.String, s *scope) {
 		if part.Term != nil && part.Term.Str != nil {
 			continue // between two of them
 		}
-		q := guarded(r.query(part, s, false), guardText)
+		q := guarded(r.framed(part, s, false), guardText)
 		if length > 64 { // what stands around it is copied each time
 			q = bind(q, varLeft, pipe(guarded(number(length), guardGrow), call(varLeft)))
 			length = 0

@@ -15,7 +15,11 @@ func (r *rewriter) term(t *gojq.Term, s *scope, place bool) *gojq.Term {
 	if base.Type == gojq.TermTypeIndex {
 		out, suffixes = &gojq.Term{Type: gojq.TermTypeIdentity}, append([]*gojq.Suffix{{Index: base.Index}}, suffixes...)
 	} else {
+		before := r.nodes
 		out = r.base(out, s, place)
+		if frame := frameOf(r.nodes - before); frame != "" && len(suffixes) > 0 {
+			out = group(pipe(call(frame), &gojq.Query{Term: out}))
+		}
 	}
 	for _, suffix := range suffixes {
 		guard := ""
@@ -57,7 +61,7 @@ func (r *rewriter) index(x *gojq.Index, s *scope, place bool) string {
 		guard = guardStr
 	}
 	if !scalar(x.Start) || place {
-		x.Start = guarded(r.query(x.Start, s, false), keys)
+		x.Start = guarded(r.framed(x.Start, s, false), keys)
 	}
 	return guard
 }
@@ -67,7 +71,7 @@ func (r *rewriter) end(q *gojq.Query, s *scope) *gojq.Query {
 	if q == nil || scalar(q) {
 		return q
 	}
-	return guarded(r.query(q, s, false), guardFlat)
+	return guarded(r.framed(q, s, false), guardFlat)
 }
 
 // base rewrites a term without suffixes.
@@ -104,6 +108,7 @@ func (r *rewriter) base(t *gojq.Term, s *scope, place bool) *gojq.Term {
 func (r *rewriter) value(t *gojq.Term, s *scope) {
 	switch t.Type {
 	case gojq.TermTypeObject:
+		r.nodes += 2 * len(t.Object.KeyVals)
 		for _, kv := range t.Object.KeyVals {
 			r.text(kv.KeyString, s)
 			kv.KeyQuery, kv.Val = r.query(kv.KeyQuery, s, false), r.query(kv.Val, s, false)
@@ -187,7 +192,7 @@ func (r *rewriter) call(t *gojq.Term, s *scope, place bool) *gojq.Term {
 
 func (r *rewriter) arguments(f *gojq.Func, s *scope) {
 	for i := range f.Args {
-		f.Args[i] = r.query(f.Args[i], s, false)
+		f.Args[i] = r.framed(f.Args[i], s, false)
 	}
 }
 
@@ -215,7 +220,7 @@ func ruleOf(f *gojq.Func, place bool) rule {
 func (r *rewriter) builtin(f *gojq.Func, s *scope, place bool) *gojq.Query {
 	b := ruleOf(f, place)
 	for i := range f.Args {
-		f.Args[i] = guarded(r.query(f.Args[i], s, place && b.place == places), b.each)
+		f.Args[i] = guarded(r.framed(f.Args[i], s, place && b.place == places), b.each)
 	}
 	if b.first != "" {
 		f.Args[0] = guarded(f.Args[0], b.first)
