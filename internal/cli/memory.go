@@ -49,11 +49,10 @@ func percentFor(live uint64) int {
 
 // afterEachCollection calls do after each collection of garbage, one call at a time.
 func afterEachCollection(do func()) {
-	type found struct{ self *found } // what has a pointer shares its place with nothing, so it is found each time
-	var again func(*found)
-	again = func(f *found) {
+	var again func(**int)
+	again = func(found **int) {
 		do()
-		runtime.SetFinalizer(f, again)
+		runtime.SetFinalizer(found, again)
 	}
-	runtime.SetFinalizer(&found{}, again)
+	runtime.SetFinalizer(new(*int), again) // what holds a pointer shares its place with nothing, so each collection finds it
 }

@@ -47,7 +47,7 @@ func TestStatusSaysHowFarAStreamIs(t *testing.T) {
 		st = r.state("s")
 		require.Equal(t, stateBlocked, st.State)
 		require.WithinDuration(t, began, *st.BlockedSince.Time(), 0)
-		require.Greater(t, *st.OldestUnackedSeconds, 3.0, "since it was sent first")
+		require.GreaterOrEqual(t, *st.OldestUnackedSeconds, 3.0, "since it was sent first; the pause between may be none")
 		require.Equal(t, uint64(len(again.Events)), st.Redelivered)
 
 		again = <-r.factory.of("s").out
