@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -82,20 +83,26 @@ func newChainBlock(connector, ledger string, finality ffcapi.Finality, b *ffcapi
 }
 
 // blockBook is one ledger's blocks as all listeners of type blocks in the process read them: who comes first reads a page, and those who are
-// at the same place find it here.
+// at the same place wait for it and find it here. Those who are elsewhere read a page of their own meanwhile.
 type blockBook struct {
 	connector ffcapi.Connector
 	name      string // of the connector
 	ledger    string
 	finality  ffcapi.Finality
 	told      survive.Told
-	limit     int           // bookBytes; smaller in tests
-	reading   chan struct{} // held by who reads
+	limit     int // bookBytes; smaller in tests
 
 	mu     sync.Mutex
+	loads  []*bookLoad              // guarded by mu; under way
 	blocks map[uint64]*list.Element // guarded by mu; of *chainBlock, by number
 	recent list.List                // guarded by mu; least recently used first
 	size   int                      // guarded by mu
+}
+
+// bookLoad is the reading of a page.
+type bookLoad struct {
+	from, to uint64        // the blocks of the page, if it gets them all
+	done     chan struct{} // closed when it is over
 }
 
 // book returns the blocks of a ledger.
@@ -122,32 +129,57 @@ func (m *Manager) forgetBlocks() {
 func newBlockBook(c ffcapi.Connector, name, ledger string, finality ffcapi.Finality, log *logrus.Entry) *blockBook {
 	return &blockBook{
 		connector: c, name: name, ledger: ledger, finality: finality, told: survive.Log(log), limit: bookBytes,
-		reading: make(chan struct{}, 1), blocks: make(map[uint64]*list.Element),
+		blocks: make(map[uint64]*list.Element),
 	}
 }
 
 // read returns blocks from a number on, in order, without a gap and none above upto: at least one, at most a page. They are what a node has
 // answered at some time. What is returned is shared.
 func (b *blockBook) read(ctx context.Context, from, upto uint64) ([]*chainBlock, error) {
-	if known := b.known(from, upto); len(known) > 0 {
-		return known, nil
+	for {
+		known, load, mine := b.look(from, upto)
+		switch {
+		case len(known) > 0:
+			return known, nil
+		case mine:
+			defer b.loaded(load)
+			return b.load(ctx, load.from, load.to)
+		}
+		select {
+		case <-load.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
-	select {
-	case b.reading <- struct{}{}:
-		defer func() { <-b.reading }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if known := b.known(from, upto); len(known) > 0 {
-		return known, nil
-	}
-	return b.load(ctx, from, min(upto, from+bookPage-1))
 }
 
-// known returns what is kept from a number on.
-func (b *blockBook) known(from, upto uint64) []*chainBlock {
+// look returns what is kept from a number on or, if that is nothing, the load that will have it; mine says that the caller is to carry it out.
+func (b *blockBook) look(from, upto uint64) (known []*chainBlock, load *bookLoad, mine bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if known := b.known(from, upto); len(known) > 0 {
+		return known, nil, false
+	}
+	for _, l := range b.loads {
+		if l.from <= from && from <= l.to {
+			return nil, l, false
+		}
+	}
+	load = &bookLoad{from: from, to: min(upto, from+bookPage-1), done: make(chan struct{})}
+	b.loads = append(b.loads, load)
+	return nil, load, true
+}
+
+// loaded says that a load is over.
+func (b *blockBook) loaded(load *bookLoad) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.loads = slices.DeleteFunc(b.loads, func(l *bookLoad) bool { return l == load })
+	close(load.done)
+}
+
+// known returns what is kept from a number on. The caller holds mu.
+func (b *blockBook) known(from, upto uint64) []*chainBlock {
 	var found []*chainBlock
 	for n := from; n <= upto && len(found) < bookPage; n++ {
 		e, ok := b.blocks[n]

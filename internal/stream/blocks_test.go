@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
@@ -194,6 +197,8 @@ func TestTheBookOfBlocksIsBounded(t *testing.T) {
 		require.Len(t, b.blocks, b.recent.Len())
 	}
 	b.forget(990)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	require.Empty(t, b.known(990, 1000))
 	require.NotEmpty(t, b.known(989, 1000))
 }
@@ -269,4 +274,53 @@ func TestPrunedBlocksAreSaid(t *testing.T) {
 	_, err := r.m.ResetListener(t.Context(), "s", l, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber("earliest"))}, false)
 	require.NoError(t, err)
 	require.Equal(t, r.chainHashes(4), r.hashes("s", 6), "the earliest is the first that is there")
+}
+
+// stuckChain does not answer for one block until it is told to.
+type stuckChain struct {
+	*fakeChain
+	block uint64
+	goOn  chan struct{}
+}
+
+func (c *stuckChain) Block(ctx context.Context, ledger string, number uint64) (*ffcapi.Block, error) {
+	if number == c.block {
+		select {
+		case <-c.goOn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return c.fakeChain.Block(ctx, ledger, number)
+}
+
+// Who reads blocks of the past keeps nobody from those of the present; who wants the same ones waits for them.
+func TestBlocksOfThePastDelayNoNewOnes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 300
+		c := &stuckChain{block: 5, goOn: make(chan struct{})}
+		r := newRig(t, func(r *rig) {
+			c.fakeChain, r.opts.Connector = r.chain, c
+		})
+		for range n {
+			r.chain.mine()
+		}
+		for name, from := range map[string]string{"behind": "5", "also behind": "5", "head": "latest"} {
+			r.stream(name, func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1000)) })
+			r.blockListener(name, from)
+		}
+		<-time.After(time.Second) // their runs know the listeners
+		began := time.Now()
+		r.chain.mine()
+		d := r.live("head")
+		require.Equal(t, uint64(n+1), d.Events[0].Block)
+		require.Less(t, time.Since(began), time.Second)
+		d.finish(nil)
+		close(c.goOn)
+		for _, name := range []string{"behind", "also behind"} {
+			require.Equal(t, r.chainHashes(5), r.hashes(name, n+1-4))
+		}
+		require.Equal(t, 1, r.chain.mostGiven(), "each is read once")
+	})
 }
