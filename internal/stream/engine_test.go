@@ -299,7 +299,7 @@ func TestANewListenerReplaysItsPastWithoutLossForTheOthers(t *testing.T) {
 func TestNumbersNeverNameTwoContents(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.chain.mine("A", "A", "A", "A")
+	r.chain.mine("A", "A", "A", "A", "A", "A")
 	r.stream("s")
 	r.listen("s", "l", "A")
 	content := make(map[int64]string)
