@@ -139,6 +139,31 @@ func TestALateAckCounts(t *testing.T) {
 	})
 }
 
+// Only who was sent a batch can have done it, also when the batch is on its way back.
+func TestALateAckOfAnotherConnectionDoesNotCount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ws.Options{})
+	s := r.open("s")
+	a := r.dial()
+	a.listen("s", 1)
+	r.wait(s)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := r.send(ctx, s, 9, 1)
+	a.next()
+	b := r.dial()
+	b.listen("s", 1)
+	b.settled()
+	cancel()
+	require.Error(t, result(t, done))
+	b.ack(9)
+	b.refused("batch 9")
+	done = r.send(t.Context(), s, 9, 2)
+	require.Equal(t, int64(9), b.next().BatchNumber, "it goes again")
+	pending(t, done)
+	b.ack(9)
+	require.NoError(t, result(t, done))
+}
+
 func TestClientsMayComeBeforeTheStreamIsOpen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, ws.Options{Find: streams("s")})
