@@ -49,7 +49,7 @@ func (m *meter) along(v, p any) error {
 		if err := m.flat(v); err != nil {
 			return err
 		}
-		if err := m.spend(1); err != nil {
+		if err := m.spend(4); err != nil { // it may make an object
 			return err
 		}
 		if s, ok := k.(map[string]any); ok {

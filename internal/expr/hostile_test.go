@@ -58,6 +58,7 @@ var hostile = []string{
 	`("x" * 1e6) as $s | [range(1e5) | $s | getpath([0])]`, `("x" * 1e6) as $s | [range(1e5) | [[$s]] | getpath([0, 0, 3])]`, `("x" * 1e6) as $s | [range(1e5) | $s | (getpath([3]) = 1)?]`,
 	`[range(1e5)] as $a | [range(1e5) | first($a | ..)]`, `[range(1e5)] as $a | [range(1e5) | [limit(2; $a | ..)]]`, `([range(1e5) | {"\(.)": 1}] | add) as $m | [range(1e5) | [limit(2; $m | recurse)]]`,
 	strings.Repeat(`(.. | select(`, 200) + `true` + strings.Repeat(`)) |= 1`, 200), strings.Repeat(`.[`, 200) + `0:` + strings.Repeat(`] |= [1]`, 200),
+	`[range(1000) | "a"] as $p | [range(1e6) | null | setpath($p; 1)]`, `[range(900) | "a"] as $p | [range(1e6) | null | getpath($p) = 1]`,
 	// long numbers
 	`$B as $n | [range(1e6) | $n > 1]`, `$B as $n | [range(1e6) | "x" == $n]`, `$B as $n | [range(1e6) | limit($n; 1)]`, `$B as $n | [range(1e6) | skip($n; 1)]`, `$B as $n | [range(1e6) | nth($n; 1)]`, `$B as $n | [range(1e6) | [][$n:]]`,
 	`$B as $n | [range(1e6) | $n | isnan]`, `$B as $n | [range(1e5) | $n] | implode`, `$B as $n | [range(1e6) | try ([2000, $n] | mktime) catch 1]`, `$B as $n | [range(1e6) | $n | in([1])]`, `$B as $n | [range(1e6) | [] | flatten($n)]`,
