@@ -481,20 +481,37 @@ func TestAChainThatCannotBeReachedIsTriedAgain(t *testing.T) {
 	require.Equal(t, []string{"1/0"}, ids(t, r.live("s").Batch))
 }
 
-func TestAPanickingConnectorEndsTheRunNotTheProcess(t *testing.T) {
+// A connector that panics, or says what cannot be, has failed to read: the run goes on.
+func TestAPanickingConnectorHasFailedToRead(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	var once sync.Once
-	r.chain.set(func(c *fakeChain) {
-		c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
-			once.Do(func() { p.Events[0].Matches = []int{17} })
-			return p
-		}
-	})
-	r.chain.mine("A")
-	r.stream("s", suspended)
-	r.listen("s", "l", "A")
-	require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
-	require.Equal(t, []string{"1/0"}, ids(t, r.live("s").Batch))
-	require.Contains(t, r.state("s").LastError, "panic")
+	for name, c := range map[string]struct {
+		tamper func(*ffcapi.EventPage) *ffcapi.EventPage
+		want   string
+	}{
+		"panic":         {func(*ffcapi.EventPage) *ffcapi.EventPage { panic("oh") }, "the connector panicked: oh"},
+		"no page":       {func(*ffcapi.EventPage) *ffcapi.EventPage { return nil }, "neither a page nor an error"},
+		"wrong matches": {func(p *ffcapi.EventPage) *ffcapi.EventPage { p.Events[0].Matches = []int{17}; return p }, "matches [17] of 1 listeners"},
+		"no listener":   {func(p *ffcapi.EventPage) *ffcapi.EventPage { p.Events[0].Matches = []int{0, -1}; return p }, "matches [0 -1] of 1 listeners"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			var once sync.Once
+			r.chain.set(func(f *fakeChain) {
+				f.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+					once.Do(func() { p = c.tamper(p) })
+					return p
+				}
+			})
+			r.chain.mine("A")
+			r.stream("s", suspended)
+			r.listen("s", "l", "A")
+			require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
+			d := r.live("s")
+			require.Equal(t, []string{"1/0"}, ids(t, d.Batch))
+			d.finish(nil)
+			require.Contains(t, r.state("s").LastError, c.want)
+			require.EqualValues(t, 1, r.epoch(), "it is still the first run")
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -224,7 +225,11 @@ func (r *reader) read(ctx context.Context, g *group, open func(ctx context.Conte
 func (r *reader) events(ctx context.Context, g *group, upto ffcapi.BlockRef) session {
 	return func(yield func(deliver func(context.Context) error, err error) bool) {
 		q := &ffcapi.EventQuery{Ledger: g.ledger, Listeners: g.query, From: g.at.Cursor, Upto: upto, Max: pageSize}
-		for page, err := range r.run.m.opts.Connector.Events(ctx, q) {
+		session := survive.Seq(survive.Log(r.run.log), func() iter.Seq2[*ffcapi.EventPage, error] { return r.run.m.opts.Connector.Events(ctx, q) })
+		for page, err := range session {
+			if err == nil && page == nil {
+				err = ffcapi.Errorf(ffcapi.Internal, "the connector gave neither a page nor an error")
+			}
 			if err != nil {
 				yield(nil, fmt.Errorf("reading ledger %q from %s: %w", g.ledger, g.at.Cursor, err))
 				return
@@ -255,7 +260,7 @@ func (r *reader) pause(ctx context.Context) error {
 	return nil
 }
 
-// page puts the events of a page into batches and moves the group. On an error nothing of the page was taken.
+// page puts the events of a page into batches and moves the group. Nothing is taken of a page that is refused; an error after that ends the run.
 func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ffcapi.EventPage) error {
 	if err := r.check(ctx, g, upto, p); err != nil {
 		return err
@@ -327,6 +332,11 @@ func (r *reader) check(ctx context.Context, g *group, upto ffcapi.BlockRef, p *f
 	}
 	if n := len(p.Events); n > 0 && !p.Events[n-1].Cursor.Before(p.Next) {
 		return ffcapi.Errorf(ffcapi.Internal, "page of ledger %q from %s holds an event at %s, not before its end %s", g.ledger, g.at.Cursor, p.Events[n-1].Cursor, p.Next)
+	}
+	for i := range p.Events {
+		if m := p.Events[i].Matches; len(m) > 0 && (slices.Min(m) < 0 || slices.Max(m) >= len(g.listeners)) {
+			return ffcapi.Errorf(ffcapi.Internal, "page of ledger %q from %s holds an event that matches %v of %d listeners", g.ledger, g.at.Cursor, m, len(g.listeners))
+		}
 	}
 	if p.Through.IsZero() {
 		return nil

@@ -110,6 +110,7 @@ func TestAListOfStreamsAsksTheStoreOnce(t *testing.T) {
 	r.stream("live") // so that the ledger is followed
 	r.listen("live", "l", "A")
 	r.caughtUp("live")
+	require.NoError(t, r.m.SuspendStream(t.Context(), "live")) // it has reads of its own
 	var calls atomic.Int64
 	r.store.setFault(func(string) error { calls.Add(1); return nil })
 	list, err := r.m.Streams(t.Context(), many, "")
