@@ -61,7 +61,10 @@ type Checkpoint struct {
 	Cursor   ffcapi.Cursor
 	// Block is the highest block read when the checkpoint was made, with its hash, so that a chain that changed below it is noticed.
 	// Zero: none was read yet.
-	Block   ffcapi.BlockRef
+	Block ffcapi.BlockRef
+	// Older are some blocks below Block on the same chain, newest first, so that the place can be found where a chain forked. nil in a write
+	// keeps those that are stored.
+	Older   []ffcapi.BlockRef
 	Updated time.Time
 }
 

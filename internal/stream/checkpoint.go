@@ -84,12 +84,29 @@ func (r *run) checkpoint(ctx context.Context, progress bool) (int, error) {
 	cps := make([]store.Checkpoint, len(rows))
 	for i, row := range rows {
 		cps[i] = store.Checkpoint{Listener: r.listeners[row.Listener].ID, Cursor: row.At.Cursor, Block: row.At.Block, Updated: now}
+		if progress || len(rows) < manyRows {
+			cps[i].Older = r.older(row.Listener, row.At.Block)
+		}
 	}
 	if err := r.m.opts.Store.WriteCheckpoints(ctx, r.m.opts.Fence(), r.def.ID, r.epoch, cps); err != nil {
 		return 0, err
 	}
 	r.delivery.written(rows)
+	for i, row := range rows {
+		if cps[i].Older != nil {
+			r.trailed[row.Listener] = row.At.Block.Number
+		}
+	}
 	return len(rows), nil
+}
+
+// older are the blocks to be stored with a position, by which the next process finds where the chain forked; nil if those that are stored do.
+func (r *run) older(listener int, at ffcapi.BlockRef) []ffcapi.BlockRef {
+	ledger := r.listeners[listener].Resolved.Ledger
+	if at.IsZero() || r.finality[ledger] == ffcapi.Instant || r.trailed[listener] == at.Number {
+		return nil
+	}
+	return r.s.trail.below(ledger, at.Number)
 }
 
 // stable adds to the urgent rows those of mere progress. On ledgers whose blocks can be replaced, progress stays out of the

@@ -61,7 +61,7 @@
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
 // stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that
 // chain is another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which
-// is logged and counted. All that a run reads of a ledger is of one chain; a run that finds otherwise ends, also when all
+// is logged and counted; some blocks are stored with each checkpoint, so that the next process knows them, too. All that a run reads of a ledger is of one chain; a run that finds otherwise ends, also when all
 // its listeners are complete. A status log that was trimmed below a position ends the stream in the state failed; Consumed says how far it may be
 // trimmed without that. A sink that panics fails the batch. A receiver that wants nothing any more has its stream suspended, with the reason.
 package stream

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -192,6 +193,9 @@ func TestWhatIsNotAtTheReceiverHoldsUpNoChange(t *testing.T) {
 	})
 }
 
+// sleep lets virtual time pass.
+func sleep(t *testing.T, d time.Duration) { require.NoError(t, retry.Sleep(t.Context(), d)) }
+
 // A receiver that takes its time gets on while listeners are being made, and nothing comes twice for them.
 func TestListenersDoNotStopAReceiverThatIsSlow(t *testing.T) {
 	t.Parallel()
@@ -202,7 +206,7 @@ func TestListenersDoNotStopAReceiverThatIsSlow(t *testing.T) {
 				r := newRig(t)
 				r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1)) })
 				l := r.listen("s", "l", "A")
-				time.Sleep(time.Second)
+				sleep(t, time.Second)
 				for range 20 {
 					r.chain.mine("A")
 				}
@@ -211,11 +215,11 @@ func TestListenersDoNotStopAReceiverThatIsSlow(t *testing.T) {
 					defer close(done)
 					for n := range int(10 * takes / (500 * time.Millisecond)) {
 						r.listen("s", fmt.Sprint(n), "none")
-						time.Sleep(500 * time.Millisecond)
+						sleep(t, 500 * time.Millisecond)
 					}
 				}()
 				for d := range r.factory.of("s").out {
-					time.Sleep(takes)
+					sleep(t, takes)
 					d.finish(nil)
 					select {
 					case <-done:
@@ -240,11 +244,11 @@ func TestAChangeOvertakesWhatWaitsForAReceiver(t *testing.T) {
 		r := newRig(t)
 		r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1)) })
 		r.listen("s", "l", "A")
-		time.Sleep(time.Second)
+		sleep(t, time.Second)
 		r.chain.mine("A")
 		r.live("s")
 		r.listen("s", "other", "A")
-		time.Sleep(2 * time.Second)
+		sleep(t, 2 * time.Second)
 		began := time.Now()
 		_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(2))})
 		require.NoError(t, err)

@@ -262,9 +262,19 @@ func (f *fakeStore) WriteCheckpoints(_ context.Context, _ store.Fence, stream st
 	}
 	f.writes++
 	for _, cp := range cps {
+		if cp.Older == nil {
+			cp.Older = f.cps[cp.Listener].Older
+		}
 		f.cps[cp.Listener] = cp
 	}
 	return nil
+}
+
+// forget lets go of the older blocks of a checkpoint, as databases of before have none. The caller holds mu.
+func (f *fakeStore) forget(listener string) {
+	cp := f.cps[listener]
+	cp.Older = nil
+	f.cps[listener] = cp
 }
 
 func (f *fakeStore) ResetCheckpoints(_ context.Context, _ store.Fence, ls []*store.Listener) error {

@@ -46,6 +46,9 @@ type run struct {
 
 	live     atomic.Bool   // every group has been at the safe head
 	caughtUp []atomic.Bool // by listener
+
+	// trailed is, by listener, the block of the position with which older ones were stored last. Only who writes checkpoints uses it.
+	trailed []uint64
 }
 
 // newRun takes a new epoch and prepares everything from what is stored. After it no other run of the stream can write.
@@ -62,11 +65,11 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 	if err := r.ledgers(ctx); err != nil {
 		return nil, err
 	}
-	start, err := r.positions(ctx)
+	start, older, err := r.positions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.verify(ctx, start); err != nil {
+	if err := r.verify(ctx, start, older); err != nil {
 		return nil, err
 	}
 	p := policy{
@@ -75,7 +78,7 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 	}
 	r.delivery = newDelivery(out, p, r.epoch, inflight.New(start), m.budget, &s.stats, m.opts.Now)
 	r.delivery.keep = r.keep
-	r.caughtUp = make([]atomic.Bool, len(r.listeners))
+	r.caughtUp, r.trailed = make([]atomic.Bool, len(r.listeners)), make([]uint64, len(r.listeners))
 	if r.reader, err = r.newReader(out, start); err != nil {
 		return nil, err
 	}
@@ -139,24 +142,24 @@ func (r *run) ledgers(ctx context.Context) error {
 	return nil
 }
 
-// positions is where each listener goes on: at its checkpoint or, without one, at its start.
-func (r *run) positions(ctx context.Context) ([]inflight.Position, error) {
+// positions is where each listener goes on: at its checkpoint or, without one, at its start; and the blocks that are stored with it.
+func (r *run) positions(ctx context.Context) (start []inflight.Position, older [][]ffcapi.BlockRef, err error) {
 	cps, err := r.m.opts.Store.Checkpoints(ctx, r.def.ID)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoints: %w", err)
+		return nil, nil, fmt.Errorf("checkpoints: %w", err)
 	}
 	byID := make(map[string]store.Checkpoint, len(cps))
 	for _, cp := range cps {
 		byID[cp.Listener] = cp
 	}
-	start := make([]inflight.Position, len(r.listeners))
+	start, older = make([]inflight.Position, len(r.listeners)), make([][]ffcapi.BlockRef, len(r.listeners))
 	for i, l := range r.listeners {
 		start[i].Cursor = l.Resolved.Start
 		if cp, ok := byID[l.ID]; ok {
-			start[i] = inflight.Position{Cursor: cp.Cursor, Block: cp.Block}
+			start[i], older[i] = inflight.Position{Cursor: cp.Cursor, Block: cp.Block}, cp.Older
 		}
 	}
-	return start, nil
+	return start, older, nil
 }
 
 func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, error) {

@@ -8,8 +8,12 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
-// trailLength is how many blocks a trail remembers; older ones are thinned out first.
-const trailLength = 1024
+const (
+	// trailLength is how many blocks a trail remembers; older ones are thinned out first.
+	trailLength = 1024
+	// trailStored is how many of them are stored, at most.
+	trailStored = 16
+)
 
 // trail remembers blocks that were canonical when they were read, per ledger, so that the place where a chain forked can be found
 // again. It outlives the runs of a stream. Only ledgers without instant finality have one.
@@ -58,6 +62,22 @@ func (t *trail) upTo(ledger string, number uint64) (ffcapi.BlockRef, bool) {
 		return ffcapi.BlockRef{}, false
 	}
 	return refs[i-1], true
+}
+
+// below returns blocks remembered below number, newest first, at distances that double. It is never nil.
+func (t *trail) below(ledger string, number uint64) []ffcapi.BlockRef {
+	list := make([]ffcapi.BlockRef, 0, trailStored)
+	for distance := uint64(1); distance <= number && len(list) < trailStored; distance *= 2 {
+		ref, ok := t.upTo(ledger, number-distance)
+		if !ok {
+			break
+		}
+		if n := len(list); n == 0 || list[n-1] != ref {
+			list = append(list, ref)
+		}
+		distance = max(distance, (number-ref.Number+1)/2)
+	}
+	return list
 }
 
 // cut forgets everything from number on.

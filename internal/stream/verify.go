@@ -18,10 +18,9 @@ var errChainChanged = errors.New("chain changed")
 // verify compares the blocks of the checkpoints with the chain. On a ledger with instant finality a difference means
 // that this is another chain. Otherwise the listeners above the fork are set back to it, in the store as well: what is read from here on is of the
 // new chain, and must not be taken for the past of a checkpoint on the old one.
-func (r *run) verify(ctx context.Context, start []inflight.Position) error {
+func (r *run) verify(ctx context.Context, start []inflight.Position, older [][]ffcapi.BlockRef) error {
 	// By ledger and block, not by number: of two listeners at the same height one may have read a block that was replaced.
 	good := make(map[string]map[ffcapi.BlockRef]bool)
-	highest := make(map[string]ffcapi.BlockRef) // of the good ones
 	for ledger := range r.finality {
 		if err := r.pruneTrail(ctx, ledger); err != nil {
 			return err
@@ -47,22 +46,31 @@ func (r *run) verify(ctx context.Context, start []inflight.Position) error {
 			good[ledger] = make(map[ffcapi.BlockRef]bool)
 		}
 		good[ledger][at.Block] = true
-		if at.Block.Number >= highest[ledger].Number {
-			highest[ledger] = at.Block
-		}
+		r.remember(ledger, at.Block)
+		r.remember(ledger, older[i]...)
 	}
-	return r.setBack(ctx, start, good, highest)
+	return r.setBack(ctx, start, older, good)
+}
+
+// remember puts blocks into the trail that are on the chain.
+func (r *run) remember(ledger string, refs ...ffcapi.BlockRef) {
+	if r.finality[ledger] == ffcapi.Instant {
+		return
+	}
+	for _, ref := range refs {
+		r.s.trail.add(ledger, ref)
+	}
 }
 
 // setBack moves the listeners whose blocks are not good to the place where the chain forked.
-func (r *run) setBack(ctx context.Context, start []inflight.Position, good map[string]map[ffcapi.BlockRef]bool, highest map[string]ffcapi.BlockRef) error {
+func (r *run) setBack(ctx context.Context, start []inflight.Position, older [][]ffcapi.BlockRef, good map[string]map[ffcapi.BlockRef]bool) error {
 	var cps []store.Checkpoint
 	for i := range start {
 		ledger := r.listeners[i].Resolved.Ledger
 		if b := start[i].Block; b.IsZero() || good[ledger][b] {
 			continue
 		}
-		at, err := r.fork(ctx, i, start[i].Block.Number, highest[ledger])
+		at, err := r.fork(ctx, i, start[i].Block.Number, older[i])
 		if err != nil {
 			return err
 		}
@@ -75,7 +83,9 @@ func (r *run) setBack(ctx context.Context, start []inflight.Position, good map[s
 		r.log.WithField("listener", r.listeners[i].Name).WithField("from", start[i].Cursor.String()).WithField("to", at.Cursor.String()).
 			Warn("The chain changed below the checkpoint; the listener restarts at the fork")
 		start[i] = at
-		cps = append(cps, store.Checkpoint{Listener: r.listeners[i].ID, Cursor: at.Cursor, Block: at.Block, Updated: r.m.opts.Now()})
+		cps = append(cps, store.Checkpoint{
+			Listener: r.listeners[i].ID, Cursor: at.Cursor, Block: at.Block, Older: r.s.trail.below(ledger, at.Block.Number), Updated: r.m.opts.Now(),
+		})
 	}
 	if len(cps) == 0 {
 		return nil
@@ -127,12 +137,22 @@ func (r *run) onChain(ctx context.Context, ledger string, ref ffcapi.BlockRef) (
 	return b.Hash == ref.Hash, nil
 }
 
-// fork finds where listener i can go on, given that block bad of it was replaced: behind the newest block remembered that
-// is still on the chain, behind the good block of another listener, or, with neither, at its start.
-func (r *run) fork(ctx context.Context, i int, bad uint64, below ffcapi.BlockRef) (inflight.Position, error) {
+// fork finds where listener i can go on, given that block bad of it was replaced: behind the newest block known that is still on the chain or,
+// without any, at its start. Known are those of the trail, the good blocks of other listeners among them, and the older ones of its own.
+func (r *run) fork(ctx context.Context, i int, bad uint64, older []ffcapi.BlockRef) (inflight.Position, error) {
 	l := r.listeners[i]
 	ledger := l.Resolved.Ledger
 	r.s.trail.cut(ledger, bad)
+	for n, ref := range older {
+		same, err := r.onChain(ctx, ledger, ref)
+		if err != nil {
+			return inflight.Position{}, err
+		}
+		if same {
+			r.remember(ledger, older[n:]...)
+			break
+		}
+	}
 	for n := bad; n > 0; {
 		ref, ok := r.s.trail.upTo(ledger, n-1)
 		if !ok {
@@ -147,9 +167,6 @@ func (r *run) fork(ctx context.Context, i int, bad uint64, below ffcapi.BlockRef
 		}
 		r.s.trail.cut(ledger, ref.Number)
 		n = ref.Number
-	}
-	if !below.IsZero() && below.Number < bad {
-		return inflight.Position{Cursor: ffcapi.BlockStart(below.Number + 1), Block: below}, nil
 	}
 	return inflight.Position{Cursor: l.Resolved.Start}, nil
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -88,19 +89,28 @@ func (c *epochCheck) check() error {
 // checkpointsCmd writes the checkpoints of one stream.
 type checkpointsCmd struct {
 	epochCheck
-	cps []store.Checkpoint
+	cps   []store.Checkpoint
+	older []any // as stored, by checkpoint; nil: what is there stays
 }
 
 // WriteCheckpoints implements store.Streams.
 func (s *Store) WriteCheckpoints(ctx context.Context, f store.Fence, stream string, epoch int64, cps []store.Checkpoint) error {
+	c := &checkpointsCmd{epochCheck: epochCheck{stream: stream, epoch: epoch}, cps: cps, older: make([]any, len(cps))}
 	var err error
 	for i := range cps {
 		if err = names("listener", cps[i].Listener, "block hash", cps[i].Block.Hash); err != nil {
 			break
 		}
+		if cps[i].Older != nil {
+			var text []byte
+			if text, err = json.Marshal(cps[i].Older); err != nil {
+				break
+			}
+			c.older[i] = string(text)
+		}
 	}
 	if err == nil {
-		err = s.writer.submit(ctx, classCheckpoint, &f, &checkpointsCmd{epochCheck: epochCheck{stream: stream, epoch: epoch}, cps: cps})
+		err = s.writer.submit(ctx, classCheckpoint, &f, c)
 	}
 	if err != nil {
 		return fmt.Errorf("write checkpoints of stream %s: %w", stream, err)
@@ -115,7 +125,7 @@ func (c *checkpointsCmd) plan(g *group) error {
 	for i := range c.cps {
 		cp := &c.cps[i]
 		g.session.exec(sqlPutCheckpoint, anyRows, c.epoch, bits(cp.Cursor.Block), bits(cp.Cursor.Tx), bits(cp.Cursor.Log),
-			bits(cp.Block.Number), cp.Block.Hash, orNow(cp.Updated, g), cp.Listener, c.stream)
+			bits(cp.Block.Number), cp.Block.Hash, c.older[i], orNow(cp.Updated, g), cp.Listener, c.stream)
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ var readSQL = [readCount]string{
 	readListener:        `SELECT ` + listenerColumns + ` FROM listeners WHERE id = ?`,
 	readListeners:       `SELECT ` + listenerColumns + ` FROM listeners` + bySeq,
 	readStreamListeners: `SELECT ` + listenerColumns + ` FROM listeners WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?`,
-	readCheckpoints:     `SELECT listener, block, tx, log, read_block, read_hash, updated FROM checkpoints WHERE stream = ? ORDER BY listener`,
+	readCheckpoints:     `SELECT listener, block, tx, log, read_block, read_hash, older, updated FROM checkpoints WHERE stream = ? ORDER BY listener`,
 	readLetter:          `SELECT ` + letterColumns + `, payload FROM dead_letters WHERE stream = ? AND id = ?`,
 	readLetters:         `SELECT ` + letterColumns + ` FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?`,
 	readLetterPlaces:    `SELECT seq FROM dead_letters WHERE ` + letterFilter + ` ORDER BY seq LIMIT ?`,

@@ -270,12 +270,12 @@ var statements = [writerStatements]statement{
 
 	sqlStreamEpoch: {sql: `SELECT epoch FROM streams WHERE id = ? {update}`},
 	sqlRaiseEpoch:  {sql: `UPDATE streams SET epoch = epoch + 1 WHERE id = ?`},
-	sqlPutCheckpoint: {sql: `INSERT INTO checkpoints (listener, stream, epoch, block, tx, log, read_block, read_hash, updated)
+	sqlPutCheckpoint: {sql: `INSERT INTO checkpoints (listener, stream, epoch, block, tx, log, read_block, read_hash, older, updated)
 		SELECT id, stream, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT),
-		CAST(? AS TEXT), CAST(? AS BIGINT) FROM listeners WHERE id = ? AND stream = ?
+		CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT) FROM listeners WHERE id = ? AND stream = ?
 		ON CONFLICT (listener) DO UPDATE SET stream = excluded.stream, epoch = excluded.epoch, block = excluded.block,
 		tx = excluded.tx, log = excluded.log, read_block = excluded.read_block, read_hash = excluded.read_hash,
-		updated = excluded.updated`},
+		older = COALESCE(excluded.older, checkpoints.older), updated = excluded.updated`},
 	sqlDeleteCheckpoint: {sql: `DELETE FROM checkpoints WHERE listener = ?`},
 	sqlListenerExists:   {sql: `SELECT seq, stream FROM listeners WHERE id = ? {update}`},
 

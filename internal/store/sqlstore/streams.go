@@ -168,12 +168,18 @@ func (s *Store) listeners(ctx context.Context, id readID, args ...any) ([]*store
 func (s *Store) Checkpoints(ctx context.Context, stream string) ([]store.Checkpoint, error) {
 	var all []store.Checkpoint
 	err := s.read(ctx, readCheckpoints, func(r row) error {
-		all = append(all, store.Checkpoint{
+		cp := store.Checkpoint{
 			Listener: r.text(0),
 			Cursor:   ffcapi.Cursor{Block: *r.number(1), Tx: *r.number(2), Log: *r.number(3)},
 			Block:    ffcapi.BlockRef{Number: *r.number(4), Hash: r.text(5)},
-			Updated:  r.time(6),
-		})
+			Updated:  r.time(7),
+		}
+		if older := r.text(6); older != "" {
+			if err := json.Unmarshal([]byte(older), &cp.Older); err != nil {
+				return fmt.Errorf("blocks of listener %s: %w", cp.Listener, err)
+			}
+		}
+		all = append(all, cp)
 		return nil
 	}, stream)
 	if err != nil {
