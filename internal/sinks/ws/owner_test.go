@@ -2,6 +2,7 @@ package ws_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +82,13 @@ func TestALateAckCounts(t *testing.T) {
 	t.Parallel()
 	t.Run("moved to another connection", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, ws.Options{AckTimeout: 50 * time.Millisecond})
+		var late atomic.Bool
+		r := newRig(t, ws.Options{AckTimeout: time.Minute, Now: func() time.Time {
+			if late.Load() {
+				return time.Unix(60, 0)
+			}
+			return time.Unix(0, 0)
+		}})
 		s := r.open("s")
 		a := r.dial()
 		a.listen("s", 1)
@@ -90,6 +97,8 @@ func TestALateAckCounts(t *testing.T) {
 		require.Equal(t, int64(9), a.next().BatchNumber)
 		b := r.dial()
 		b.listen("s", 1)
+		b.settled()
+		late.Store(true)
 		require.ErrorIs(t, result(t, done), sink.ErrNobody, "the timeout passes the batch on")
 		done = r.send(t.Context(), s, 9, 2)
 		require.Equal(t, int64(9), b.next().BatchNumber)
