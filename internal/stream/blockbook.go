@@ -142,8 +142,7 @@ func (b *blockBook) read(ctx context.Context, from, upto uint64) ([]*chainBlock,
 		case len(known) > 0:
 			return known, nil
 		case mine:
-			defer b.loaded(load)
-			return b.load(ctx, load.from, load.to)
+			return b.load(ctx, load)
 		}
 		select {
 		case <-load.done:
@@ -192,8 +191,10 @@ func (b *blockBook) known(from, upto uint64) []*chainBlock {
 	return found
 }
 
-// load reads the blocks from one number to another. When it gets only some of them, it returns those.
-func (b *blockBook) load(ctx context.Context, from, to uint64) ([]*chainBlock, error) {
+// load reads a page. When it gets only some of the blocks, it returns those.
+func (b *blockBook) load(ctx context.Context, load *bookLoad) ([]*chainBlock, error) {
+	defer b.loaded(load)
+	from, to := load.from, load.to
 	ctx, cancel := call(ctx)
 	defer cancel()
 	var page []*chainBlock
