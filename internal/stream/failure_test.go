@@ -206,6 +206,29 @@ func TestAbsenceIsNoRefusal(t *testing.T) {
 	})
 }
 
+// A receiver that leaves with a batch has not failed: the batch goes to the next one at once, however often that happens, and is no trouble.
+func TestADisconnectIsNoFailure(t *testing.T) {
+	t.Parallel()
+	inLane(t, 1, skipping, func(l *lane) {
+		l.push("ab")
+		began := time.Now()
+		for range 20 {
+			l.take("ab").finish(sink.ErrNobody)
+		}
+		last := l.take("ab")
+		require.Zero(l.t, time.Since(began), "nothing waits")
+		l.sink.leave()
+		last.finish(sink.ErrNobody)
+		l.wait(2 * laneRetry)
+		require.False(l.t, l.blocked())
+		require.Empty(l.t, l.lastError())
+		l.sink.come()
+		l.take("ab").finish(nil)
+		l.aside()
+		require.Equal(l.t, 2, l.done())
+	})
+}
+
 func TestAProbeTellsAnEventFromItsReceiver(t *testing.T) {
 	t.Parallel()
 	inLane(t, 1, skipping, func(l *lane) {
