@@ -215,7 +215,7 @@ func TestListenersDoNotStopAReceiverThatIsSlow(t *testing.T) {
 					defer close(done)
 					for n := range int(10 * takes / (500 * time.Millisecond)) {
 						r.listen("s", fmt.Sprint(n), "none")
-						sleep(t, 500 * time.Millisecond)
+						sleep(t, 500*time.Millisecond)
 					}
 				}()
 				for d := range r.factory.of("s").out {
@@ -248,7 +248,7 @@ func TestAChangeOvertakesWhatWaitsForAReceiver(t *testing.T) {
 		r.chain.mine("A")
 		r.live("s")
 		r.listen("s", "other", "A")
-		sleep(t, 2 * time.Second)
+		sleep(t, 2*time.Second)
 		began := time.Now()
 		_, err := r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(2))})
 		require.NoError(t, err)
