@@ -64,7 +64,13 @@ func (f *fakeStore) DropDeadLetters(_ context.Context, _ store.Fence, _ string, 
 		return err
 	}
 	defer leave()
-	f.letters = slices.DeleteFunc(f.letters, func(l *store.DeadLetter) bool { return slices.Contains(seqs, l.Seq) })
+	f.letters = slices.DeleteFunc(f.letters, func(l *store.DeadLetter) bool {
+		gone := slices.Contains(seqs, l.Seq)
+		if gone && f.onDrop != nil {
+			f.onDrop(l)
+		}
+		return gone
+	})
 	return nil
 }
 

@@ -24,6 +24,8 @@ type fakeStore struct {
 	onWrite func(stream string, epoch int64, cps []store.Checkpoint)
 	// onLetters sees every event that is set aside.
 	onLetters func(letters []*store.DeadLetter)
+	// onDrop sees every dead letter that is deleted because it got through.
+	onDrop func(letter *store.DeadLetter)
 
 	replayBytes atomic.Int64 // of events that were read to be replayed
 }

@@ -28,10 +28,13 @@ import (
 // changes and resets, and checks after every step what must always hold:
 //
 //   - a stored checkpoint is below every event that was neither acknowledged nor set aside;
-//   - when an event is delivered, each of its predecessors is acknowledged, set aside or in flight before it;
+//   - when an event is delivered, each of its predecessors is acknowledged, set aside or in flight before it, unless the receiver has refused it
+//     and it waits for evidence;
 //   - a batch number names one content;
+//   - a dead letter is deleted only once its event got through;
 //
-// and at the end that every event of every listener was acknowledged or, with errorHandling "skip", set aside. It runs in virtual time.
+// and at the end that every event of every listener was acknowledged or, with errorHandling "skip", set aside, and that every dead letter gets
+// through when it is replayed. It runs in virtual time.
 // TEST_HISTORIES is how many histories to try.
 func TestModel(t *testing.T) {
 	t.Parallel()
@@ -47,7 +50,9 @@ func TestModel(t *testing.T) {
 				"ack more":   func(t *rapid.T) { m.answer(t, nil) },
 				"nack":       func(t *rapid.T) { m.answer(t, errTest) },
 				"refuse":     func(t *rapid.T) { m.answer(t, sink.Permanent(errTest)) },
+				"not this":   m.refuse,
 				"some fail":  m.someFail,
+				"replay":     m.replay,
 				"gone":       func(t *rapid.T) { m.answer(t, sink.Gone(errTest)) },
 
 				"leave":    m.leave,
@@ -125,6 +130,7 @@ type world struct {
 	factory *fakeFactory
 	opts    Options
 	m       *Manager
+	stream  string // its id
 	open    []*delivered
 	content map[int64]string
 
@@ -137,6 +143,8 @@ type world struct {
 	listeners  []*modelListener
 	deliveries map[string]map[string]int // by listener and event
 	twice      map[string]bool           // listeners that were reset
+	suspected  map[string]bool           // events that were refused, by listener and id
+	through    map[string]bool           // replayed events that got through, by dead letter
 	broken     string                    // the first violation seen by another goroutine
 }
 
@@ -154,11 +162,11 @@ type modelListener struct {
 func newWorld(t *rapid.T, trouble bool) *world {
 	w := &world{
 		chain: newFakeChain(), store: newFakeStore(), factory: &fakeFactory{}, content: make(map[int64]string),
-		deliveries: make(map[string]map[string]int), twice: make(map[string]bool), finality: ffcapi.Instant, chains: make(map[int][]*fakeBlock),
+		deliveries: make(map[string]map[string]int), twice: make(map[string]bool), suspected: make(map[string]bool), through: make(map[string]bool), finality: ffcapi.Instant, chains: make(map[int][]*fakeBlock),
 	}
 	window := rapid.IntRange(1, 4).Draw(t, "window")
 	w.factory.setup = func(s *fakeSink) { s.window = window }
-	w.store.onWrite, w.store.onLetters = w.written, w.setAside
+	w.store.onWrite, w.store.onLetters, w.store.onDrop = w.written, w.setAside, w.dropped
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	w.chain.pageCap = rapid.IntRange(1, 5).Draw(t, "page")
@@ -175,8 +183,9 @@ func newWorld(t *rapid.T, trouble bool) *world {
 	}
 	w.start(t)
 	t.Cleanup(func() { require.NoError(t, w.m.Stop(context.Background())) }) // of the last process
-	_, err := w.m.CreateStream(context.Background(), body)
+	made, err := w.m.CreateStream(context.Background(), body)
 	require.NoError(t, err)
+	w.stream = made.ID.String()
 	for range rapid.IntRange(1, 3).Draw(t, "listeners") {
 		w.listener(t)
 	}
@@ -247,6 +256,9 @@ func (w *world) take(t *rapid.T, d *delivered) {
 	defer w.mu.Unlock()
 	for i := range d.Events {
 		e := &d.Events[i]
+		if isReplay(e) {
+			continue
+		}
 		l := w.byID(t, e.Listener.ID)
 		at := cursorOf(t, e)
 		require.LessOrEqual(t, at.Block, l.end, "listener %s goes on beyond its end", l.id)
@@ -255,7 +267,8 @@ func (w *world) take(t *rapid.T, d *delivered) {
 			before = nil // it was replaced meanwhile, or comes from before a reset
 		}
 		for _, o := range before {
-			require.False(t, o.at.Before(at) && !l.acked[o.id] && !w.inFlight(l, o.id) && !holds(d, i, l, o.id), "listener %s gets %s before %s", l.id, e.ID, o.id)
+			passed := l.acked[o.id] || w.suspected[l.id+" "+o.id] || w.inFlight(l, o.id) || holds(d, i, l, o.id)
+			require.False(t, o.at.Before(at) && !passed, "listener %s gets %s before %s", l.id, e.ID, o.id)
 		}
 		if w.deliveries[l.id] == nil {
 			w.deliveries[l.id] = make(map[string]int)
@@ -273,7 +286,7 @@ func (w *world) inFlight(l *modelListener, id string) bool {
 // holds says whether one of the first n events of a batch is that one.
 func holds(d *delivered, n int, l *modelListener, id string) bool {
 	for i := range d.Events[:n] {
-		if e := &d.Events[i]; e.Listener.ID == l.id && e.ID == id {
+		if e := &d.Events[i]; e.Listener.ID == l.id && e.ID == id && !isReplay(e) {
 			return true
 		}
 	}
@@ -316,7 +329,7 @@ func (w *world) ack(t *rapid.T, d *delivered) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range d.Events {
-		w.byID(t, d.Events[i].Listener.ID).acked[d.Events[i].ID] = true
+		w.ackOne(t, &d.Events[i])
 	}
 }
 
@@ -344,10 +357,27 @@ func (w *world) acking(t *rapid.T, change func() error) {
 	}
 }
 
-// finish lets everything through and checks that nothing is missing.
+// finish lets everything through, the dead letters as well, and checks that nothing is missing.
 func (w *world) finish(t *rapid.T) {
 	w.store.setFault(nil)
 	require.NoError(t, w.m.ResumeStream(context.Background(), "s"))
+	w.takeAll(t)
+	w.mu.Lock()
+	for _, l := range w.listeners {
+		for _, e := range w.matching(l) {
+			require.True(t, l.acked[e.id] || !w.isSafe(e.at), "listener %s never got the event %s", l.id, e.id)
+		}
+	}
+	w.mu.Unlock()
+	w.replay(t)
+	w.takeAll(t)
+	left, err := w.store.ListDeadLetters(context.Background(), store.LetterFilter{Stream: w.stream}, 0)
+	require.NoError(t, err)
+	require.Empty(t, left, "the dead letters got through")
+}
+
+// takeAll acknowledges what comes until nothing does.
+func (w *world) takeAll(t *rapid.T) {
 	for idle := 0; idle < 3; {
 		idle++
 		pass(t, time.Minute) // longer than any back-off
@@ -360,13 +390,6 @@ func (w *world) finish(t *rapid.T) {
 			}
 			w.open = nil
 			w.settle(t)
-		}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, l := range w.listeners {
-		for _, e := range w.matching(l) {
-			require.True(t, l.acked[e.id] || !w.isSafe(e.at), "listener %s never got the event %s", l.id, e.id)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (w *world) someFail(t *rapid.T) {
 	w.mu.Lock()
 	for n := range d.Events {
 		if _, failed := p.Failed[n]; !failed {
-			w.byID(t, d.Events[n].Listener.ID).acked[d.Events[n].ID] = true
+			w.ackOne(t, &d.Events[n])
 		}
 	}
 	w.mu.Unlock()

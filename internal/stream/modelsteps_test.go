@@ -158,14 +158,18 @@ func (w *world) reset(t *rapid.T) {
 	w.mu.Lock()
 	l := rapid.SampledFrom(w.listeners).Draw(t, "listener")
 	w.mu.Unlock()
-	// A reset may go back to the start of the listener or, with "latest", past what it has not delivered.
-	from := rapid.SampledFrom([]string{"earliest", "latest", "1"}).Draw(t, "from")
-	_, err := w.m.ResetListener(context.Background(), "s", l.id, &apitypes.Listener{FromBlock: ptr(apitypes.BlockNumber(from)), ToBlock: ptr(apitypes.EndBlock(apitypes.ToBlockNone))}, false)
+	// A reset may go back to where the listener began or, with "latest", past what it has not delivered.
+	body := &apitypes.Listener{ToBlock: ptr(apitypes.EndBlock(apitypes.ToBlockNone))}
+	if from := rapid.SampledFrom([]apitypes.BlockNumber{"earliest", "latest", "1", ""}).Draw(t, "from"); from != "" {
+		body.FromBlock = &from
+	}
+	_, err := w.m.ResetListener(context.Background(), "s", l.id, body, false)
 	require.NoError(t, err)
 	stored, err := w.store.Listener(context.Background(), l.id)
 	require.NoError(t, err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	require.True(t, body.FromBlock != nil || stored.Resolved.Start == l.start, "listener %s began at %s and goes back to %s", l.id, l.start, stored.Resolved.Start)
 	// Only what is acknowledged from now on counts. A batch that the new run has already sent is open.
 	l.start, l.end, l.acked = stored.Resolved.Start, noEnd, make(map[string]bool)
 }
