@@ -13,6 +13,8 @@ const (
 	// roomy is the heap, in bytes, up to which nothing is collected. With a percentage alone a node that holds little collects all the time:
 	// every eighth instruction of an acceptance went there.
 	roomy = 64 << 20
+	// most bounds the percentage, for a heap that grows many times over before it is looked at again.
+	most = 400
 	// retuned is the least change of the percentage that is worth stopping everything for a moment.
 	retuned = 10
 )
@@ -22,12 +24,12 @@ func spare(getenv func(string) string) {
 	if getenv("GOGC") != "" {
 		return
 	}
-	set := percentFor(0)
+	set := percentFor(0, 0)
 	debug.SetGCPercent(set)
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	used := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
 	afterEachCollection(func() {
-		metrics.Read(live)
-		next := percentFor(live[0].Value.Uint64())
+		metrics.Read(used)
+		next := percentFor(used[0].Value.Uint64(), used[1].Value.Uint64()+used[2].Value.Uint64())
 		if abs(next-set) >= retuned || next == garbage && set != garbage {
 			set = next
 			debug.SetGCPercent(set)
@@ -37,14 +39,12 @@ func spare(getenv func(string) string) {
 
 func abs(n int) int { return max(n, -n) }
 
-// percentFor returns how much garbage may gather, in percent of the bytes that are in use.
-func percentFor(live uint64) int {
-	const least = 4 << 20 // what Go takes a smaller heap for
+// percentFor returns how much garbage may gather, in percent of the bytes that are live and of the roots, which are stacks and global variables.
+func percentFor(live, roots uint64) int {
 	if live >= roomy {
 		return garbage
 	}
-	live = max(live, least)
-	return max(garbage, int((roomy-live)*100/live))
+	return min(most, max(garbage, int((roomy-live)*100/max(live+roots, 1))))
 }
 
 // afterEachCollection calls do after each collection of garbage, one call at a time.

@@ -34,7 +34,8 @@ func TestGarbageIsBounded(t *testing.T) { //nolint:paralleltest // it is set for
 
 func TestPercentForKeepsToTheRoom(t *testing.T) {
 	t.Parallel()
-	for live, want := range map[uint64]int{0: 1500, 4 << 20: 1500, 16 << 20: 300, 32 << 20: 100, 40 << 20: garbage, 64 << 20: garbage, 1 << 30: garbage} {
-		require.Equal(t, want, percentFor(live), "%d MiB", live>>20)
+	for live, want := range map[uint64]int{0: most, 4 << 20: most, 16 << 20: 300, 32 << 20: 100, 40 << 20: garbage, 64 << 20: garbage, 1 << 30: garbage} {
+		require.Equal(t, want, percentFor(live, 0), "%d MiB", live>>20)
 	}
+	require.Equal(t, 240, percentFor(16<<20, 4<<20), "roots count as well")
 }

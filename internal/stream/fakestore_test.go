@@ -272,13 +272,6 @@ func (f *fakeStore) WriteCheckpoints(_ context.Context, _ store.Fence, stream st
 	return nil
 }
 
-// forget lets go of the older blocks of a checkpoint, as databases of before have none. The caller holds mu.
-func (f *fakeStore) forget(listener string) {
-	cp := f.cps[listener]
-	cp.Older = nil
-	f.cps[listener] = cp
-}
-
 func (f *fakeStore) ResetCheckpoints(_ context.Context, _ store.Fence, ls []*store.Listener) error {
 	leave, err := f.enter("ResetCheckpoints")
 	if err != nil {

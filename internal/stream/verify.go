@@ -46,10 +46,18 @@ func (r *run) verify(ctx context.Context, start []inflight.Position, older [][]f
 			good[ledger] = make(map[ffcapi.BlockRef]bool)
 		}
 		good[ledger][at.Block] = true
-		r.remember(ledger, at.Block)
-		r.remember(ledger, older[i]...)
 	}
-	return r.setBack(ctx, start, older, good)
+	if err := r.setBack(ctx, start, older, good); err != nil {
+		return err
+	}
+	for i, at := range start { // only now: another listener may have read these on the new chain, while one was not declared
+		ledger := r.listeners[i].Resolved.Ledger
+		if good[ledger][at.Block] {
+			r.remember(ledger, at.Block)
+			r.remember(ledger, older[i]...)
+		}
+	}
+	return nil
 }
 
 // remember puts blocks into the trail that are on the chain.
@@ -137,8 +145,9 @@ func (r *run) onChain(ctx context.Context, ledger string, ref ffcapi.BlockRef) (
 	return b.Hash == ref.Hash, nil
 }
 
-// fork finds where listener i can go on, given that block bad of it was replaced: behind the newest block known that is still on the chain or,
-// without any, at its start. Known are those of the trail, the good blocks of other listeners among them, and the older ones of its own.
+// fork finds where listener i can go on, given that block bad of it was replaced: behind the newest block that it is known to have read and that is
+// still on the chain or, without any, at its start. Known are those of the trail, which all listeners of this process have read, and the older
+// ones of its own. A good block of another listener proves nothing: that one may have been set back to the fork before.
 func (r *run) fork(ctx context.Context, i int, bad uint64, older []ffcapi.BlockRef) (inflight.Position, error) {
 	l := r.listeners[i]
 	ledger := l.Resolved.Ledger
