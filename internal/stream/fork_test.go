@@ -7,8 +7,111 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
+
+// forked is a chain whose blocks can be replaced, with one event in each of ten blocks, all of them delivered.
+func forked(t *testing.T) (r *rig, listener string) {
+	t.Helper()
+	r = newRig(t, func(r *rig) { r.chain.finality = ffcapi.Confirmations })
+	r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1)) })
+	listener = r.listen("s", "l", "A")
+	for range 10 {
+		r.chain.mine("A")
+		r.live("s").finish(nil)
+	}
+	r.stored(listener, "000000000011/000000/000000")
+	return r, listener
+}
+
+func TestADeepReorganisationRestartsAtTheFork(t *testing.T) {
+	t.Parallel()
+	t.Run("while it runs", func(t *testing.T) {
+		t.Parallel()
+		r, l := forked(t)
+		r.chain.reorganise(7, "b", "A")
+		r.chain.mine("A")
+		for block := 7; block <= 11; block++ {
+			d := r.live("s")
+			require.Equal(t, uint64(block), d.Events[0].Block)
+			d.finish(nil)
+		}
+		r.stored(l, "000000000012/000000/000000")
+		s, err := r.m.find("s")
+		require.NoError(t, err)
+		require.Equal(t, uint64(1), s.stats.rewinds.Load())
+	})
+	t.Run("while it was down", func(t *testing.T) {
+		t.Parallel()
+		r, _ := forked(t)
+		r.stop()
+		r.chain.reorganise(7, "b", "A")
+		r.start()
+		for block := uint64(7); block <= 10; block++ {
+			d := r.live("s")
+			require.Equal(t, block, d.Events[0].Block)
+			require.Contains(t, d.Events[0].ID, "/b")
+			d.finish(nil)
+		}
+	})
+	t.Run("while it was down, for the second time", func(t *testing.T) {
+		t.Parallel()
+		r, l := forked(t)
+		for fork, block := range []uint64{9, 5} {
+			r.stop()
+			r.chain.reorganise(int(block), string(rune('b'+fork)), "A")
+			r.start()
+			// Of what is older, less is known: too much comes again, never too little.
+			first := r.live("s")
+			require.LessOrEqual(t, first.Events[0].Block, block)
+			require.Greater(t, first.Events[0].Block, uint64(2))
+			first.finish(nil)
+			for first.Events[0].Block < 10 {
+				first = r.live("s")
+				first.finish(nil)
+			}
+			r.stored(l, "000000000011/000000/000000")
+		}
+	})
+	t.Run("another listener was set back before", func(t *testing.T) {
+		t.Parallel()
+		r, _ := forked(t)
+		r.stop()
+		r.chain.reorganise(7, "b", "A")
+		r.store.mu.Lock()
+		other := *r.store.listeners[0]
+		other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
+		r.store.listeners = append(r.store.listeners, &other)
+		r.store.cps[other.ID] = store.Checkpoint{
+			Listener: other.ID, Cursor: ffcapi.BlockStart(11), Block: r.chain.blocks[10].ref,
+			Older: []ffcapi.BlockRef{r.chain.blocks[9].ref, r.chain.blocks[8].ref},
+		}
+		r.store.mu.Unlock()
+		r.start()
+		d := r.live("s")
+		require.Equal(t, uint64(7), d.Events[0].Block, "not behind what only the other one has read of the new chain")
+	})
+}
+
+// Two listeners at the same height, of which one has read a block that was replaced and the other one its successor.
+func TestEveryCheckpointIsVerifiedByItsOwnBlock(t *testing.T) {
+	t.Parallel()
+	r, l := forked(t)
+	r.stop()
+	r.chain.reorganise(7, "b", "A")
+	r.store.mu.Lock()
+	other := *r.store.listeners[0]
+	other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
+	r.store.listeners = append(r.store.listeners, &other)
+	r.store.cps[other.ID] = store.Checkpoint{Listener: other.ID, Cursor: ffcapi.BlockStart(11), Block: r.chain.blocks[10].ref}
+	require.NotEqual(t, r.store.cps[l].Block, r.store.cps[other.ID].Block)
+	r.store.mu.Unlock()
+	r.start()
+	d := r.live("s")
+	require.Equal(t, l, d.Events[0].Listener.ID)
+	require.LessOrEqual(t, d.Events[0].Block, uint64(7), "what replaced the blocks it has read is new to it")
+}
 
 // What a run has read of the new chain and not delivered is not taken for the past of a checkpoint on the old one.
 func TestAForkIsNotForgottenByAChange(t *testing.T) {

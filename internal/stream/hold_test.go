@@ -28,14 +28,22 @@ func (c *slowChain) Listener(ctx context.Context, spec *ffcapi.ListenerSpec) (*f
 	return c.fakeChain.Listener(ctx, spec)
 }
 
-// A chain that does not answer about a listener holds up no other change of its stream.
-func TestAListenerThatIsBeingCheckedHoldsUpNoChange(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(r *rig, l string) error{
-		"create": func(r *rig, _ string) error {
-			_, err := r.m.CreateListener(r.t.Context(), "s", &apitypes.Listener{Filters: filters("B")})
-			return err
-		},
+// newSlowRig is a rig whose chain can be held.
+func newSlowRig(t *testing.T) (*rig, *slowChain) {
+	t.Helper()
+	slow := &slowChain{asked: make(chan struct{}, 10)}
+	r := newRig(t, func(r *rig) {
+		slow.fakeChain = r.chain
+		r.opts.Connector = slow
+	})
+	return r, slow
+}
+
+type listenerChange func(r *rig, l string) error
+
+// listenerChanges are the changes of a listener that is there.
+func listenerChanges() map[string]listenerChange {
+	return map[string]listenerChange{
 		"update": func(r *rig, l string) error {
 			_, err := r.m.UpdateListener(r.t.Context(), "s", l, &apitypes.Listener{Where: ptr("true")})
 			return err
@@ -44,22 +52,29 @@ func TestAListenerThatIsBeingCheckedHoldsUpNoChange(t *testing.T) {
 			_, err := r.m.ResetListener(r.t.Context(), "s", l, nil, false)
 			return err
 		},
-		"dry run": func(r *rig, l string) error {
-			_, err := r.m.ResetListener(r.t.Context(), "s", l, nil, true)
-			return err
-		},
 		"reset of the stream": func(r *rig, _ string) error {
 			_, err := r.m.ResetStream(r.t.Context(), "s", nil, false)
 			return err
 		},
-	} {
+	}
+}
+
+// A chain that does not answer about a listener holds up no other change of its stream.
+func TestAListenerThatIsBeingCheckedHoldsUpNoChange(t *testing.T) {
+	t.Parallel()
+	changes := listenerChanges()
+	changes["create"] = func(r *rig, _ string) error {
+		_, err := r.m.CreateListener(r.t.Context(), "s", &apitypes.Listener{Filters: filters("B")})
+		return err
+	}
+	changes["dry run"] = func(r *rig, l string) error {
+		_, err := r.m.ResetListener(r.t.Context(), "s", l, nil, true)
+		return err
+	}
+	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			slow := &slowChain{asked: make(chan struct{}, 10)}
-			r := newRig(t, func(r *rig) {
-				slow.fakeChain = r.chain
-				r.opts.Connector = slow
-			})
+			r, slow := newSlowRig(t)
 			r.stream("s")
 			l := r.listen("s", "l", "A")
 			slow.held = make(chan struct{})
@@ -78,31 +93,13 @@ func TestAListenerThatIsBeingCheckedHoldsUpNoChange(t *testing.T) {
 // What somebody else has made of a listener while it was being checked is not undone.
 func TestAChangeOfAListenerSeesTheOneBeforeIt(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(r *rig, l string) error{
-		"update": func(r *rig, l string) error {
-			_, err := r.m.UpdateListener(r.t.Context(), "s", l, &apitypes.Listener{Where: ptr("true")})
-			return err
-		},
-		"reset": func(r *rig, l string) error {
-			_, err := r.m.ResetListener(r.t.Context(), "s", l, nil, false)
-			return err
-		},
-		"reset of the stream": func(r *rig, _ string) error {
-			_, err := r.m.ResetStream(r.t.Context(), "s", nil, false)
-			return err
-		},
-	} {
+	for name, change := range listenerChanges() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			slow := &slowChain{asked: make(chan struct{}, 10)}
-			r := newRig(t, func(r *rig) {
-				slow.fakeChain = r.chain
-				r.opts.Connector = slow
-			})
+			r, slow := newSlowRig(t)
 			r.stream("s", suspended)
 			l := r.listen("s", "l", "A")
-			held := make(chan struct{})
-			slow.held = held
+			slow.held = make(chan struct{})
 			changed := make(chan error, 1)
 			go func() { changed <- change(r, l) }()
 			<-slow.asked
@@ -110,7 +107,7 @@ func TestAChangeOfAListenerSeesTheOneBeforeIt(t *testing.T) {
 			require.NoError(t, err)
 			other.Name, other.Updated = "renamed", other.Updated.Add(1)
 			require.NoError(t, r.store.UpdateListener(t.Context(), other))
-			close(held)
+			close(slow.held)
 			require.NoError(t, <-changed)
 			require.Equal(t, "renamed", *r.show(l).Name)
 		})
