@@ -29,7 +29,8 @@ var (
 
 // network is what the templates of whole-network files see.
 type network struct {
-	Orgs            []org
+	Orgs            []*org
+	PeersPerOrg     int
 	Ports           *ports
 	Channel         string
 	OrdererMSPDir   string
@@ -40,7 +41,7 @@ type network struct {
 
 func (l layout) network(o Options, p *ports) network {
 	return network{
-		Orgs: l.orgs(p), Ports: p, Channel: Channel, OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
+		Orgs: l.orgs(p), PeersPerOrg: o.PeersPerOrg, Ports: p, Channel: Channel, OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
 		BatchTimeout: o.BatchTimeout, MaxMessageCount: o.MaxMessageCount,
 	}
 }
@@ -96,8 +97,8 @@ func (l layout) writeConfig(o Options, p *ports) error {
 		{filepath.Join(l.config(), "configtx.yaml"), "configtx.yaml", n},
 		{filepath.Join(l.config(), NodeOrderer, "orderer.yaml"), "orderer.yaml", l.orderer(p)},
 	}
-	for _, g := range n.Orgs {
-		files = append(files, file{filepath.Join(l.config(), g.Node, "core.yaml"), "core.yaml", g})
+	for _, pr := range l.peers(p) {
+		files = append(files, file{filepath.Join(l.config(), pr.Node, "core.yaml"), "core.yaml", pr})
 	}
 	for _, f := range files {
 		if err := renderFile(f.path, f.template, f.data); err != nil {
@@ -118,19 +119,19 @@ func (l layout) writeConfig(o Options, p *ports) error {
 
 // writeProfile writes the connection profile, in the shape that the Fabric samples made common.
 func (l layout) writeProfile(p *ports) error {
-	type peer struct {
-		org
+	type member struct {
+		*org
 		TLSCAPEM string
 	}
-	var peers []peer
+	var members []member
 	for _, g := range l.orgs(p) {
-		ca, err := os.ReadFile(g.OrgTLSCA)
+		ca, err := os.ReadFile(g.TLSCA)
 		if err != nil {
 			return fmt.Errorf("fabricnet: profile: %w", err)
 		}
-		peers = append(peers, peer{g, string(ca)})
+		members = append(members, member{g, string(ca)})
 	}
-	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channel": Channel, "Orgs": peers})
+	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channel": Channel, "Orgs": members})
 }
 
 // writeWallet writes one folder per client identity: user1 of the first organisation, user2 of the second.

@@ -17,8 +17,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func testPorts(orgs int) *ports {
-	p := &ports{Peers: make([]orgPorts, orgs)}
+func testPorts(orgs, peersPerOrg int) *ports {
+	p := noPorts(orgs, peersPerOrg)
 	for i, f := range p.fields() {
 		*f = 15000 + i
 	}
@@ -57,7 +57,7 @@ func TestChannelConfiguration(t *testing.T) {
 	for orgs := 1; orgs <= 2; orgs++ {
 		o := testOptions(t, orgs)
 		o.BatchTimeout, o.MaxMessageCount = 1500*time.Millisecond, 7
-		l, p := layout{o.Dir}, testPorts(orgs)
+		l, p := layout{o.Dir}, testPorts(orgs, 1)
 		require.NoError(t, l.writeConfig(o, p))
 
 		c := readYAML(t, filepath.Join(l.config(), "configtx.yaml"))
@@ -67,9 +67,9 @@ func TestChannelConfiguration(t *testing.T) {
 		require.Equal(t, "1.5s", at(t, profile, "Orderer", "BatchTimeout"))
 		require.Equal(t, 7, at(t, profile, "Orderer", "BatchSize", "MaxMessageCount"))
 		for i, g := range at(t, profile, "Application", "Organizations").([]any) {
-			require.Equal(t, l.org(i+1, orgPorts{}).MSPDir, at(t, g, "MSPDir"))
+			require.Equal(t, l.org(i+1, nil).MSPDir, at(t, g, "MSPDir"))
 			anchors := at(t, g, "AnchorPeers").([]any)
-			require.Equal(t, p.Peers[i].Peer, at(t, anchors[0], "Port"), "organisations meet through anchor peers only")
+			require.Equal(t, p.Orgs[i][0].Peer, at(t, anchors[0], "Port"), "organisations meet through anchor peers only")
 		}
 		for _, part := range []any{profile, at(t, profile, "Orderer"), at(t, profile, "Application")} {
 			require.Contains(t, at(t, part, "Policies"), "Readers")
@@ -82,24 +82,34 @@ func TestChannelConfiguration(t *testing.T) {
 func TestNodeConfiguration(t *testing.T) {
 	t.Parallel()
 	o := testOptions(t, 2)
-	l, p := layout{filepath.Join(o.Dir, `odd "name": x`)}, testPorts(2)
+	o.PeersPerOrg = 2
+	l, p := layout{filepath.Join(o.Dir, `odd "name": x`)}, testPorts(2, 2)
 	require.NoError(t, l.writeConfig(o, p))
 
 	listeners := map[any]bool{}
-	for i, node := range []string{NodePeer1, NodePeer2} {
+	folders := map[string]bool{}
+	for i, node := range []string{NodePeer1, "peer1.org1", NodePeer2, "peer1.org2"} {
 		c := readYAML(t, filepath.Join(l.config(), node, "core.yaml"))
-		g := l.org(i+1, p.Peers[i])
+		g := l.peers(p)[i]
+		require.Equal(t, node, g.Node)
+		folders[g.DataDir] = true
 		for _, key := range []string{"listenAddress", "chaincodeListenAddress"} {
 			listeners[at(t, c, "peer", key)] = true
 		}
 		listeners[at(t, c, "operations", "listenAddress")] = true
 		require.Equal(t, g.DataDir, at(t, c, "peer", "fileSystemPath"))
-		require.Equal(t, g.MSPID, at(t, c, "peer", "localMspId"))
+		require.Equal(t, g.Org.MSPID, at(t, c, "peer", "localMspId"))
+		family := []any{address(g.Org.Peers[0].Ports.Peer), address(g.Org.Peers[1].Ports.Peer)}
+		require.Equal(t, family, at(t, c, "peer", "gossip", "bootstrap"), "peers of one organisation know each other")
 		require.Empty(t, at(t, c, "vm", "endpoint"), "Docker is not used")
 		builders := at(t, c, "chaincode", "externalBuilders").([]any)
 		require.Equal(t, l.builder(), at(t, builders[0], "path"))
 	}
-	require.Len(t, listeners, 6, "every listener has a port of its own")
+	require.Len(t, listeners, 12, "every listener has a port of its own")
+	require.Len(t, folders, 4, "every peer has data of its own")
+	for _, o := range readYAML(t, filepath.Join(l.config(), "crypto-config.yaml"))["PeerOrgs"].([]any) {
+		require.Equal(t, 2, at(t, o, "Template", "Count"))
+	}
 	for a := range listeners {
 		require.Regexp(t, `^127\.0\.0\.1:\d+$`, a, "loopback only")
 	}
@@ -116,9 +126,9 @@ func TestNodeConfiguration(t *testing.T) {
 
 func TestProfileAndWallet(t *testing.T) {
 	t.Parallel()
-	l, p := layout{t.TempDir()}, testPorts(2)
+	l, p := layout{t.TempDir()}, testPorts(2, 2)
 	for _, g := range l.orgs(p) {
-		require.NoError(t, writeFile(g.OrgTLSCA, []byte("-----BEGIN-----\nca of "+g.Name+"\n-----END-----\n"), 0o644))
+		require.NoError(t, writeFile(g.TLSCA, []byte("-----BEGIN-----\nca of "+g.Name+"\n-----END-----\n"), 0o644))
 		require.NoError(t, writeFile(g.User.Cert, []byte("cert of "+g.Name), 0o644))
 		require.NoError(t, writeFile(g.User.Key, []byte("key of "+g.Name), 0o600))
 	}
@@ -127,10 +137,15 @@ func TestProfileAndWallet(t *testing.T) {
 
 	c := readYAML(t, l.profile())
 	require.Equal(t, "Org2MSP", at(t, c, "organizations", "Org2", "mspid"))
-	peer := at(t, c, "peers", "peer0.org2.test")
-	require.Equal(t, "grpcs://"+address(p.Peers[1].Peer), at(t, peer, "url"))
-	require.Equal(t, "-----BEGIN-----\nca of Org2\n-----END-----\n", at(t, peer, "tlsCACerts", "pem"))
-	require.Equal(t, "peer0.org2.test", at(t, peer, "grpcOptions", "ssl-target-name-override"))
+	require.Equal(t, []any{"peer0.org2.test", "peer1.org2.test"}, at(t, c, "organizations", "Org2", "peers"))
+	require.Len(t, at(t, c, "channels", Channel, "peers"), 4)
+	require.Len(t, at(t, c, "peers"), 4)
+	for i, host := range []string{"peer0.org2.test", "peer1.org2.test"} {
+		peer := at(t, c, "peers", host)
+		require.Equal(t, "grpcs://"+address(p.Orgs[1][i].Peer), at(t, peer, "url"))
+		require.Equal(t, "-----BEGIN-----\nca of Org2\n-----END-----\n", at(t, peer, "tlsCACerts", "pem"))
+		require.Equal(t, host, at(t, peer, "grpcOptions", "ssl-target-name-override"))
+	}
 
 	for file, want := range map[string]string{"cert.pem": "cert of Org2", "key.pem": "key of Org2", "mspid": "Org2MSP\n"} {
 		b, err := os.ReadFile(filepath.Join(l.wallet(), "user2", file))

@@ -3,7 +3,7 @@
 //	New(Options) ─▶ Start ─▶ build (cached) ─▶ crypto, channel block, configuration
 //	                          │
 //	     one locked OS thread ├─▶ orderer            (etcdraft, one node)
-//	     is the parent of all ├─▶ peer0.org1, peer0.org2
+//	     is the parent of all ├─▶ peer0.org1, peer1.org1, peer0.org2, peer1.org2  (each organisation has one or two)
 //	                          └─▶ chaincode          (as a service, one process for all peers)
 //	                          │
 //	                          └─▶ join channel, install, approve, commit ─▶ probe: a submit through every peer commits ─▶ ready

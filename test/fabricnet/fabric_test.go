@@ -78,6 +78,34 @@ func TestFabricSubmitKillRecover(t *testing.T) {
 	require.NoError(t, n.Stop())
 }
 
+func TestFabricTwoPeersOfAnOrganisation(t *testing.T) {
+	t.Parallel()
+	n, ctx := start(t, Options{Orgs: 2, PeersPerOrg: 2}), t.Context()
+	require.Len(t, n.Nodes(), 6)
+	has := func(node, id string) func() bool {
+		return func() bool {
+			_, err := n.PeerOn(ctx, node, "chaincode", "query", "-C", Channel, "-n", Chaincode, "-c", `{"Args":["read","`+id+`"]}`)
+			return err == nil
+		}
+	}
+	require.NoError(t, n.Invoke(ctx, "create", "a", "1"))
+	second := PeerNode(2, 1)
+	for _, node := range []string{NodePeer1, PeerNode(1, 1), NodePeer2, second} {
+		require.Eventually(t, has(node, "a"), 30*time.Second, 50*time.Millisecond, node)
+	}
+	require.NoError(t, n.KillNode(second))
+	require.False(t, n.Nodes()[second])
+	require.NoError(t, n.Invoke(ctx, "create", "b", "1"), "one peer of each organisation is enough")
+	require.NoError(t, n.StartNode(ctx, second))
+	require.NoError(t, n.WaitReady(ctx))
+	require.Eventually(t, has(second, "b"), 30*time.Second, 50*time.Millisecond, "what it missed, it fetches")
+
+	require.NoError(t, n.Stop())
+	require.NoError(t, n.Start(ctx))
+	require.Len(t, n.Nodes(), 6)
+	require.True(t, has(PeerNode(1, 1), "b")())
+}
+
 func TestFabricTwoNetworksAndRestart(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -53,20 +53,27 @@ func (l layout) keepLogs() error {
 	return nil
 }
 
-// org is one organisation with its peer, as the templates and the command line need it.
+// org is one organisation with its peers, as the templates and the command line need it.
 type org struct {
 	Number              int
 	Name, Domain, MSPID string
-	Host                string // name of the peer, also in its TLS certificate
-	Node                string // name of the peer for StopNode and the like
-	Ports               orgPorts
+	MSPDir, AdminMSPDir string
+	TLSCA               string // CA of the peers' TLS certificates, which clients trust
+	User                User
+	Peers               []peer
+}
 
-	MSPDir, PeerMSPDir, AdminMSPDir string
-	TLSCert, TLSKey, TLSCA          string // of the peer
-	OrgTLSCA                        string // CA that clients trust
-	User                            User
-	DataDir, SnapshotDir            string
-	BuilderDir                      string
+// peer is one peer of an organisation.
+type peer struct {
+	Org   *org
+	Node  string // for StopNode and the like
+	Host  string // in its TLS certificate
+	Ports peerPorts
+
+	MSPDir                 string
+	TLSCert, TLSKey, TLSCA string
+	DataDir, SnapshotDir   string
+	BuilderDir             string
 }
 
 // User is a client identity. Paths are PEM files.
@@ -76,37 +83,56 @@ type User struct {
 	Key   string
 }
 
-func (l layout) org(number int, p orgPorts) org {
+// org describes an organisation whose peers have the given ports.
+func (l layout) org(number int, peers []peerPorts) *org {
 	name := fmt.Sprintf("Org%d", number)
 	domain := fmt.Sprintf("org%d.test", number)
-	host := "peer0." + domain
 	root := filepath.Join(l.crypto(), "peerOrganizations", domain)
-	peer := filepath.Join(root, "peers", host)
 	user := filepath.Join(root, "users", "User1@"+domain, "msp")
-	data := filepath.Join(l.data(), fmt.Sprintf("peer%d", number))
-	return org{
-		Number: number,
-		Name:   name, Domain: domain, MSPID: name + "MSP", Host: host, Node: fmt.Sprintf("peer0.org%d", number), Ports: p,
+	g := &org{
+		Number: number, Name: name, Domain: domain, MSPID: name + "MSP",
 		MSPDir:      filepath.Join(root, "msp"),
-		PeerMSPDir:  filepath.Join(peer, "msp"),
 		AdminMSPDir: filepath.Join(root, "users", "Admin@"+domain, "msp"),
-		TLSCert:     filepath.Join(peer, "tls", "server.crt"),
-		TLSKey:      filepath.Join(peer, "tls", "server.key"),
-		TLSCA:       filepath.Join(peer, "tls", "ca.crt"),
-		OrgTLSCA:    filepath.Join(root, "tlsca", "tlsca."+domain+"-cert.pem"),
+		TLSCA:       filepath.Join(root, "tlsca", "tlsca."+domain+"-cert.pem"),
 		User: User{
 			MSPID: name + "MSP",
 			Cert:  filepath.Join(user, "signcerts", "User1@"+domain+"-cert.pem"),
 			Key:   filepath.Join(user, "keystore", "priv_sk"),
 		},
+	}
+	for i, p := range peers {
+		g.Peers = append(g.Peers, l.peer(g, PeerNode(number, i), fmt.Sprintf("peer%d.%s", i, domain), p))
+	}
+	return g
+}
+
+func (l layout) peer(g *org, node, host string, p peerPorts) peer {
+	crypto := filepath.Join(l.crypto(), "peerOrganizations", g.Domain, "peers", host)
+	data := filepath.Join(l.data(), node)
+	return peer{
+		Org: g, Node: node, Host: host, Ports: p,
+		MSPDir:  filepath.Join(crypto, "msp"),
+		TLSCert: filepath.Join(crypto, "tls", "server.crt"),
+		TLSKey:  filepath.Join(crypto, "tls", "server.key"),
+		TLSCA:   filepath.Join(crypto, "tls", "ca.crt"),
 		DataDir: data, SnapshotDir: filepath.Join(data, "snapshots"), BuilderDir: l.builder(),
 	}
 }
 
-func (l layout) orgs(p *ports) []org {
-	out := make([]org, len(p.Peers))
-	for i, pp := range p.Peers {
-		out[i] = l.org(i+1, pp)
+// orgs describes all organisations.
+func (l layout) orgs(p *ports) []*org {
+	out := make([]*org, len(p.Orgs))
+	for i, peers := range p.Orgs {
+		out[i] = l.org(i+1, peers)
+	}
+	return out
+}
+
+// peers describes all peers, one organisation after the other.
+func (l layout) peers(p *ports) []peer {
+	var out []peer
+	for _, g := range l.orgs(p) {
+		out = append(out, g.Peers...)
 	}
 	return out
 }

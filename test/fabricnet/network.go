@@ -31,13 +31,14 @@ type Network struct {
 
 // state is what a directory remembers of its network, written once the network was ready for the first time.
 type state struct {
-	Version   int    `json:"version"`
-	Orgs      int    `json:"orgs"`
-	PackageID string `json:"packageID"`
-	Ports     *ports `json:"ports"`
+	Version     int    `json:"version"`
+	Orgs        int    `json:"orgs"`
+	PeersPerOrg int    `json:"peersPerOrg"`
+	PackageID   string `json:"packageID"`
+	Ports       *ports `json:"ports"`
 }
 
-const stateVersion = 1
+const stateVersion = 2
 
 // New checks the options. It starts nothing and writes nothing.
 func New(o Options) (*Network, error) {
@@ -125,10 +126,12 @@ func (n *Network) remembered() (*state, error) {
 		return nil, fmt.Errorf("fabricnet: %s: %w", n.l.state(), err)
 	}
 	switch {
-	case st.Version != stateVersion || st.Ports == nil || len(st.Ports.Peers) != st.Orgs:
+	case st.Version != stateVersion || st.Ports == nil || len(st.Ports.Orgs) != st.Orgs:
 		return nil, fmt.Errorf("fabricnet: %s is not of this version; start fresh", n.l.state())
 	case st.Orgs != n.o.Orgs:
 		return nil, fmt.Errorf("fabricnet: %s holds a network of %d organisations, not %d; start fresh", n.o.Dir, st.Orgs, n.o.Orgs)
+	case st.PeersPerOrg != n.o.PeersPerOrg:
+		return nil, fmt.Errorf("fabricnet: %s holds a network with %d peers per organisation, not %d; start fresh", n.o.Dir, st.PeersPerOrg, n.o.PeersPerOrg)
 	}
 	return st, nil
 }
@@ -252,7 +255,7 @@ func (n *Network) Profile() string { return n.l.profile() }
 func (n *Network) Wallet() string { return n.l.wallet() }
 
 // User returns User1 of organisation 1 or 2.
-func (n *Network) User(organisation int) User { return n.l.org(organisation, orgPorts{}).User }
+func (n *Network) User(organisation int) User { return n.l.org(organisation, nil).User }
 
 // Logs returns the folder with the nodes' logs; those of the run before lie beside it in logs.prev.
 func (n *Network) Logs() string { return n.l.logs() }

@@ -21,7 +21,7 @@ func TestOptions(t *testing.T) {
 		"Dir is empty":                   {},
 		"Orgs is 3, want 1 or 2":         {Dir: "x", Orgs: 3},
 		"Orgs is -1, want 1 or 2":        {Dir: "x", Orgs: -1},
-		"only 1 is supported":            {Dir: "x", PeersPerOrg: 2},
+		"PeersPerOrg is 3, want 1 or 2":  {Dir: "x", PeersPerOrg: 3},
 		"BatchTimeout is -1s":            {Dir: "x", BatchTimeout: -time.Second},
 		"MaxMessageCount is -1, want mo": {Dir: "x", MaxMessageCount: -1},
 	} {
@@ -74,9 +74,10 @@ func TestRememberedNetwork(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, st, "an empty directory holds none")
 	for content, want := range map[string]string{
-		`{"version":1,"orgs":1,"ports":{"peers":[{}]}}`: "of 1 organisations, not 2",
-		`{"version":9,"orgs":2}`:                        "not of this version",
-		`{`:                                             "unexpected end",
+		`{"version":2,"orgs":1,"ports":{"orgs":[[{}]]}}`:                  "of 1 organisations, not 2",
+		`{"version":2,"orgs":2,"peersPerOrg":2,"ports":{"orgs":[[],[]]}}`: "with 2 peers per organisation, not 1",
+		`{"version":1,"orgs":2}`:                                          "not of this version",
+		`{`:                                                               "unexpected end",
 	} {
 		require.NoError(t, os.WriteFile(n.l.state(), []byte(content), 0o644))
 		_, err = n.remembered()
@@ -105,7 +106,7 @@ func TestWipeLeavesOtherFiles(t *testing.T) {
 func TestPortsAreReserved(t *testing.T) {
 	t.Parallel()
 	locks := t.TempDir()
-	p, held, err := choosePorts(locks, 2)
+	p, held, err := choosePorts(locks, 2, 1)
 	require.NoError(t, err)
 	defer func() { held.release() }()
 	seen := map[int]bool{}

@@ -14,7 +14,7 @@ const (
 	Chaincode = "assets" // the chaincode on it
 )
 
-// Names of the nodes, for StopNode, KillNode, StartNode and Nodes. NodePeer2 exists with two organisations only.
+// Names of the nodes, for StopNode, KillNode, StartNode and Nodes. NodePeer2 exists with two organisations only; PeerNode names all peers.
 const (
 	NodeOrderer   = "orderer"
 	NodePeer1     = "peer0.org1"
@@ -22,13 +22,16 @@ const (
 	NodeChaincode = "chaincode"
 )
 
+// PeerNode names a peer: organisations count from 1, their peers from 0.
+func PeerNode(organisation, peer int) string { return fmt.Sprintf("peer%d.org%d", peer, organisation) }
+
 // Options describe a network. Only Dir is needed.
 type Options struct {
 	// Dir holds everything of this network; created when missing. It belongs to one Network at a time.
 	Dir string
 	// Orgs is the number of organisations with a peer, 1 (default) or 2. With two, both must endorse.
 	Orgs int
-	// PeersPerOrg is 1 (default); more are not supported.
+	// PeersPerOrg is how many peers each organisation has, 1 (default) or 2. Any of them endorses for it.
 	PeersPerOrg int
 	// BatchTimeout is how long the orderer waits for a block to fill, default 200 ms.
 	BatchTimeout time.Duration
@@ -60,8 +63,8 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.Orgs != 1 && o.Orgs != 2:
 		return o, fmt.Errorf("fabricnet: Orgs is %d, want 1 or 2", o.Orgs)
-	case o.PeersPerOrg != 1:
-		return o, fmt.Errorf("fabricnet: PeersPerOrg is %d, only 1 is supported", o.PeersPerOrg)
+	case o.PeersPerOrg != 1 && o.PeersPerOrg != 2:
+		return o, fmt.Errorf("fabricnet: PeersPerOrg is %d, want 1 or 2", o.PeersPerOrg)
 	case o.BatchTimeout < 0:
 		return o, fmt.Errorf("fabricnet: BatchTimeout is %v, want more than 0", o.BatchTimeout)
 	case o.MaxMessageCount < 0:

@@ -19,14 +19,14 @@ const (
 
 // ports are all listeners of a network, all on 127.0.0.1.
 type ports struct {
-	Orderer           int        `json:"orderer"`
-	OrdererAdmin      int        `json:"ordererAdmin"`
-	OrdererOperations int        `json:"ordererOperations"`
-	Chaincode         int        `json:"chaincode"`
-	Peers             []orgPorts `json:"peers"`
+	Orderer           int           `json:"orderer"`
+	OrdererAdmin      int           `json:"ordererAdmin"`
+	OrdererOperations int           `json:"ordererOperations"`
+	Chaincode         int           `json:"chaincode"`
+	Orgs              [][]peerPorts `json:"orgs"`
 }
 
-type orgPorts struct {
+type peerPorts struct {
 	Peer           int `json:"peer"`
 	PeerChaincode  int `json:"peerChaincode"`
 	PeerOperations int `json:"peerOperations"`
@@ -35,10 +35,21 @@ type orgPorts struct {
 // fields returns the places of all ports.
 func (p *ports) fields() []*int {
 	out := []*int{&p.Orderer, &p.OrdererAdmin, &p.OrdererOperations, &p.Chaincode}
-	for i := range p.Peers {
-		out = append(out, &p.Peers[i].Peer, &p.Peers[i].PeerChaincode, &p.Peers[i].PeerOperations)
+	for _, peers := range p.Orgs {
+		for i := range peers {
+			out = append(out, &peers[i].Peer, &peers[i].PeerChaincode, &peers[i].PeerOperations)
+		}
 	}
 	return out
+}
+
+// noPorts has room for the ports of a network, all 0.
+func noPorts(orgs, peersPerOrg int) *ports {
+	p := &ports{Orgs: make([][]peerPorts, orgs)}
+	for i := range p.Orgs {
+		p.Orgs[i] = make([]peerPorts, peersPerOrg)
+	}
+	return p
 }
 
 // reservations hold one lock file per port, so that other networks leave the port alone also while its node is down.
@@ -56,8 +67,8 @@ func portLockDir() string {
 }
 
 // choosePorts reserves free ports for a new network.
-func choosePorts(lockDir string, orgs int) (*ports, reservations, error) {
-	p := &ports{Peers: make([]orgPorts, orgs)}
+func choosePorts(lockDir string, orgs, peersPerOrg int) (*ports, reservations, error) {
+	p := noPorts(orgs, peersPerOrg)
 	var held reservations
 	for _, field := range p.fields() {
 		for try := 0; *field == 0; try++ {

@@ -21,19 +21,18 @@ func (n *Network) provision(ctx context.Context) error {
 	if !strings.Contains(out, "Status: 201") { // the command exits with 0 also when the orderer refuses
 		return fmt.Errorf("fabricnet: the orderer did not join %s:\n%s", Channel, out)
 	}
-	orgs := n.l.orgs(n.current().Ports)
-	err = each(orgs, func(g org) error {
-		if _, err := n.Peer(ctx, g.Number, "channel", "join", "-b", n.l.block()); err != nil {
+	err = each(n.l.peers(n.current().Ports), func(p peer) error {
+		if _, err := n.PeerOn(ctx, p.Node, "channel", "join", "-b", n.l.block()); err != nil {
 			return err
 		}
-		_, err := n.Peer(ctx, g.Number, "lifecycle", "chaincode", "install", n.l.chaincodePackage())
+		_, err := n.PeerOn(ctx, p.Node, "lifecycle", "chaincode", "install", n.l.chaincodePackage())
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	definition := append(n.ordererFlags(), "--channelID", Channel, "--name", Chaincode, "--version", "1", "--sequence", "1")
-	for _, g := range orgs {
+	for _, g := range n.l.orgs(n.current().Ports) {
 		args := append([]string{"lifecycle", "chaincode", "approveformyorg", "--package-id", n.current().PackageID}, definition...)
 		if err := n.insist(ctx, g.Number, "unchanged content", args...); err != nil {
 			return err
@@ -48,11 +47,11 @@ func (n *Network) ordererFlags() []string {
 	return []string{"-o", address(n.current().Ports.Orderer), "--tls", "--cafile", n.l.ordererTLSCA()}
 }
 
-// peerFlags tell the peer command to have a transaction endorsed by all organisations.
+// peerFlags tell the peer command to have a transaction endorsed by all organisations, by the first peer of each.
 func (n *Network) peerFlags() []string {
 	var out []string
 	for _, g := range n.l.orgs(n.current().Ports) {
-		out = append(out, "--peerAddresses", address(g.Ports.Peer), "--tlsRootCertFiles", g.OrgTLSCA)
+		out = append(out, "--peerAddresses", address(g.Peers[0].Ports.Peer), "--tlsRootCertFiles", g.TLSCA)
 	}
 	return out
 }
@@ -73,13 +72,21 @@ func (n *Network) insist(ctx context.Context, organisation int, done string, arg
 	}
 }
 
-// Peer runs Fabric's peer command as the administrator of organisation 1 or 2, against its peer, and returns the standard output.
+// Peer runs Fabric's peer command as the administrator of organisation 1 or 2, against its first peer, and returns the standard output.
 func (n *Network) Peer(ctx context.Context, organisation int, args ...string) (string, error) {
-	g, err := n.org(organisation)
+	if _, err := n.org(organisation); err != nil {
+		return "", err
+	}
+	return n.PeerOn(ctx, PeerNode(organisation, 0), args...)
+}
+
+// PeerOn runs Fabric's peer command against one peer, as the administrator of its organisation.
+func (n *Network) PeerOn(ctx context.Context, node string, args ...string) (string, error) {
+	p, err := n.peer(node)
 	if err != nil {
 		return "", err
 	}
-	env := []string{"FABRIC_CFG_PATH=" + n.l.path("config", g.Node), "CORE_PEER_MSPCONFIGPATH=" + g.AdminMSPDir, "FABRIC_LOGGING_SPEC=WARN"}
+	env := []string{"FABRIC_CFG_PATH=" + n.l.path("config", p.Node), "CORE_PEER_MSPCONFIGPATH=" + p.Org.AdminMSPDir, "FABRIC_LOGGING_SPEC=WARN"}
 	return n.tool(ctx, env, "peer", args...)
 }
 
@@ -97,7 +104,7 @@ func (n *Network) Invoke(ctx context.Context, function string, args ...string) e
 	return err
 }
 
-// Query evaluates a function with the peer command on the peer of organisation 1 or 2, and returns its result.
+// Query evaluates a function with the peer command on the first peer of organisation 1 or 2, and returns its result.
 func (n *Network) Query(ctx context.Context, organisation int, function string, args ...string) (string, error) {
 	call, err := json.Marshal(map[string][]string{"Args": append([]string{function}, args...)})
 	if err != nil {
@@ -124,8 +131,9 @@ func (n *Network) WaitReady(ctx context.Context) error {
 		return err
 	}
 	var targets []target
-	for _, g := range n.l.orgs(n.current().Ports) {
-		targets = append(targets, target{address(g.Ports.Peer), g.Host, g.OrgTLSCA, g.MSPID, g.User.Cert, g.User.Key})
+	for _, p := range n.l.peers(n.current().Ports) {
+		g := p.Org
+		targets = append(targets, target{address(p.Ports.Peer), p.Host, g.TLSCA, g.MSPID, g.User.Cert, g.User.Key})
 	}
 	b, err := json.Marshal(targets)
 	if err != nil {
@@ -136,15 +144,29 @@ func (n *Network) WaitReady(ctx context.Context) error {
 }
 
 // org returns organisation 1 or 2 of a started network.
-func (n *Network) org(number int) (org, error) {
+func (n *Network) org(number int) (*org, error) {
 	st := n.current()
 	if st == nil {
-		return org{}, errors.New("fabricnet: the network was never started")
+		return nil, errors.New("fabricnet: the network was never started")
 	}
 	if number < 1 || number > st.Orgs {
-		return org{}, fmt.Errorf("fabricnet: no organisation %d", number)
+		return nil, fmt.Errorf("fabricnet: no organisation %d", number)
 	}
-	return n.l.org(number, st.Ports.Peers[number-1]), nil
+	return n.l.org(number, st.Ports.Orgs[number-1]), nil
+}
+
+// peer returns a peer of a started network by its name.
+func (n *Network) peer(node string) (peer, error) {
+	st := n.current()
+	if st == nil {
+		return peer{}, errors.New("fabricnet: the network was never started")
+	}
+	for _, p := range n.l.peers(st.Ports) {
+		if p.Node == node {
+			return p, nil
+		}
+	}
+	return peer{}, fmt.Errorf("fabricnet: no peer %q", node)
 }
 
 // toolTimeout ends a command that hangs.
@@ -169,12 +191,12 @@ func (n *Network) tool(ctx context.Context, env []string, name string, args ...s
 	return stdout.String(), nil
 }
 
-// each runs f for all organisations at the same time.
-func each(orgs []org, f func(org) error) error {
-	errs := make([]error, len(orgs))
+// each runs f for all peers at the same time.
+func each(peers []peer, f func(peer) error) error {
+	errs := make([]error, len(peers))
 	var wg sync.WaitGroup
-	for i, g := range orgs {
-		wg.Go(func() { errs[i] = f(g) })
+	for i, p := range peers {
+		wg.Go(func() { errs[i] = f(p) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -42,11 +42,11 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.l.wipe(); err != nil {
 		return err
 	}
-	p, held, err := choosePorts(portLockDir(), n.o.Orgs)
+	p, held, err := choosePorts(portLockDir(), n.o.Orgs, n.o.PeersPerOrg)
 	if err != nil {
 		return err
 	}
-	st := &state{Version: stateVersion, Orgs: n.o.Orgs, Ports: p}
+	st := &state{Version: stateVersion, Orgs: n.o.Orgs, PeersPerOrg: n.o.PeersPerOrg, Ports: p}
 	pkg, id, err := packageChaincode(address(p.Chaincode))
 	st.PackageID = id
 	if e := n.adopt(st, func() (reservations, error) { return held, err }); e != nil {
@@ -59,7 +59,7 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.launchAll(ctx); err != nil {
 		return err
 	}
-	n.o.Log("orderer, %d peer(s) and chaincode are up", n.o.Orgs)
+	n.o.Log("orderer, %d peer(s) and chaincode are up", n.o.Orgs*n.o.PeersPerOrg)
 	if err := n.provision(ctx); err != nil {
 		return err
 	}
@@ -116,7 +116,10 @@ func (n *Network) prepare(ctx context.Context, pkg []byte) error {
 
 // nodes returns the names of all nodes.
 func (n *Network) nodes() []string {
-	out := []string{NodeOrderer, NodePeer1, NodePeer2}[:1+n.o.Orgs]
+	out := []string{NodeOrderer}
+	for _, p := range n.l.peers(n.current().Ports) {
+		out = append(out, p.Node)
+	}
 	return append(out, NodeChaincode)
 }
 
@@ -198,10 +201,12 @@ func (n *Network) health(ctx context.Context, name string) error {
 		return dial(ctx, p.Chaincode)
 	case NodeOrderer:
 		return errors.Join(healthz(ctx, p.OrdererOperations), dial(ctx, p.OrdererAdmin), dial(ctx, p.Orderer))
-	case NodePeer1:
-		return errors.Join(healthz(ctx, p.Peers[0].PeerOperations), dial(ctx, p.Peers[0].Peer))
 	default:
-		return errors.Join(healthz(ctx, p.Peers[1].PeerOperations), dial(ctx, p.Peers[1].Peer))
+		pr, err := n.peer(name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(healthz(ctx, pr.Ports.PeerOperations), dial(ctx, pr.Ports.Peer))
 	}
 }
 
