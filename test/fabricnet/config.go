@@ -118,7 +118,8 @@ func (l layout) writeConfig(o Options, p *ports) error {
 }
 
 // writeProfile writes the connection profile, in the shape that the Fabric samples made common.
-func (l layout) writeProfile(p *ports) error {
+// proxied: clients are to come through the proxies.
+func (l layout) writeProfile(p *ports, proxied bool) error {
 	type member struct {
 		*org
 		TLSCAPEM string
@@ -131,7 +132,7 @@ func (l layout) writeProfile(p *ports) error {
 		}
 		members = append(members, member{g, string(ca)})
 	}
-	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channel": Channel, "Orgs": members})
+	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channel": Channel, "Orgs": members, "Proxied": proxied})
 }
 
 // writeWallet writes one folder per client identity: user1 of the first organisation, user2 of the second.

@@ -132,7 +132,7 @@ func TestProfileAndWallet(t *testing.T) {
 		require.NoError(t, writeFile(g.User.Cert, []byte("cert of "+g.Name), 0o644))
 		require.NoError(t, writeFile(g.User.Key, []byte("key of "+g.Name), 0o600))
 	}
-	require.NoError(t, l.writeProfile(p))
+	require.NoError(t, l.writeProfile(p, false))
 	require.NoError(t, l.writeWallet(p))
 
 	c := readYAML(t, l.profile())
@@ -146,6 +146,10 @@ func TestProfileAndWallet(t *testing.T) {
 		require.Equal(t, "-----BEGIN-----\nca of Org2\n-----END-----\n", at(t, peer, "tlsCACerts", "pem"))
 		require.Equal(t, host, at(t, peer, "grpcOptions", "ssl-target-name-override"))
 	}
+
+	require.NoError(t, l.writeProfile(p, true))
+	peers := at(t, readYAML(t, l.profile()), "peers")
+	require.Equal(t, "grpcs://"+address(p.Orgs[0][1].Proxy), at(t, peers, "peer1.org1.test", "url"), "clients come through the proxies")
 
 	for file, want := range map[string]string{"cert.pem": "cert of Org2", "key.pem": "key of Org2", "mspid": "Org2MSP\n"} {
 		b, err := os.ReadFile(filepath.Join(l.wallet(), "user2", file))

@@ -4,7 +4,8 @@
 //	                          │
 //	     one locked OS thread ├─▶ orderer            (etcdraft, one node)
 //	     is the parent of all ├─▶ peer0.org1, peer1.org1, peer0.org2, peer1.org2  (each organisation has one or two)
-//	                          └─▶ chaincode          (as a service, one process for all peers)
+//	                          ├─▶ chaincode          (as a service, one process for all peers)
+//	                          ├─▶ proxies in this process, before the peers, when asked for: to cut, silence and slow down
 //	                          │
 //	                          └─▶ join channel, install, approve, commit ─▶ probe: a submit through every peer commits ─▶ ready
 //

@@ -3,7 +3,10 @@
 package fabricnet
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +107,38 @@ func TestFabricTwoPeersOfAnOrganisation(t *testing.T) {
 	require.NoError(t, n.Start(ctx))
 	require.Len(t, n.Nodes(), 6)
 	require.True(t, has(PeerNode(1, 1), "b")())
+}
+
+// TestFabricProxies dials a peer as a client of the connection profile does.
+func TestFabricProxies(t *testing.T) {
+	t.Parallel()
+	n, ctx := start(t, Options{Proxy: true}), t.Context()
+	p, err := n.peer(NodePeer1)
+	require.NoError(t, err)
+	shake := func(limit time.Duration) error {
+		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: limit}, Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}
+		conn, err := d.DialContext(ctx, "tcp", address(p.Ports.Proxy))
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	}
+	require.NoError(t, shake(30*time.Second))
+	require.NoError(t, n.Cut(NodePeer1))
+	require.Error(t, shake(30*time.Second))
+	require.NoError(t, n.Silence(NodePeer1))
+	require.ErrorIs(t, shake(300*time.Millisecond), context.DeadlineExceeded)
+	require.NoError(t, n.Delay(NodePeer1, 50*time.Millisecond))
+	require.NoError(t, shake(30*time.Second))
+	require.NoError(t, n.Heal(NodePeer1))
+	require.NoError(t, shake(30*time.Second))
+	require.ErrorContains(t, n.Heal(NodeOrderer), "no proxy")
+	require.NoError(t, n.Invoke(ctx, "create", "a", "1"), "nobody else goes through a proxy")
+
+	require.NoError(t, n.Stop())
+	require.Error(t, shake(30*time.Second))
+	require.NoError(t, n.Start(ctx))
+	require.NoError(t, shake(30*time.Second), "on the same port, which is in the profile")
 }
 
 func TestFabricTwoNetworksAndRestart(t *testing.T) {

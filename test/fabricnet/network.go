@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/pyralis-io/pyralis/test/fabricnet/proxy"
 )
 
 // Network is one Fabric network. Its methods are safe for concurrent use.
@@ -22,8 +24,9 @@ type Network struct {
 	started  bool       // Start was called and Stop has not finished
 	stopping bool       // Stop is under way: nothing is launched any more
 	bin      binaries
-	st       *state              // ports and package id, once chosen
-	procs    map[string]*process // running or finished, by node name
+	st       *state                  // ports and package id, once chosen
+	procs    map[string]*process     // running or finished, by node name
+	proxies  map[string]*proxy.Proxy // by the name of the peer behind
 	spawn    *spawner
 	dirLock  *fileLock
 	reserved reservations
@@ -46,7 +49,7 @@ func New(o Options) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Network{o: o, l: layout{o.Dir}, procs: map[string]*process{}}, nil
+	return &Network{o: o, l: layout{o.Dir}, procs: map[string]*process{}, proxies: map[string]*proxy.Proxy{}}, nil
 }
 
 // Start brings the network up and returns when it accepts transactions: about 2 s, plus a minute for the very first build of the binaries.
@@ -174,6 +177,10 @@ func (n *Network) endAll() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.procs)
+	for _, p := range n.proxies {
+		errs = append(errs, p.Close())
+	}
+	clear(n.proxies)
 	n.reserved.release()
 	n.reserved = nil
 	return errors.Join(errs...)

@@ -47,6 +47,7 @@ func TestBeforeStart(t *testing.T) {
 	require.Empty(t, n.Nodes())
 	require.Error(t, n.KillNode(NodeOrderer))
 	require.Error(t, n.StartNode(t.Context(), NodeOrderer))
+	require.ErrorContains(t, n.Cut(NodePeer1), "set Options.Proxy")
 	require.ErrorContains(t, n.WaitReady(t.Context()), "never started")
 	require.ErrorContains(t, n.Invoke(t.Context(), "list"), "never started")
 }
@@ -116,7 +117,7 @@ func TestPortsAreReserved(t *testing.T) {
 		_, err := reserve(locks, *f)
 		require.ErrorIs(t, err, errPortTaken, "nobody else gets the port")
 	}
-	require.Len(t, seen, 10)
+	require.Len(t, seen, 12)
 	held.release()
 	held, err = reserveAll(locks, p)
 	require.NoError(t, err, "the same ports can be had again")

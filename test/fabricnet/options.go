@@ -33,6 +33,9 @@ type Options struct {
 	Orgs int
 	// PeersPerOrg is how many peers each organisation has, 1 (default) or 2. Any of them endorses for it.
 	PeersPerOrg int
+	// Proxy puts a proxy in front of each peer, to which the connection profile leads: Cut, Silence, Delay and Heal are then of use.
+	// The peers reach one another and the orderer without it.
+	Proxy bool
 	// BatchTimeout is how long the orderer waits for a block to fill, default 200 ms.
 	BatchTimeout time.Duration
 	// MaxMessageCount is how many transactions fill a block, default 500.

@@ -30,6 +30,7 @@ type peerPorts struct {
 	Peer           int `json:"peer"`
 	PeerChaincode  int `json:"peerChaincode"`
 	PeerOperations int `json:"peerOperations"`
+	Proxy          int `json:"proxy"` // in front of Peer, where the network has proxies
 }
 
 // fields returns the places of all ports.
@@ -37,7 +38,7 @@ func (p *ports) fields() []*int {
 	out := []*int{&p.Orderer, &p.OrdererAdmin, &p.OrdererOperations, &p.Chaincode}
 	for _, peers := range p.Orgs {
 		for i := range peers {
-			out = append(out, &peers[i].Peer, &peers[i].PeerChaincode, &peers[i].PeerOperations)
+			out = append(out, &peers[i].Peer, &peers[i].PeerChaincode, &peers[i].PeerOperations, &peers[i].Proxy)
 		}
 	}
 	return out

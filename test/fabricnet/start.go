@@ -108,9 +108,6 @@ func (n *Network) prepare(ctx context.Context, pkg []byte) error {
 	if _, err := n.tool(ctx, env, "configtxgen", "-profile", "Network", "-channelID", Channel, "-outputBlock", n.l.block()); err != nil {
 		return err
 	}
-	if err := n.l.writeProfile(p); err != nil {
-		return err
-	}
 	return n.l.writeWallet(p)
 }
 
@@ -124,6 +121,12 @@ func (n *Network) nodes() []string {
 }
 
 func (n *Network) launchAll(ctx context.Context) error {
+	if err := n.l.writeProfile(n.current().Ports, n.o.Proxy); err != nil {
+		return err
+	}
+	if err := n.openProxies(); err != nil {
+		return err
+	}
 	for _, name := range n.nodes() {
 		if err := n.launch(name); err != nil {
 			return err
