@@ -24,6 +24,8 @@ type Features struct {
 	HashAtPrepare bool
 	// Simulates: what the contract refuses now is refused by Prepare.
 	Simulates bool
+	// SimulatesLate: it is refused by Submit instead, and so may be who loses a race.
+	SimulatesLate bool
 	// Timeout is how long a transaction may take from Submit to its block, and a call to answer. 0: 10 s.
 	Timeout time.Duration
 }

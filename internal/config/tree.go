@@ -264,7 +264,7 @@ type Fabric struct {
 	Channels  []string       `key:"channels" doc:"Channels that may be used; the first one is meant where a request names none. Required with \"connector: fabric\"."`
 	Wallet    string         `key:"wallet" doc:"Directory with one sub-directory per identity, each holding cert.pem and key.pem. Required with \"connector: fabric\"."`
 	Identity  string         `key:"identity" doc:"Identity in the wallet for reading blocks, and for queries that name none. Required with \"connector: fabric\"."`
-	EndorseAt string         `key:"endorseAt" default:"accept" enum:"accept" doc:"When peers endorse: \"accept\" asks them before a transaction is accepted, so that a chaincode's refusal is the answer to the caller."`
+	EndorseAt string         `key:"endorseAt" default:"accept" enum:"accept,submit" doc:"When peers endorse: \"accept\" asks them before a transaction is accepted, so that a chaincode's refusal is the answer to the caller; \"submit\" when it is sent, so that transactions are accepted while peers are away, and a refusal makes them fail."`
 	Timeouts  FabricTimeouts `key:"timeouts"`
 }
 

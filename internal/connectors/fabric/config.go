@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// EndorseAtAccept: peers endorse in Prepare, so that a refusal of the chaincode is told to the caller at once.
-const EndorseAtAccept = "accept"
+// When peers endorse.
+const (
+	EndorseAtAccept = "accept" // in Prepare, so that a refusal of the chaincode is told to the caller at once
+	EndorseAtSubmit = "submit" // in Submit, so that Prepare works while peers are away
+)
 
 // Config says how to reach a Fabric network and who signs.
 type Config struct {
@@ -22,7 +25,7 @@ type Config struct {
 	Wallet string `json:"wallet" yaml:"wallet"`
 	// Identity reads blocks, and signs queries that name nobody.
 	Identity string `json:"identity" yaml:"identity"`
-	// EndorseAt is EndorseAtAccept (default).
+	// EndorseAt is EndorseAtAccept (default) or EndorseAtSubmit.
 	EndorseAt string   `json:"endorseAt" yaml:"endorseAt"`
 	Timeouts  Timeouts `json:"timeouts" yaml:"timeouts"`
 }
@@ -54,8 +57,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.EndorseAt == "" {
 		c.EndorseAt = EndorseAtAccept
 	}
-	if c.EndorseAt != EndorseAtAccept {
-		return c, fmt.Errorf("fabric.endorseAt: %q is not supported, use %q", c.EndorseAt, EndorseAtAccept)
+	if c.EndorseAt != EndorseAtAccept && c.EndorseAt != EndorseAtSubmit {
+		return c, fmt.Errorf("fabric.endorseAt: %q is not supported, use %q or %q", c.EndorseAt, EndorseAtAccept, EndorseAtSubmit)
 	}
 	for _, t := range []struct {
 		key   string

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
@@ -30,6 +31,9 @@ const (
 func invalid(field, format string, args ...any) *ffcapi.Error {
 	return ffcapi.Errorf(ffcapi.InvalidInput, "%s: %s", field, fmt.Sprintf(format, args...))
 }
+
+// restOf is how long a peer is left alone that has too much to do. It does not say itself.
+const restOf = time.Second
 
 // inContext turns what a done context did to a call into Timeout; nil when the context goes on.
 func inContext(ctx context.Context, stage string) *ffcapi.Error {
@@ -55,6 +59,8 @@ const (
 	peersDisagree  = "ProposalResponsePayloads do not match"
 	knownAlready   = "duplicate transaction found"
 	overLimit      = "exceeding concurrency limit"
+	tooLarge       = "larger than max"
+	tooSlow        = "timeout expired while executing transaction"
 	neverConnected = `connection error: desc = "transport: Error while dialing`
 	noSuchTx       = "no such transaction ID"
 )
@@ -74,10 +80,27 @@ func callError(ctx context.Context, stage string, err error) *ffcapi.Error {
 	if out.Sent == ffcapi.SentMaybe && nothingLeft(st) {
 		out.Sent = ffcapi.SentNo
 	}
-	if out.Kind == ffcapi.Reverted || out.Kind == ffcapi.NotFound {
+	switch out.Kind {
+	case ffcapi.Reverted, ffcapi.NotFound:
 		quote(out)
+	case ffcapi.RateLimited:
+		out.RetryAfter = restOf
+	default:
 	}
 	return out
+}
+
+// chaincodeError is callError of a call that has a chaincode executed, which is named where no peer does.
+func chaincodeError(ctx context.Context, stage, chaincode string, err error) *ffcapi.Error {
+	e := callError(ctx, stage, err)
+	switch {
+	case e.Kind != ffcapi.Timeout:
+	case e.Message == "":
+		e.Message = "chaincode " + chaincode
+	default:
+		e.Message = "chaincode " + chaincode + ": " + e.Message
+	}
+	return e
 }
 
 func peerErrors(st *status.Status) (out []ffcapi.PeerError) {
@@ -95,6 +118,9 @@ func kindOf(stage string, st *status.Status, e *ffcapi.Error) ffcapi.Kind {
 	case codes.DeadlineExceeded, codes.Canceled:
 		return ffcapi.Timeout
 	case codes.ResourceExhausted:
+		if strings.Contains(st.Message(), tooLarge) {
+			return ffcapi.InvalidInput
+		}
 		return ffcapi.RateLimited
 	case codes.Unauthenticated, codes.PermissionDenied:
 		return ffcapi.Unauthorized
@@ -117,6 +143,8 @@ func kindOfWords(stage string, st *status.Status, peers []ffcapi.PeerError) ffca
 		return ffcapi.KnownTransaction
 	case said(containing(peersDisagree)):
 		return ffcapi.Unavailable
+	case said(containing(tooSlow)):
+		return ffcapi.Timeout
 	case said(refusal.MatchString):
 		return refusalKind(stage, all)
 	case stage == stageSubmit && st.Code() == codes.Aborted:

@@ -35,15 +35,25 @@ var fakeContract = ffcapitest.Contract{
 // TestConformance runs the suite with the knobs that a real network does not have. The suite runs against one, too: see the tests behind the tag "fabric".
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	for _, endorseAt := range []string{EndorseAtAccept, EndorseAtSubmit} {
+		t.Run(endorseAt, func(t *testing.T) {
+			t.Parallel()
+			conformance(t, endorseAt)
+		})
+	}
+}
+
+func conformance(t *testing.T, endorseAt string) {
+	t.Helper()
 	ffcapitest.Run(t, func(t *testing.T) *ffcapitest.Fixture {
 		t.Helper()
 		f := newFakePeer(t)
 		return &ffcapitest.Fixture{
-			Connector:     connect(t, f),
+			Connector:     connectTo(t, endorseAt, f),
 			Ledger:        "ch1",
 			Contract:      fakeContract,
 			Signer:        func() string { return "user1" },
-			Reopen:        func(t *testing.T) ffcapi.Connector { t.Helper(); return connect(t, f) },
+			Reopen:        func(t *testing.T) ffcapi.Connector { t.Helper(); return connectTo(t, endorseAt, f) },
 			DuplicateNext: func(*testing.T) { f.set(func() { f.doubles++ }) },
 			LoseAnswer:    func(*testing.T) { f.set(func() { f.lost++ }) },
 			Lag:           func(_ *testing.T, blocks uint64) { f.set(func() { f.lag = int(blocks) }) },
@@ -58,5 +68,8 @@ func TestConformance(t *testing.T) {
 				}
 			},
 		}
-	}, ffcapitest.Features{Isolated: true, Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true, Simulates: true})
+	}, ffcapitest.Features{
+		Isolated: true, Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true,
+		Simulates: endorseAt == EndorseAtAccept, SimulatesLate: endorseAt == EndorseAtSubmit,
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +30,7 @@ type fakePeer struct {
 	gateway.UnimplementedGatewayServer
 
 	address string
+	wallet  string // of those who connect
 
 	mu       sync.Mutex // guards what follows
 	blocks   []*common.Block
@@ -46,12 +46,16 @@ type fakePeer struct {
 	submits  int
 	hangs    bool  // Endorse, Submit and Evaluate do not answer
 	refuse   error // what Endorse, Submit and Evaluate answer
+	late     bool  // ids are looked for in the ledger as it was before what the contract sees
+	endorsed []*gateway.EndorseRequest
 	tamper   func(*common.Block) *common.Block
 }
 
 func newFakePeer(t *testing.T) *fakePeer {
 	t.Helper()
 	f := &fakePeer{assets: map[string]bool{}, grown: make(chan struct{})}
+	f.wallet = t.TempDir()
+	makeIdentity(t, f.wallet, "user1", "")
 	f.blocks = []*common.Block{makeBlock(nil, testTx{kind: common.HeaderType_CONFIG, time: noon})}
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -72,8 +76,12 @@ func newFakePeer(t *testing.T) *fakePeer {
 // connect makes a connector to the fake peers.
 func connect(t *testing.T, fakes ...*fakePeer) *Connector {
 	t.Helper()
+	return connectTo(t, EndorseAtAccept, fakes...)
+}
+
+func connectTo(t *testing.T, endorseAt string, fakes ...*fakePeer) *Connector {
+	t.Helper()
 	dir := t.TempDir()
-	makeIdentity(t, filepath.Join(dir, "wallet"), "user1", "")
 	profile := map[string]any{}
 	names := []string{}
 	for i, f := range fakes {
@@ -85,7 +93,8 @@ func connect(t *testing.T, fakes ...*fakePeer) *Connector {
 		"organizations": map[string]any{"Org1": map[string]any{"mspid": "Org1MSP", "peers": names}}, "peers": profile,
 	})
 	c, err := New(t.Context(), Config{
-		Profile: path, MSPID: "Org1MSP", Channels: []string{"ch1"}, Wallet: filepath.Join(dir, "wallet"), Identity: "user1",
+		Profile: path, MSPID: "Org1MSP", Channels: []string{"ch1"}, Wallet: fakes[0].wallet, Identity: "user1",
+		EndorseAt: endorseAt,
 	}, Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
@@ -260,16 +269,19 @@ func (f *fakePeer) ProcessProposal(_ context.Context, p *peer.SignedProposal) (*
 	}}, nil
 }
 
+// says is the answer of a gateway whose endorser says something.
+func (f *fakePeer) says(text string) error {
+	st, err := status.New(codes.Aborted, "failed to endorse transaction, see attached details for more info").WithDetails(
+		&gateway.ErrorDetail{Address: f.address, MspId: "Org1MSP", Message: text})
+	if err != nil {
+		return err
+	}
+	return st.Err()
+}
+
 // invoke runs the contract; mu is held.
 func (f *fakePeer) invoke(args []string) (result string, event *peer.ChaincodeEvent, err error) {
-	refused := func(code int, text string) error {
-		st, e := status.New(codes.Aborted, "failed to endorse transaction, see attached details for more info").WithDetails(
-			&gateway.ErrorDetail{Address: f.address, MspId: "Org1MSP", Message: fmt.Sprintf("chaincode response %d, %s", code, text)})
-		if e != nil {
-			return e
-		}
-		return st.Err()
-	}
+	refused := func(code int, text string) error { return f.says(fmt.Sprintf("chaincode response %d, %s", code, text)) }
 	switch {
 	case f.refuse != nil:
 		return "", nil, f.refuse
@@ -310,6 +322,10 @@ func (f *fakePeer) Endorse(ctx context.Context, r *gateway.EndorseRequest) (*gat
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.endorsed = append(f.endorsed, r)
+	if _, _, ok := f.find(r.GetTransactionId()); ok && !f.late {
+		return nil, f.says("duplicate transaction found [" + r.GetTransactionId() + "]. Creator [0a]")
+	}
 	result, event, err := f.invoke(args)
 	if err != nil {
 		return nil, err

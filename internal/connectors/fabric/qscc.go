@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 
-	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 
@@ -68,28 +66,15 @@ func (n *node) blockOf(ctx context.Context, s *signer, channel, txID string) (*b
 
 // ask has qscc executed by this very peer, not by one that its gateway chooses.
 func (n *node) ask(ctx context.Context, s *signer, channel, function string, args ...string) ([]byte, *ffcapi.Error) {
-	gw, err := n.gateway(s)
+	inv := &invocation{channel: channel, chaincode: qscc, function: function}
+	for _, arg := range args {
+		inv.args = append(inv.args, []byte(arg))
+	}
+	proposed, err := s.propose(inv)
 	if err != nil {
 		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
 	}
-	defer func() { _ = gw.Close() }() // it only cancels a context, and never fails
-	p, err := gw.GetNetwork(channel).GetContract(qscc).NewProposal(function, client.WithArguments(args...))
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
-	}
-	b, err := p.Bytes()
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
-	}
-	var proposed gateway.ProposedTransaction
-	if err := proto.Unmarshal(b, &proposed); err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
-	}
-	proposal := proposed.GetProposal()
-	if proposal.Signature, err = s.signMessage(proposal.GetProposalBytes()); err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: sign as %s: %w", function, s.name, err)
-	}
-	r, err := peer.NewEndorserClient(n.conn).ProcessProposal(ctx, proposal)
+	r, err := peer.NewEndorserClient(n.conn).ProcessProposal(ctx, proposed.GetProposal())
 	if err != nil {
 		return nil, callError(ctx, stageLedger, err)
 	}
@@ -97,9 +82,4 @@ func (n *node) ask(ctx context.Context, s *signer, channel, function string, arg
 		return nil, responseError(n, r.GetResponse())
 	}
 	return r.GetResponse().GetPayload(), nil
-}
-
-// gateway makes a client of the peer's gateway for an identity. It is cheap: the connection is shared.
-func (n *node) gateway(s *signer) (*client.Gateway, error) {
-	return client.Connect(s.id, client.WithSign(s.sign), client.WithHash(s.hash), client.WithClientConnection(n.conn))
 }

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
-	"io"
+	"slices"
 	"strings"
-
-	"github.com/hyperledger/fabric-gateway/pkg/client"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
@@ -21,7 +18,11 @@ type invocation struct {
 	args      [][]byte
 	transient map[string][]byte
 	orgs      []string // that must endorse, or may answer a query; empty: Fabric chooses
+	init      bool     // it initialises the chaincode
 }
+
+// address names the chaincode in errors.
+func (inv *invocation) address() string { return inv.channel + "/" + inv.chaincode }
 
 // requestOptions are the options of a request.
 type requestOptions struct {
@@ -29,6 +30,7 @@ type requestOptions struct {
 	Chaincode              string                     `json:"chaincode"`
 	Transient              map[string]json.RawMessage `json:"transient"`
 	EndorsingOrganizations []string                   `json:"endorsingOrganizations"`
+	Init                   bool                       `json:"init"`
 }
 
 // parseRequest reads all of a request but the signer. channel is meant where it names none.
@@ -37,18 +39,27 @@ func parseRequest(req *ffcapi.Request, channel string) (*invocation, error) {
 	if err := strictJSON("options", req.Options, &o); err != nil {
 		return nil, err
 	}
-	inv := &invocation{orgs: o.EndorsingOrganizations}
+	if slices.Contains(o.EndorsingOrganizations, "") {
+		return nil, invalid("options.endorsingOrganizations", "one is empty: give MSP ids, e.g. Org1MSP")
+	}
+	inv := &invocation{orgs: o.EndorsingOrganizations, init: o.Init}
 	var err error
-	if inv.channel, inv.chaincode, err = address(req.To, o, channel); err != nil {
+	if inv.channel, inv.chaincode, err = target(req.To, o, channel); err != nil {
 		return nil, err
 	}
-	if inv.function, err = functionName(req.Method); err != nil {
+	m, err := readMethod(req.Method)
+	if err != nil {
 		return nil, err
 	}
+	inv.function = m.Name
 	if strings.Trim(req.Value, "0") != "" {
 		return nil, invalid("value", "Fabric has no token to transfer: leave it out")
 	}
-	for _, p := range req.Params {
+	params, err := m.order(req.Params)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range params {
 		inv.args = append(inv.args, argument(p))
 	}
 	for key, value := range o.Transient {
@@ -60,8 +71,8 @@ func parseRequest(req *ffcapi.Request, channel string) (*invocation, error) {
 	return inv, nil
 }
 
-// address reads where a request goes: "to", or the options, or both when they agree.
-func address(to string, o requestOptions, first string) (channel, chaincode string, err error) {
+// target reads where a request goes: "to", or the options, or both when they agree.
+func target(to string, o requestOptions, first string) (channel, chaincode string, err error) {
 	channel, chaincode, both := strings.Cut(to, "/")
 	if !both {
 		channel, chaincode = "", to
@@ -82,23 +93,6 @@ func address(to string, o requestOptions, first string) (channel, chaincode stri
 	return channel, chaincode, nil
 }
 
-// functionName reads a name, or the name of an FFI method, of which the rest is documentation.
-func functionName(raw json.RawMessage) (string, error) {
-	var name string
-	if json.Unmarshal(raw, &name) != nil {
-		var described struct {
-			Name string `json:"name"`
-		}
-		if json.Unmarshal(raw, &described) == nil {
-			name = described.Name
-		}
-	}
-	if name == "" {
-		return "", invalid("method", `it must be the name of a function, or an object with a "name"`)
-	}
-	return name, nil
-}
-
 // argument is a JSON value as a chaincode gets it: a string as its text, anything else as compact JSON.
 func argument(raw json.RawMessage) []byte {
 	var text string
@@ -110,36 +104,4 @@ func argument(raw json.RawMessage) []byte {
 		return raw
 	}
 	return buf.Bytes()
-}
-
-// strictJSON reads an object that may be absent. A field that is not known is refused.
-func strictJSON(field string, raw json.RawMessage, into any) error {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil
-	}
-	if raw[0] != '{' {
-		return invalid(field, "it is not a JSON object")
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return invalid(field, "%s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return invalid(field, "there is something after the object")
-	}
-	return nil
-}
-
-// proposal makes the proposal of an invocation. Its transaction id is new each time.
-func (inv *invocation) proposal(gw *client.Gateway) (*client.Proposal, error) {
-	opts := []client.ProposalOption{client.WithBytesArguments(inv.args...)}
-	if len(inv.transient) > 0 {
-		opts = append(opts, client.WithTransient(inv.transient))
-	}
-	if len(inv.orgs) > 0 {
-		opts = append(opts, client.WithEndorsingOrganizations(inv.orgs...))
-	}
-	return gw.GetNetwork(inv.channel).GetContract(inv.chaincode).NewProposal(inv.function, opts...)
 }

@@ -20,13 +20,13 @@ func raws(texts ...string) (out []json.RawMessage) {
 func TestParseRequest(t *testing.T) {
 	t.Parallel()
 	inv, err := parseRequest(&ffcapi.Request{
-		To: "ch1/assets", Method: json.RawMessage(`{"name":"create","params":[],"description":"FFI"}`), Value: "0",
+		To: "ch1/assets", Method: json.RawMessage(`{"name":"create","description":"FFI"}`), Value: "0",
 		Params:  raws(`"text \"quoted\""`, `{ "a": [1, 2] }`, `12`, `null`, `true`, `""`),
-		Options: json.RawMessage(`{"transient":{"k":"v","j":{ "x":1 }},"endorsingOrganizations":["Org1MSP"],"channel":"ch1"}`),
+		Options: json.RawMessage(`{"transient":{"k":"v","j":{ "x":1 }},"endorsingOrganizations":["Org1MSP"],"channel":"ch1","init":true}`),
 	}, "first")
 	require.NoError(t, err)
 	require.Equal(t, &invocation{
-		channel: "ch1", chaincode: "assets", function: "create", orgs: []string{"Org1MSP"},
+		channel: "ch1", chaincode: "assets", function: "create", orgs: []string{"Org1MSP"}, init: true,
 		args:      [][]byte{[]byte(`text "quoted"`), []byte(`{"a":[1,2]}`), []byte("12"), []byte("null"), []byte("true"), {}},
 		transient: map[string][]byte{"k": []byte("v"), "j": []byte(`{"x":1}`)},
 	}, inv)
@@ -42,14 +42,19 @@ func TestParseRequest(t *testing.T) {
 func TestParseRequestRefuses(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(*ffcapi.Request){
-		`to: it must be "channel/chaincode"`:         func(r *ffcapi.Request) { r.To = "" },
-		`to: "a/b/c" is neither`:                     func(r *ffcapi.Request) { r.To = "a/b/c" },
-		`to: "/b" is neither`:                        func(r *ffcapi.Request) { r.To = "/b" },
-		`method: it must be`:                         func(r *ffcapi.Request) { r.Method = json.RawMessage(`7`) },
-		`value: Fabric has no token`:                 func(r *ffcapi.Request) { r.Value = "100" },
-		`options: unknown field "transients"`:        func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"transients":{}}`) },
+		`to: it must be "channel/chaincode"`: func(r *ffcapi.Request) { r.To = "" },
+		`to: "a/b/c" is neither`:             func(r *ffcapi.Request) { r.To = "a/b/c" },
+		`to: "/b" is neither`:                func(r *ffcapi.Request) { r.To = "/b" },
+		`method: it must be`:                 func(r *ffcapi.Request) { r.Method = json.RawMessage(`7`) },
+		`value: Fabric has no token`:         func(r *ffcapi.Request) { r.Value = "100" },
+		`options: unknown field "transients", the known ones are channel, chaincode, transient, endorsingOrganizations, init`: func(r *ffcapi.Request) {
+			r.Options = json.RawMessage(`{"transients":{}}`)
+		},
+		`options: transient cannot be a JSON string`: func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"transient":"s3cret"}`) },
+		`options: init cannot be a JSON number`:      func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"init":3}`) },
+		`options.endorsingOrganizations: one is emp`: func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"endorsingOrganizations":[""]}`) },
 		`options: it is not a JSON object`:           func(r *ffcapi.Request) { r.Options = json.RawMessage(`[]`) },
-		`options: cannot unmarshal`:                  func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"channel":1}`) },
+		`options: channel cannot be a JSON number`:   func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"channel":1}`) },
 		`options: there is something after`:          func(r *ffcapi.Request) { r.Options = json.RawMessage(`{} {}`) },
 		`options.channel: "x" is not the channel of`: func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"channel":"x"}`) },
 		`options.chaincode: "x" is not the chaincod`: func(r *ffcapi.Request) { r.Options = json.RawMessage(`{"chaincode":"x"}`) },

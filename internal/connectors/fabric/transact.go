@@ -1,18 +1,16 @@
 package fabric
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
-// Prepare implements ffcapi.Connector: the proposal is signed and endorsed, and the envelope that comes of it is signed.
-//
-// The payload is a gateway.PreparedTransaction. Nothing in it expires by itself, so it can be sent at any time.
+// Prepare implements ffcapi.Connector: the proposal is signed, and endorsed unless that is left to Submit.
 func (c *Connector) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.Prepared, error) {
 	s, err := c.wallet.signer("from", req.From)
 	if err != nil {
@@ -25,31 +23,46 @@ func (c *Connector) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.P
 	if done := inContext(ctx, stageEndorse); done != nil {
 		return nil, done
 	}
+	proposed, err := s.propose(inv)
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "proposal: %w", err)
+	}
+	out := &ffcapi.Prepared{Ledger: inv.channel, Hash: proposed.GetTransactionId()}
+	if len(inv.transient) > 0 {
+		out.Sensitive = req.Options
+	}
+	if c.cfg.EndorseAt == EndorseAtSubmit {
+		if out.Payload, err = proposalPayload(proposed); err != nil {
+			return nil, ffcapi.Errorf(ffcapi.Internal, "proposal: %w", err)
+		}
+		return out, nil
+	}
+	if err := c.endorseInto(ctx, out, s, proposed, inv); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// endorseInto has a proposal endorsed, and fills in what comes of it.
+func (c *Connector) endorseInto(ctx context.Context, out *ffcapi.Prepared, s *signer, proposed *gateway.ProposedTransaction, inv *invocation) error {
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
 	defer cancel()
 	n, failed := c.peers.pick()
-	prepared, result, err := n.endorse(limited, s, inv)
+	prepared, result, err := n.endorse(limited, s, proposed, inv.address())
 	if err != nil {
 		if atFault(ctx, err) {
 			failed()
 		}
-		return nil, err
+		return err
 	}
-	payload, err := proto.Marshal(prepared)
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "envelope: %w", err)
+	if out.Payload, err = signedPayload(prepared); err != nil {
+		return ffcapi.Errorf(ffcapi.Internal, "envelope: %w", err)
 	}
-	keys, err := conflictKeys(inv.channel, prepared.GetEnvelope())
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "transaction %s: %w", prepared.GetTransactionId(), err)
+	if out.ConflictKeys, err = conflictKeys(inv.channel, prepared.GetEnvelope()); err != nil {
+		return ffcapi.Errorf(ffcapi.Internal, "transaction %s: %w", out.Hash, err)
 	}
-	out := &ffcapi.Prepared{
-		Ledger: inv.channel, Payload: payload, Hash: prepared.GetTransactionId(), Result: asJSON(result), ConflictKeys: keys,
-	}
-	if len(inv.transient) > 0 {
-		out.Sensitive = req.Options
-	}
-	return out, nil
+	out.Result = asJSON(result)
+	return nil
 }
 
 func (c *Connector) invocation(req *ffcapi.Request) (*invocation, error) {
@@ -63,64 +76,32 @@ func (c *Connector) invocation(req *ffcapi.Request) (*invocation, error) {
 	return inv, nil
 }
 
-// endorse returns the signed transaction and what the chaincode answered.
-func (n *node) endorse(ctx context.Context, s *signer, inv *invocation) (*gateway.PreparedTransaction, []byte, error) {
-	internal := func(err error) (*gateway.PreparedTransaction, []byte, error) {
-		return nil, nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageEndorse, Message: err.Error(), Err: err}
-	}
-	gw, err := n.gateway(s)
-	if err != nil {
-		return internal(err)
-	}
-	defer func() { _ = gw.Close() }() // it only cancels a context, and never fails
-	p, err := inv.proposal(gw)
-	if err != nil {
-		return internal(err)
-	}
-	tx, err := p.EndorseWithContext(ctx)
-	if err != nil {
-		e := callError(ctx, stageEndorse, err)
-		e.Hash = p.TransactionID()
-		return nil, nil, e
-	}
-	b, err := tx.Bytes()
-	if err != nil {
-		return internal(err)
-	}
-	out := &gateway.PreparedTransaction{}
-	if err := proto.Unmarshal(b, out); err != nil {
-		return internal(err)
-	}
-	if out.Envelope.Signature, err = s.sign(tx.Digest()); err != nil {
-		return internal(err)
-	}
-	return out, tx.Result(), nil
-}
-
-// Submit implements ffcapi.Connector: the endorsed envelope goes to an orderer.
+// Submit implements ffcapi.Connector: the envelope goes to an orderer, after it was endorsed if Prepare left that to be done. However often
+// a payload is endorsed and sent, it has one transaction id, and so at most one effect.
 //
 // An orderer that takes it does not promise to order it: what became of a transaction is in the blocks, and nowhere else.
 func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi.Submitted, error) {
-	refuse := func(kind ffcapi.Kind, text string, err error) (*ffcapi.Submitted, error) {
-		return nil, &ffcapi.Error{Kind: kind, Sent: ffcapi.SentNo, Stage: stageSubmit, Message: text, Err: err}
-	}
 	if err := ctx.Err(); err != nil {
-		return refuse(ffcapi.Timeout, "no time left", err)
+		return nil, &ffcapi.Error{Kind: ffcapi.Timeout, Sent: ffcapi.SentNo, Stage: stageSubmit, Message: "no time left", Err: err}
 	}
-	var prepared gateway.PreparedTransaction
-	if err := proto.Unmarshal(sub.Prepared.Payload, &prepared); err != nil {
-		return refuse(ffcapi.InvalidInput, "payload: it is not a prepared transaction", err)
+	p, err := readPayload(sub.Prepared.Payload)
+	if err != nil {
+		return nil, &ffcapi.Error{Kind: ffcapi.InvalidInput, Sent: ffcapi.SentNo, Stage: stageSubmit, Message: "payload: " + err.Error(), Err: err}
 	}
-	env := prepared.GetEnvelope()
-	id := prepared.GetTransactionId()
-	if id == "" || len(env.GetPayload()) == 0 || len(env.GetSignature()) == 0 {
-		return refuse(ffcapi.InvalidInput, "payload: it is not a signed transaction", nil)
+	n, failed := c.peers.pick()
+	if p.prepared == nil {
+		if p.prepared, err = c.endorseLate(ctx, n, sub, p.proposed); err != nil {
+			if atFault(ctx, err) {
+				failed()
+			}
+			return nil, err
+		}
 	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Submit)
 	defer cancel()
-	n, failed := c.peers.pick()
-	_, err := gateway.NewGatewayClient(n.conn).Submit(limited, &gateway.SubmitRequest{
-		TransactionId: id, ChannelId: sub.Prepared.Ledger, PreparedTransaction: env,
+	id := p.prepared.GetTransactionId()
+	_, err = gateway.NewGatewayClient(n.conn).Submit(limited, &gateway.SubmitRequest{
+		TransactionId: id, ChannelId: sub.Prepared.Ledger, PreparedTransaction: p.prepared.GetEnvelope(),
 	})
 	if err != nil {
 		e := callError(limited, stageSubmit, err)
@@ -131,6 +112,56 @@ func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 		return nil, e
 	}
 	return &ffcapi.Submitted{Hash: id}, nil
+}
+
+// endorseLate has the proposal of a submission endorsed. When that fails, nothing has gone to an orderer.
+func (c *Connector) endorseLate(
+	ctx context.Context, n *node, sub *ffcapi.Submission, proposed *gateway.ProposedTransaction,
+) (*gateway.PreparedTransaction, error) {
+	fail := func(err error) (*gateway.PreparedTransaction, error) {
+		e := *ffcapi.AsError(err)
+		e.Hash, e.Sent = proposed.GetTransactionId(), ffcapi.SentNo
+		if e.Kind == ffcapi.KnownTransaction { // an earlier copy is on the ledger
+			e.Sent = ffcapi.SentYes
+		}
+		if e.Stage == "" {
+			e.Stage = stageEndorse
+		}
+		return nil, &e
+	}
+	s, err := c.wallet.signer("from", sub.From)
+	if err != nil {
+		return fail(err)
+	}
+	creator, err := creatorOf(proposed.GetProposal().GetProposalBytes())
+	if err != nil {
+		return fail(err)
+	}
+	if !bytes.Equal(creator, s.creator) {
+		return fail(ffcapi.Errorf(ffcapi.Conflict,
+			"identity %q was renewed since the transaction was prepared: it has to be prepared afresh", sub.From))
+	}
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
+	defer cancel()
+	prepared, _, err := n.endorse(limited, s, proposed, sub.To)
+	if ffcapi.KindOf(err).Final() && c.onLedger(limited, n, sub.Prepared.Ledger, proposed.GetTransactionId()) {
+		err = ffcapi.Errorf(ffcapi.KnownTransaction, "it is on the ledger: %w", err)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return prepared, nil
+}
+
+// onLedger tells whether a peer has a transaction on its ledger. A chaincode that refuses one may do so because of what an earlier copy did, when
+// that was committed after the endorser had looked for its id.
+func (c *Connector) onLedger(ctx context.Context, n *node, channel, id string) bool {
+	s, err := c.reader()
+	if err != nil {
+		return false
+	}
+	_, e := n.blockOf(ctx, s, channel, id)
+	return e == nil
 }
 
 // Query implements ffcapi.Connector.
@@ -150,28 +181,22 @@ func (c *Connector) Query(ctx context.Context, req *ffcapi.Request) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
+	proposed, err := s.propose(inv)
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "proposal: %w", err)
+	}
 	if done := inContext(ctx, stageEvaluate); done != nil {
 		return nil, done
 	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Evaluate)
 	defer cancel()
 	n, failed := c.peers.pick()
-	gw, err := n.gateway(s)
+	result, err := n.evaluate(limited, s, proposed, inv.address())
 	if err != nil {
-		return nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageEvaluate, Message: err.Error(), Err: err}
-	}
-	defer func() { _ = gw.Close() }() // it only cancels a context, and never fails
-	p, err := inv.proposal(gw)
-	if err != nil {
-		return nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageEvaluate, Message: err.Error(), Err: err}
-	}
-	result, err := p.EvaluateWithContext(limited)
-	if err != nil {
-		e := callError(limited, stageEvaluate, err)
-		if atFault(ctx, e) {
+		if atFault(ctx, err) {
 			failed()
 		}
-		return nil, e
+		return nil, err
 	}
 	if out := asJSON(result); out != nil {
 		return out, nil
