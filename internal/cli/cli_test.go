@@ -82,7 +82,7 @@ func TestConfigCheck(t *testing.T) {
 	for want, yaml := range map[string]string{
 		"pyralis.yaml:1: api.prot: is no configuration key; the closest is api.port": "api: {prot: 80}",
 		`connector: "ethereum" must be one of devledger, fabric`:                     "connector: ethereum",
-		`transactions.policy: "patient" must be one of simple`:                       "transactions: {policy: patient}",
+		`transactions.policy: "patient" must be one of fabric, simple`:               "transactions: {policy: patient}",
 		`fabric.mspID: must be set with "connector: fabric"`:                         "connector: fabric",
 	} {
 		stdout, _, err := execute(t.Context(), "config", "check", "-f", write(t, yaml))

@@ -61,6 +61,8 @@ func TestBadFile(t *testing.T) {
 		"fabric without MSP":   {"connector: fabric", `fabric.mspID: must be set with "connector: fabric"`},
 		"request timeout":      {"api: {requestTimeout: 20m}", `pyralis.yaml:1: api.requestTimeout: must not be above api.maxRequestTimeout`},
 		"backoff":              {"policies: {simple: {backoff: {initial: 1m}}}", `policies.simple.backoff.initial: must not be above policies.simple.backoff.max`},
+		"conflict backoff":     {"policies: {fabric: {conflictBackoff: {initial: 1m}}}", `policies.fabric.conflictBackoff.initial: must not be above policies.fabric.conflictBackoff.max`},
+		"fabric backoff":       {"policies: {fabric: {backoff: {initial: 1m}}}", `policies.fabric.backoff.initial: must not be above policies.fabric.backoff.max`},
 		"bump without max":     {"policies: {simple: {bump: {percent: 10}}}", `policies.simple.bump.max: must be set, and above 0, with policies.simple.bump.percent`},
 		"bump to words":        {"policies: {simple: {bump: {percent: 10, max: \"1 gwei\"}}}", `policies.simple.bump.max: "1 gwei" must be a whole number`},
 		"event blocks":         {"devledger: {synthetic: {eventBlocks: 1}}", `devledger.synthetic.eventBlocks: must not be above devledger.synthetic.historyBlocks`},

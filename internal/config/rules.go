@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // checks are what a "check" tag can name: they look at one text and say what is allowed.
@@ -104,10 +105,15 @@ var rules = []rule{
 	{[]string{"api.requestTimeout", "api.maxRequestTimeout"}, func(c *Config) (string, string) {
 		return when(c.API.RequestTimeout > c.API.MaxRequestTimeout, "api.requestTimeout", "must not be above api.maxRequestTimeout")
 	}},
-	{[]string{"policies.simple.backoff.initial", "policies.simple.backoff.max"}, func(c *Config) (string, string) {
-		b := c.Policies.Simple.Backoff
-		return when(b.Initial > b.Max, "policies.simple.backoff.initial", "must not be above policies.simple.backoff.max")
-	}},
+	grows("policies.simple.backoff", func(c *Config) (initial, longest time.Duration) {
+		return c.Policies.Simple.Backoff.Initial, c.Policies.Simple.Backoff.Max
+	}),
+	grows("policies.fabric.backoff", func(c *Config) (initial, longest time.Duration) {
+		return c.Policies.Fabric.Backoff.Initial, c.Policies.Fabric.Backoff.Max
+	}),
+	grows("policies.fabric.conflictBackoff", func(c *Config) (initial, longest time.Duration) {
+		return c.Policies.Fabric.ConflictBackoff.Initial, c.Policies.Fabric.ConflictBackoff.Max
+	}),
 	{[]string{"policies.simple.bump.percent", "policies.simple.bump.max"}, func(c *Config) (string, string) {
 		b := c.Policies.Simple.Bump
 		return when(b.Percent > 0 && strings.Trim(b.Max, "0") == "", "policies.simple.bump.max", "must be set, and above 0, with policies.simple.bump.percent")
@@ -149,6 +155,14 @@ func when(wrong bool, key, problem string) (string, string) {
 		return key, problem
 	}
 	return "", ""
+}
+
+// grows checks that a wait that doubles does not begin above its end.
+func grows(section string, of func(*Config) (initial, longest time.Duration)) rule {
+	return rule{[]string{section + ".initial", section + ".max"}, func(c *Config) (string, string) {
+		initial, longest := of(c)
+		return when(initial > longest, section+".initial", "must not be above "+section+".max")
+	}}
 }
 
 func needsFabric(key string, isSet func(*Fabric) bool) rule {

@@ -6,6 +6,8 @@ import "time"
 const (
 	ConnectorDevLedger = "devledger"
 	ConnectorFabric    = "fabric"
+	PolicySimple       = "simple"
+	PolicyFabric       = "fabric"
 	StoreSQLite        = "sqlite"
 	StorePostgres      = "postgres"
 	LogText            = "text"
@@ -106,7 +108,7 @@ type Confirmations struct {
 
 // Transactions is the transaction manager.
 type Transactions struct {
-	Policy            string        `key:"policy" default:"simple" check:"notempty" doc:"The policy that decides when to submit, wait, resubmit and give up: \"simple\". A binary with further policies takes their names, too."`
+	Policy            string        `key:"policy" doc:"The policy that decides when to submit, wait, resubmit and give up: \"simple\" or \"fabric\". A binary with further policies takes their names, too. Empty: \"fabric\" with \"connector: fabric\", else \"simple\"."`
 	NonceStateTimeout time.Duration `key:"nonceStateTimeout" default:"1h" min:"0" doc:"Age of a signer's newest transaction above which the node is asked for the next nonce. 0 asks each time."`
 	Deadline          time.Duration `key:"deadline" default:"2m" min:"1s" doc:"Time without progress after which a transaction is reported as stuck."`
 	MaxPending        int           `key:"maxPending" default:"1000000" min:"1" doc:"Transactions that are not terminal at most; beyond it new ones are answered with 429."`
@@ -114,6 +116,18 @@ type Transactions struct {
 	// The key outlives its transaction, so that a request that is repeated late is still known.
 	IdempotencyRetention time.Duration `key:"idempotencyRetention" default:"720h" min:"1m" doc:"How long an id (headers.id) is known at least, from the acceptance of its request. It is known as long as its transaction is kept, however long that is; once it is forgotten, the same request would be sent again."`
 	Workers              int           `key:"workers" default:"64" min:"1" max:"10000" doc:"Submissions under way at once at most."`
+}
+
+// PolicyName is the policy in force: the one that is set, or that of the connector.
+func (c *Config) PolicyName() string {
+	switch {
+	case c.Transactions.Policy != "":
+		return c.Transactions.Policy
+	case c.Connector == ConnectorFabric:
+		return PolicyFabric
+	default:
+		return PolicySimple
+	}
 }
 
 // Fees says what is offered for transactions.
@@ -148,6 +162,7 @@ type FeesAuth struct {
 // Policies holds the settings of each policy.
 type Policies struct {
 	Simple SimplePolicy `key:"simple"`
+	Fabric FabricPolicy `key:"fabric"`
 }
 
 // SimplePolicy submits, and resubmits what does not arrive.
@@ -156,6 +171,21 @@ type SimplePolicy struct {
 	MaxAttempts      int           `key:"maxAttempts" default:"0" min:"0" doc:"Sends in a row that certainly did not leave, after which a transaction fails. 0: no limit."`
 	Backoff          Backoff       `key:"backoff"`
 	Bump             Bump          `key:"bump"`
+}
+
+// FabricPolicy submits, resubmits what does not arrive, and prepares afresh what lost a race with another transaction.
+type FabricPolicy struct {
+	RetryConflicts   bool            `key:"retryConflicts" default:"true" doc:"A transaction that a block holds as failed because what it had read was changed meanwhile (MVCC_READ_CONFLICT, PHANTOM_READ_CONFLICT) is prepared and sent afresh. false: it fails."`
+	MaxAttempts      int             `key:"maxAttempts" default:"5" min:"1" max:"1000" doc:"Attempts that lose such a race, after which the transaction fails."`
+	ConflictBackoff  ConflictBackoff `key:"conflictBackoff"`
+	ResubmitInterval time.Duration   `key:"resubmitInterval" default:"10s" min:"100ms" doc:"Time in which a submitted transaction should be found in a block; after it the same envelope is sent again, for as long as it takes."`
+	Backoff          Backoff         `key:"backoff"`
+}
+
+// ConflictBackoff is the wait before a fresh preparation.
+type ConflictBackoff struct {
+	Initial time.Duration `key:"initial" default:"100ms" min:"1ms" doc:"Wait after the first attempt that lost a race; it doubles from there, with full jitter."`
+	Max     time.Duration `key:"max" default:"5s" min:"1ms" doc:"Wait after such an attempt at most."`
 }
 
 // Bump raises the fee of what is resubmitted.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/connectors/devledger"
+	"github.com/pyralis-io/pyralis/internal/policies/pace"
 	"github.com/pyralis-io/pyralis/internal/policies/simple"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
@@ -130,7 +131,7 @@ func manage(t testing.TB, c ffcapi.Connector, s *sqlstore.Store, chain txn.Chain
 	m, err := txn.New(txn.Options{
 		Connector: c, Store: s, Fence: s.Fence, Chain: chain, Log: quiet(), NonceStateTimeout: time.Hour,
 		Policy: simple.New(simple.Config{
-			ResubmitInterval: 100 * time.Millisecond, Backoff: simple.Backoff{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
+			ResubmitInterval: 100 * time.Millisecond, Backoff: pace.Backoff{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
 		}),
 	})
 	require.NoError(t, err)

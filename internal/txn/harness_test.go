@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/policies/pace"
 	"github.com/pyralis-io/pyralis/internal/policies/simple"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore"
@@ -231,7 +232,7 @@ func newRig(t testing.TB, s setup) *rig {
 		Connector: s.fake, Store: st, Fence: st.Fence, Chain: r.view, Lost: st.Lost(),
 		Policy: simple.New(simple.Config{
 			ResubmitInterval: s.resubmit,
-			Backoff:          simple.Backoff{Initial: 10 * time.Millisecond, Max: 40 * time.Millisecond},
+			Backoff:          pace.Backoff{Initial: 10 * time.Millisecond, Max: 40 * time.Millisecond},
 		}),
 		OnStatus: func(entries []store.StatusEntry) {
 			r.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/config"
 	"github.com/pyralis-io/pyralis/internal/connectors/devledger"
 	"github.com/pyralis-io/pyralis/internal/connectors/fabric"
+	fabricpolicy "github.com/pyralis-io/pyralis/internal/policies/fabric"
 	"github.com/pyralis-io/pyralis/internal/policies/simple"
 	"github.com/pyralis-io/pyralis/internal/sinks/webhook"
 	"github.com/pyralis-io/pyralis/internal/sinks/ws"
@@ -26,7 +27,7 @@ func TestRegistryIsSound(t *testing.T) {
 		_, err := r.Connector(name)
 		require.NoError(t, err)
 	}
-	_, err = r.Policy(cfg.Transactions.Policy)
+	_, err = r.Policy(cfg.PolicyName())
 	require.NoError(t, err)
 	require.NotEmpty(t, r.Sinks())
 }
@@ -37,7 +38,8 @@ func TestSectionsFitTheirPlugins(t *testing.T) {
 	cfg, err := config.Load(config.LoadOptions{})
 	require.NoError(t, err)
 	for _, c := range []struct{ section, into any }{
-		{cfg.DevLedger, &devledger.Config{}}, {cfg.Fabric, &fabric.Config{}}, {cfg.Policies.Simple, &simple.Config{}},
+		{cfg.DevLedger, &devledger.Config{}}, {cfg.Fabric, &fabric.Config{}},
+		{cfg.Policies.Simple, &simple.Config{}}, {cfg.Policies.Fabric, &fabricpolicy.Config{}},
 		{cfg.Webhooks, &webhook.Config{}}, {cfg.WebSockets, &ws.Config{}},
 	} {
 		raw, err := config.JSON(c.section)
@@ -46,6 +48,18 @@ func TestSectionsFitTheirPlugins(t *testing.T) {
 		dec.DisallowUnknownFields()
 		require.NoError(t, dec.Decode(c.into), "%T", c.into)
 	}
+}
+
+// What the configuration does not say is what the policy has by itself.
+func TestDefaultsOfTheFabricPolicy(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(config.LoadOptions{})
+	require.NoError(t, err)
+	raw, err := config.JSON(cfg.Policies.Fabric)
+	require.NoError(t, err)
+	var got fabricpolicy.Config
+	require.NoError(t, json.Unmarshal(raw, &got))
+	require.Equal(t, fabricpolicy.DefaultConfig(), got)
 }
 
 // What "config check" finds fine must not be refused at the start.

@@ -10,6 +10,7 @@ func Plugins() *plugin.Registry {
 	r.AddConnector(devLedger())
 	r.AddConnector(fabricConnector())
 	r.AddPolicy(simplePolicy())
+	r.AddPolicy(fabricPolicy())
 	r.AddSink(webSocket())
 	r.AddSink(webHook())
 	return r

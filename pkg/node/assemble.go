@@ -78,11 +78,11 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 }
 
 func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, replies *replies) (*txn.Manager, error) {
-	p, err := plugins.Policy(n.cfg.Transactions.Policy)
+	p, err := plugins.Policy(n.cfg.PolicyName())
 	if err != nil {
 		return nil, err
 	}
-	sections := map[string]any{"simple": n.cfg.Policies.Simple}
+	sections := map[string]any{config.PolicySimple: n.cfg.Policies.Simple, config.PolicyFabric: n.cfg.Policies.Fabric}
 	env := plugin.Env{Config: noConfig, Log: n.part(p.Name)}
 	if s, ok := sections[p.Name]; ok {
 		if env.Config, err = config.JSON(s); err != nil {

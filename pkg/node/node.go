@@ -102,7 +102,7 @@ func Check(cfg *Config, plugins *plugin.Registry) error {
 		return err
 	}
 	_, connector := plugins.Connector(cfg.Connector)
-	_, policy := plugins.Policy(cfg.Transactions.Policy)
+	_, policy := plugins.Policy(cfg.PolicyName())
 	fees := feeOptions(cfg.Fees)
 	_, guard := netguard.New(netguard.Options{Allow: cfg.Webhooks.Allow})
 	_, secrets := secret.New(secret.Options{Allow: cfg.Secrets.Allow})

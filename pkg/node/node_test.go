@@ -200,7 +200,7 @@ func TestUnknownPluginsAreNamedBeforeAnythingIsOpened(t *testing.T) {
 	cfg := config(t, "PYRALIS_CONNECTOR=ethereum", "PYRALIS_TRANSACTIONS_POLICY=patient", "PYRALIS_STORE_SQLITE_PATH="+dir)
 	_, err := node.New(t.Context(), node.Options{Config: cfg, Plugins: builtin.Plugins()})
 	require.EqualError(t, err, `connector: "ethereum" must be one of devledger, fabric, which is what this binary has`+"\n"+
-		`transactions.policy: "patient" must be one of simple, which is what this binary has`)
+		`transactions.policy: "patient" must be one of fabric, simple, which is what this binary has`)
 	_, err = os.Stat(dir)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -63,6 +63,10 @@ type Tx struct {
 	// and Fail carried out.
 	Replaceable bool
 
+	// Outdated says that others have written since the newest attempt was prepared what it has read, so that it would fail. Nothing of it has
+	// left. It waited for its turn on its conflict keys, see package policy, and has it now: Prepare.
+	Outdated bool
+
 	// Heard says that a block arrived after LastSubmit, so that waiting longer for the transaction means that it may be lost.
 	Heard bool
 }

@@ -30,7 +30,7 @@ func TestKillFabric(t *testing.T) {
 			"PYRALIS_CONNECTOR=fabric",
 			"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
 			"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
-			"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_LOG_LEVEL=info", "PYRALIS_POLICIES_SIMPLE_RESUBMITINTERVAL=2s",
+			"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_LOG_LEVEL=info", "PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=2s",
 		}, "run"),
 		to: "ch1/assets", from: func(int) string { return "user1" },
 		filters: `{"channel":"ch1","chaincode":"assets","event":"AssetCreated"}`,

@@ -3,51 +3,36 @@ package simple
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
-	"github.com/pyralis-io/pyralis/internal/retry"
+	"github.com/pyralis-io/pyralis/internal/policies/pace"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 )
-
-// silence is how many resubmit intervals pass before a transaction is sent again although no block arrived: a chain that makes
-// blocks only when there are transactions makes none for one that it lost.
-const silence = 3
 
 // Config is the section policies.simple. Zero fields take the defaults.
 type Config struct {
 	ResubmitInterval time.Duration `json:"resubmitInterval"` // 10 s
 	MaxAttempts      int           `json:"maxAttempts"`      // sends in a row that did not leave, until it fails; 0: no limit
-	Backoff          Backoff       `json:"backoff"`
+	Backoff          pace.Backoff  `json:"backoff"`          // after a failed send: 250 ms to 30 s
 	Bump             Bump          `json:"bump"`
-}
-
-// Backoff is the wait after a failed send: it doubles from Initial to Max.
-type Backoff struct {
-	Initial time.Duration `json:"initial"` // 250 ms
-	Max     time.Duration `json:"max"`     // 30 s
 }
 
 // Engine is the policy.
 type Engine struct {
-	resubmit    time.Duration
+	pace        pace.Pace
 	maxAttempts int
-	backoff     retry.Backoff
 	bump        bump
 }
 
 // New makes the policy without Config.Bump, which has to be parsed.
 func New(c Config) *Engine {
 	return &Engine{
-		resubmit:    positive(c.ResubmitInterval, 10*time.Second),
-		maxAttempts: max(c.MaxAttempts, 0),
-		backoff: retry.Backoff{
-			Initial: positive(c.Backoff.Initial, 250*time.Millisecond),
-			Max:     positive(c.Backoff.Max, 30*time.Second),
-			Factor:  2,
-			Jitter:  true,
+		pace: pace.Pace{
+			Resubmit: pace.Positive(c.ResubmitInterval, 10*time.Second),
+			Backoff:  c.Backoff.Or(250*time.Millisecond, 30*time.Second),
 		},
+		maxAttempts: max(c.MaxAttempts, 0),
 	}
 }
 
@@ -68,69 +53,57 @@ func Parse(raw json.RawMessage) (*Engine, error) {
 	return e, nil
 }
 
-// state is what the engine remembers of a transaction.
-type state struct {
-	Failures int       `json:"failures,omitempty"` // sends in a row that failed
-	After    time.Time `json:"after,omitzero"`     // no send before
-}
-
 // Decide implements policy.Engine.
 func (e *Engine) Decide(v policy.View) policy.Decision {
-	s := parse(v.State)
+	s := pace.Parse[pace.State](v.State)
+	s.Failures = max(s.Failures, 0)
 	switch v.Tx.Phase {
 	case policy.Ended:
 		if !v.Tx.Replaceable { // its nonce is not used yet
-			return policy.Decision{Do: policy.Wait, Until: v.Now.Add(e.resubmit), State: s.encode()}
+			return policy.Decision{Do: policy.Wait, Until: v.Now.Add(e.pace.Resubmit), State: pace.Encode(s)}
 		}
 		return policy.Decision{Do: policy.Fail, Reason: endedReason(v)}
 	case policy.Tracking:
 		return e.tracking(v)
 	default:
 	}
-	if v.LastError == nil || answered(v, s) {
+	if v.LastError == nil || s.Answered(v) {
 		return e.afterWait(v, s)
 	}
 	return e.failed(v, s)
 }
 
-// answered reports whether the failure in v is the one that s already waits out.
-func answered(v policy.View, s state) bool {
-	return !s.After.IsZero() && s.After.After(v.Tx.LastSubmit)
-}
-
 // failed begins the wait that a failed send asks for.
-func (e *Engine) failed(v policy.View, s state) policy.Decision {
-	s.Failures++
-	if e.givesUp(v, s) {
-		return policy.Decision{Do: policy.Fail, Reason: v.LastError.Error(), State: s.encode()}
+func (e *Engine) failed(v policy.View, s pace.State) policy.Decision {
+	if e.givesUp(v, s.Failures+1) {
+		s.Failures++
+		return policy.Decision{Do: policy.Fail, Reason: v.LastError.Error(), State: pace.Encode(s)}
 	}
-	// Half of the first wait is a floor: full jitter may draw almost nothing, and the send would be repeated at once.
-	wait := max(e.backoff.Delay(s.Failures, jitter(v, s.Failures)), e.backoff.Initial/2, v.LastError.RetryAfter)
-	s.After = v.Now.Add(max(wait, time.Millisecond)).Truncate(time.Microsecond) // as exact as LastSubmit is stored
+	e.pace.Fail(v, &s)
 	do := policy.Wait
 	if v.LastError.Kind == ffcapi.NonceTooLow {
 		do = policy.Reconcile
 	}
-	return policy.Decision{Do: do, Until: s.After, Reason: v.LastError.Error(), State: s.encode()}
+	return policy.Decision{Do: do, Until: s.After, Reason: v.LastError.Error(), State: pace.Encode(s)}
 }
 
 // givesUp: only what is known not to be anywhere may be given up.
-func (e *Engine) givesUp(v policy.View, s state) bool {
+func (e *Engine) givesUp(v policy.View, failures int) bool {
 	if !v.Tx.Replaceable {
 		return false
 	}
-	return v.LastError.Kind.Final() || (e.maxAttempts > 0 && s.Failures >= e.maxAttempts)
+	return v.LastError.Kind.Final() || (e.maxAttempts > 0 && failures >= e.maxAttempts)
 }
 
 // afterWait sends once the wait is over.
-func (e *Engine) afterWait(v policy.View, s state) policy.Decision {
-	if s.After.After(v.Now) {
-		return policy.Decision{Do: policy.Wait, Until: s.After, State: s.encode()}
+func (e *Engine) afterWait(v policy.View, s pace.State) policy.Decision {
+	if s.Waits(v) {
+		return policy.Decision{Do: policy.Wait, Until: s.After, State: pace.Encode(s)}
 	}
 	if v.LastError != nil && v.LastError.Kind == ffcapi.NonceTooLow {
 		return e.failed(v, s)
 	}
-	return policy.Decision{Do: policy.Submit, Fee: e.bump.fee(v, false), State: s.encode()}
+	return policy.Decision{Do: policy.Submit, Fee: e.bump.fee(v, false), State: pace.Encode(s)}
 }
 
 // tracking waits for the block, and sends the same bytes again when it does not come, or for a higher fee.
@@ -138,30 +111,20 @@ func (e *Engine) tracking(v policy.View) policy.Decision {
 	if v.Outcome != nil {
 		return policy.Decision{Do: policy.Wait}
 	}
-	// A tenth of jitter: what was sent together is not sent again together.
-	wait := e.resubmit + time.Duration(jitter(v, v.Tx.Sends)()*float64(e.resubmit)/10)
-	if v.LastError != nil {
-		wait = max(wait, v.LastError.RetryAfter)
-	}
 	fee := e.bump.fee(v, true)
 	if underpriced(v) && fee != nil {
 		return e.outbid(v, fee)
 	}
-	due := v.Tx.LastSubmit.Add(wait)
-	if !v.Tx.Heard && !v.Now.Before(due) {
-		due = v.Tx.LastSubmit.Add(silence * wait)
-	}
-	if v.Now.Before(due) {
+	if due := e.pace.Due(v); v.Now.Before(due) {
 		return policy.Decision{Do: policy.Wait, Until: due}
 	}
-	return policy.Decision{
-		Do: policy.Submit, Fee: fee, Reason: "not in a block after " + v.Now.Sub(v.Tx.LastSubmit).Round(time.Millisecond).String(),
-	}
+	return policy.Decision{Do: policy.Submit, Fee: fee, Reason: pace.Late(v)}
 }
 
 // outbid replaces what a node refused as underpriced. No block has to be waited for, but the node is given a moment.
 func (e *Engine) outbid(v policy.View, fee json.RawMessage) policy.Decision {
-	wait := max(e.backoff.Delay(1, jitter(v, v.Tx.Sends)), e.backoff.Initial/2, v.LastError.RetryAfter)
+	b := e.pace.Backoff
+	wait := max(b.Delay(1, pace.Jitter(v, v.Tx.Sends)), b.Initial/2, v.LastError.RetryAfter)
 	if due := v.Tx.LastSubmit.Add(wait); v.Now.Before(due) {
 		return policy.Decision{Do: policy.Wait, Until: due, Reason: v.LastError.Error()}
 	}
@@ -177,44 +140,4 @@ func endedReason(v policy.View) string {
 	default:
 		return "it can no longer be on the ledger"
 	}
-}
-
-// jitter draws from the transaction's id and a count, so that Decide stays pure.
-func jitter(v policy.View, count int) func() float64 {
-	return func() float64 {
-		h := fnv.New64a()
-		_, _ = fmt.Fprintf(h, "%s/%d/%d", v.Tx.ID, v.Tx.Attempt, count) // a hash cannot fail
-		x := h.Sum64()
-		x ^= x >> 32 // FNV mixes its low bits best
-		x *= 0x9e3779b97f4a7c15
-		return float64(x>>11) / (1 << 53)
-	}
-}
-
-// parse reads the engine's own state; anything else counts as none.
-func parse(raw json.RawMessage) state {
-	var s state
-	if len(raw) > 0 && json.Unmarshal(raw, &s) != nil {
-		return state{}
-	}
-	s.Failures = max(s.Failures, 0)
-	return s
-}
-
-func (s state) encode() json.RawMessage {
-	if s == (state{}) {
-		return nil
-	}
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return nil // a year beyond 9999: the wait starts anew
-	}
-	return raw
-}
-
-func positive(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return otherwise
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/policies/pace"
 	"github.com/pyralis-io/pyralis/internal/policies/simple"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 	"github.com/pyralis-io/pyralis/pkg/policy/policytest"
@@ -36,7 +37,7 @@ func ready(id string, err *ffcapi.Error) policy.View {
 
 func TestBackOffGrowsAndSpreads(t *testing.T) {
 	t.Parallel()
-	e := simple.New(simple.Config{Backoff: simple.Backoff{Initial: time.Second, Max: 8 * time.Second}})
+	e := simple.New(simple.Config{Backoff: pace.Backoff{Initial: time.Second, Max: 8 * time.Second}})
 	waits := map[time.Duration]bool{}
 	for i := range 100 {
 		v := ready(fmt.Sprintf("tx-%d", i), ffcapi.Errorf(ffcapi.Unavailable, "away"))
