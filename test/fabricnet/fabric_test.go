@@ -141,6 +141,35 @@ func TestFabricProxies(t *testing.T) {
 	require.NoError(t, shake(30*time.Second), "on the same port, which is in the profile")
 }
 
+// TestFabricPlainFunctions calls what the contract has for tests through the real shim.
+func TestFabricPlainFunctions(t *testing.T) {
+	t.Parallel()
+	n, ctx := start(t, Options{}), t.Context()
+	require.NoError(t, n.Invoke(ctx, "incr", "n"))
+	require.NoError(t, n.Invoke(ctx, "putMany", `[{"key":"a","value":"not JSON"},{"key":"b","value":"1"},{"key":"b","delete":true}]`))
+	out, err := n.Query(ctx, 1, "list")
+	require.NoError(t, err)
+	require.Equal(t, `["not JSON",1]`, out)
+
+	call := func(function string, args ...string) (string, error) {
+		args = append([]string{
+			"chaincode", "invoke", "-C", Channel, "-n", Chaincode, "--waitForEvent", "-c", function}, args...)
+		return n.Peer(ctx, 1, append(args, append(n.ordererFlags(), n.peerFlags()...)...)...)
+	}
+	_, err = call(`{"Args":["putTransient","a","v"]}`)
+	require.ErrorContains(t, err, "there is no transient value")
+	_, err = call(`{"Args":["putTransient","a","v"]}`, "--transient", `{"v":"YWJj"}`)
+	require.NoError(t, err)
+	out, err = n.Query(ctx, 1, "list")
+	require.NoError(t, err)
+	require.Equal(t, `["ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",1]`, out, "SHA-256 of abc")
+
+	require.Error(t, n.Invoke(ctx, "panic"))
+	require.Eventually(t, func() bool { return !n.Nodes()[NodeChaincode] }, 30*time.Second, 20*time.Millisecond)
+	require.NoError(t, n.StartNode(ctx, NodeChaincode))
+	require.NoError(t, n.WaitReady(ctx))
+}
+
 func TestFabricTwoNetworksAndRestart(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

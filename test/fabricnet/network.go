@@ -177,13 +177,14 @@ func (n *Network) endAll() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.procs)
+	err := errors.Join(errs...)
 	for _, p := range n.proxies {
-		errs = append(errs, p.Close())
+		err = errors.Join(err, p.Close())
 	}
 	clear(n.proxies)
 	n.reserved.release()
 	n.reserved = nil
-	return errors.Join(errs...)
+	return err
 }
 
 // StopNode ends one node with SIGTERM; nothing happens when it is down.

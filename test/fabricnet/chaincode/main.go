@@ -72,6 +72,7 @@ type ledger struct{ stub shim.ChaincodeStubInterface }
 func (l ledger) Get(key string) ([]byte, error)             { return l.stub.GetState(key) }
 func (l ledger) Put(key string, value []byte) error         { return l.stub.PutState(key, value) }
 func (l ledger) Delete(key string) error                    { return l.stub.DelState(key) }
+func (l ledger) Transient() (map[string][]byte, error)      { return l.stub.GetTransient() }
 func (l ledger) SetEvent(name string, payload []byte) error { return l.stub.SetEvent(name, payload) }
 
 func (l ledger) Scan(limit int) (values [][]byte, err error) {

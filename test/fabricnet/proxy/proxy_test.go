@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"crypto/rand"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -250,5 +249,5 @@ func TestAddressInUse(t *testing.T) {
 	p := toEcho(t)
 	_, err := Listen(p.Addr(), "127.0.0.1:1")
 	var op *net.OpError
-	require.True(t, errors.As(err, &op), "%v", err)
+	require.ErrorAs(t, err, &op)
 }

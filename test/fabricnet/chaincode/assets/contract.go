@@ -34,6 +34,8 @@ type State interface {
 	Delete(key string) error
 	// Scan returns the values of the first limit keys in key order.
 	Scan(limit int) ([][]byte, error)
+	// Transient is what the client sends beside the arguments, and what no block holds.
+	Transient() (map[string][]byte, error)
 	// SetEvent sets the event of the call; a second one would replace it.
 	SetEvent(name string, payload []byte) error
 }
@@ -85,7 +87,7 @@ func lookup(name string) (function, bool) {
 	case "list":
 		return function{nil, list}, true
 	}
-	return function{}, false
+	return lookupPlain(name)
 }
 
 // Invoke runs one function for caller (the identity's short form) and returns its result as JSON, nil when it has none.
@@ -168,7 +170,7 @@ func list(c call) (any, error) {
 	}
 	out := make([]json.RawMessage, len(values)) // never nil: an empty register is [], not null
 	for i, v := range values {
-		out[i] = v
+		out[i] = jsonValue(string(v)) // put may have written anything
 	}
 	return out, nil
 }

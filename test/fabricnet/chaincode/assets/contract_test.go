@@ -14,9 +14,10 @@ import (
 
 // fakeState is a ledger in a map; err, when set, is what every call on it returns.
 type fakeState struct {
-	data   map[string]string
-	events []string
-	err    error
+	data      map[string]string
+	transient map[string][]byte
+	events    []string
+	err       error
 }
 
 func newFake() *fakeState { return &fakeState{data: map[string]string{}} }
@@ -52,6 +53,8 @@ func (f *fakeState) Scan(limit int) ([][]byte, error) {
 	}
 	return out, f.err
 }
+
+func (f *fakeState) Transient() (map[string][]byte, error) { return f.transient, f.err }
 
 func (f *fakeState) SetEvent(name string, payload []byte) error {
 	f.events = append(f.events, name+" "+string(payload))
@@ -139,7 +142,10 @@ func TestRefusals(t *testing.T) {
 func TestLedgerErrorsReachTheCaller(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
-	for fn, args := range map[string][]string{"create": {"a", "1"}, "read": {"a"}, "delete": {"a"}, "list": nil} {
+	for fn, args := range map[string][]string{
+		"create": {"a", "1"}, "read": {"a"}, "delete": {"a"}, "list": nil, "put": {"a", "1"}, "del": {"a"}, "incr": {"a"}, "event": {"a", "1"},
+		"putMany": {`[{"key":"a"}]`}, "putTransient": {"a", "v"},
+	} {
 		s := newFake()
 		s.err = broken
 		_, err := Invoke(s, alice, fn, args)

@@ -1,4 +1,4 @@
-// Package assets is the contract of the test networks: a register of assets with an owner and a JSON value.
+// Package assets is the contract of the test networks: a register of assets with an owner and a JSON value, and plain functions on keys.
 //
 //	function                  effect                                  event
 //	create(id, value)         adds the asset; its owner is the caller AssetCreated     {id,value,owner}
@@ -8,7 +8,19 @@
 //	fail(message)             always refused with the message
 //	read(id), list()          no effect
 //
-// Invariants: an id is created once until it is deleted; each successful change sets exactly one event; a refused call changes nothing.
+//	put(key, value)           writes the bytes, whatever was there    none
+//	del(key)                  removes the key, if it is there         none
+//	putMany(changes)          all of [{"key","value"} or {"key","delete":true}, ...], in that order   none
+//	putTransient(key, name)   writes the SHA-256, in hex, of the transient value of that name         none
+//	incr(key)                 counts up from 0; returns the number    none
+//	event(name, payload)      no effect                               name, with the payload as it is
+//	sleep(milliseconds)       no effect, late                         none
+//	panic()                   ends the chaincode's process
+//	ping()                    no effect; reads nothing, so nothing can conflict with it
+//
+// To Fabric, writing an empty value is removing the key.
+//
+// Invariants: an id is created once until it is deleted; each successful change of an asset sets exactly one event; a refused call changes nothing.
 // The functions are deterministic in (state, caller, arguments), as endorsement by several peers demands: no clock, no random source, no map order.
 // Failures: an unknown id, an existing id, a wrong number of arguments and an unknown function are errors with a text for the caller; nothing is retried.
 package assets

@@ -77,7 +77,7 @@ func (t target) wait(ctx context.Context, channel, chaincode string) error {
 	contract := gw.GetNetwork(channel).GetContract(chaincode)
 	for try := 1; ; try++ {
 		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
-		_, err := contract.SubmitWithContext(attempt, "list")
+		_, err := contract.SubmitWithContext(attempt, "ping")
 		cancel()
 		if err == nil {
 			fmt.Printf("%s ready after %d attempts\n", t.ServerName, try)
