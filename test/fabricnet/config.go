@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
-	"time"
 )
 
 // templates are Fabric's configuration files; builder is the external builder that makes a peer dial a running chaincode.
@@ -29,20 +28,17 @@ var (
 
 // network is what the templates of whole-network files see.
 type network struct {
-	Orgs            []*org
-	PeersPerOrg     int
-	Ports           *ports
-	Channel         string
-	OrdererMSPDir   string
-	OrdererTLSCert  string
-	BatchTimeout    time.Duration
-	MaxMessageCount int
+	Orgs           []*org
+	PeersPerOrg    int
+	Ports          *ports
+	Channels       []ChannelOptions
+	OrdererMSPDir  string
+	OrdererTLSCert string
 }
 
 func (l layout) network(o Options, p *ports) network {
 	return network{
-		Orgs: l.orgs(p), PeersPerOrg: o.PeersPerOrg, Ports: p, Channel: Channel, OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
-		BatchTimeout: o.BatchTimeout, MaxMessageCount: o.MaxMessageCount,
+		Orgs: l.orgs(p), PeersPerOrg: o.PeersPerOrg, Ports: p, Channels: o.channels(), OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
 	}
 }
 
@@ -118,8 +114,7 @@ func (l layout) writeConfig(o Options, p *ports) error {
 }
 
 // writeProfile writes the connection profile, in the shape that the Fabric samples made common.
-// proxied: clients are to come through the proxies.
-func (l layout) writeProfile(p *ports, proxied bool) error {
+func (l layout) writeProfile(o Options, p *ports) error {
 	type member struct {
 		*org
 		TLSCAPEM string
@@ -132,7 +127,7 @@ func (l layout) writeProfile(p *ports, proxied bool) error {
 		}
 		members = append(members, member{g, string(ca)})
 	}
-	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channel": Channel, "Orgs": members, "Proxied": proxied})
+	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channels": o.channels(), "Orgs": members, "Proxied": o.Proxy})
 }
 
 // writeWallet writes one folder per client identity: user1 of the first organisation, user2 of the second.

@@ -57,12 +57,17 @@ func TestChannelConfiguration(t *testing.T) {
 	for orgs := 1; orgs <= 2; orgs++ {
 		o := testOptions(t, orgs)
 		o.BatchTimeout, o.MaxMessageCount = 1500*time.Millisecond, 7
+		o.Channels = []ChannelOptions{{Name: "slow", BatchTimeout: 5 * time.Second}}
 		l, p := layout{o.Dir}, testPorts(orgs, 1)
 		require.NoError(t, l.writeConfig(o, p))
 
 		c := readYAML(t, filepath.Join(l.config(), "configtx.yaml"))
 		require.Len(t, c["Organizations"], 1+orgs)
-		profile := at(t, c, "Profiles", "Network")
+		require.Len(t, c["Profiles"], 2)
+		slow := at(t, c, "Profiles", "slow", "Orderer")
+		require.Equal(t, "5s", at(t, slow, "BatchTimeout"))
+		require.Equal(t, 500, at(t, slow, "BatchSize", "MaxMessageCount"))
+		profile := at(t, c, "Profiles", Channel)
 		require.Len(t, at(t, profile, "Application", "Organizations"), orgs)
 		require.Equal(t, "1.5s", at(t, profile, "Orderer", "BatchTimeout"))
 		require.Equal(t, 7, at(t, profile, "Orderer", "BatchSize", "MaxMessageCount"))
@@ -132,7 +137,7 @@ func TestProfileAndWallet(t *testing.T) {
 		require.NoError(t, writeFile(g.User.Cert, []byte("cert of "+g.Name), 0o644))
 		require.NoError(t, writeFile(g.User.Key, []byte("key of "+g.Name), 0o600))
 	}
-	require.NoError(t, l.writeProfile(p, false))
+	require.NoError(t, l.writeProfile(testOptions(t, 2), p))
 	require.NoError(t, l.writeWallet(p))
 
 	c := readYAML(t, l.profile())
@@ -147,8 +152,10 @@ func TestProfileAndWallet(t *testing.T) {
 		require.Equal(t, host, at(t, peer, "grpcOptions", "ssl-target-name-override"))
 	}
 
-	require.NoError(t, l.writeProfile(p, true))
-	peers := at(t, readYAML(t, l.profile()), "peers")
+	require.NoError(t, l.writeProfile(Options{Proxy: true, Channels: []ChannelOptions{{Name: "slow"}}}, p))
+	c = readYAML(t, l.profile())
+	require.Len(t, at(t, c, "channels", "slow", "peers"), 4)
+	peers := at(t, c, "peers")
 	require.Equal(t, "grpcs://"+address(p.Orgs[0][1].Proxy), at(t, peers, "peer1.org1.test", "url"), "clients come through the proxies")
 
 	for file, want := range map[string]string{"cert.pem": "cert of Org2", "key.pem": "key of Org2", "mspid": "Org2MSP\n"} {

@@ -170,6 +170,32 @@ func TestFabricPlainFunctions(t *testing.T) {
 	require.NoError(t, n.WaitReady(ctx))
 }
 
+func TestFabricSlowChannel(t *testing.T) {
+	t.Parallel()
+	n, ctx := start(t, Options{Channels: []ChannelOptions{{Name: "slow", BatchTimeout: 2 * time.Second, MaxMessageCount: 3}}}), t.Context()
+	height := func() int {
+		out, err := n.Peer(ctx, 1, "channel", "getinfo", "-c", "slow")
+		require.NoError(t, err)
+		var info struct{ Height int }
+		require.NoError(t, json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &info))
+		return info.Height
+	}
+	invoke := func(key string) error {
+		args := []string{"chaincode", "invoke", "-C", "slow", "-n", Chaincode, "--waitForEvent", "-c", `{"Args":["put","` + key + `","1"]}`}
+		_, err := n.Peer(ctx, 1, append(args, append(n.ordererFlags(), n.peerFlags()...)...)...)
+		return err
+	}
+	before := height()
+	began := time.Now()
+	require.NoError(t, invoke("a"))
+	require.GreaterOrEqual(t, time.Since(began), time.Second, "the orderer waits for more")
+	require.NoError(t, each([]string{"b", "c", "d"}, invoke))
+	require.Equal(t, before+2, height(), "three fill a block")
+	out, err := n.Query(ctx, 1, "list")
+	require.NoError(t, err)
+	require.Equal(t, "[]", out, "the channels have ledgers of their own")
+}
+
 func TestFabricTwoNetworksAndRestart(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -22,7 +22,7 @@ func (l layout) data() string             { return l.path("data") }
 func (l layout) builder() string          { return l.path("ccaas") }
 func (l layout) profile() string          { return l.path("connection.yaml") }
 func (l layout) wallet() string           { return l.path("wallet") }
-func (l layout) block() string            { return l.path("config", Channel+".block") }
+func (l layout) block(ch string) string   { return l.path("config", ch+".block") }
 func (l layout) chaincodePackage() string { return l.path("config", Chaincode+".tgz") }
 func (l layout) log(n string) string      { return l.path("logs", n+".log") }
 

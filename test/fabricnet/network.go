@@ -34,14 +34,15 @@ type Network struct {
 
 // state is what a directory remembers of its network, written once the network was ready for the first time.
 type state struct {
-	Version     int    `json:"version"`
-	Orgs        int    `json:"orgs"`
-	PeersPerOrg int    `json:"peersPerOrg"`
-	PackageID   string `json:"packageID"`
-	Ports       *ports `json:"ports"`
+	Version     int      `json:"version"`
+	Orgs        int      `json:"orgs"`
+	PeersPerOrg int      `json:"peersPerOrg"`
+	Channels    []string `json:"channels"`
+	PackageID   string   `json:"packageID"`
+	Ports       *ports   `json:"ports"`
 }
 
-const stateVersion = 2
+const stateVersion = 3
 
 // New checks the options. It starts nothing and writes nothing.
 func New(o Options) (*Network, error) {
@@ -135,6 +136,8 @@ func (n *Network) remembered() (*state, error) {
 		return nil, fmt.Errorf("fabricnet: %s holds a network of %d organisations, not %d; start fresh", n.o.Dir, st.Orgs, n.o.Orgs)
 	case st.PeersPerOrg != n.o.PeersPerOrg:
 		return nil, fmt.Errorf("fabricnet: %s holds a network with %d peers per organisation, not %d; start fresh", n.o.Dir, st.PeersPerOrg, n.o.PeersPerOrg)
+	case !slices.Equal(st.Channels, n.o.channelNames()):
+		return nil, fmt.Errorf("fabricnet: %s holds a network with the channels %v, not %v; start fresh", n.o.Dir, st.Channels, n.o.channelNames())
 	}
 	return st, nil
 }

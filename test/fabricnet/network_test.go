@@ -24,6 +24,10 @@ func TestOptions(t *testing.T) {
 		"PeersPerOrg is 3, want 1 or 2":  {Dir: "x", PeersPerOrg: 3},
 		"BatchTimeout is -1s":            {Dir: "x", BatchTimeout: -time.Second},
 		"MaxMessageCount is -1, want mo": {Dir: "x", MaxMessageCount: -1},
+		`"Slow" cannot be the name`:      {Dir: "x", Channels: []ChannelOptions{{Name: "Slow"}}},
+		`"" cannot be the name`:          {Dir: "x", Channels: []ChannelOptions{{}}},
+		"channel ch1 is there twice":     {Dir: "x", Channels: []ChannelOptions{{Name: Channel}}},
+		"a: BatchTimeout is -1s":         {Dir: "x", Channels: []ChannelOptions{{Name: "a", BatchTimeout: -time.Second}}},
 	} {
 		_, err := New(o)
 		require.ErrorContains(t, err, want)
@@ -75,10 +79,11 @@ func TestRememberedNetwork(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, st, "an empty directory holds none")
 	for content, want := range map[string]string{
-		`{"version":2,"orgs":1,"ports":{"orgs":[[{}]]}}`:                  "of 1 organisations, not 2",
-		`{"version":2,"orgs":2,"peersPerOrg":2,"ports":{"orgs":[[],[]]}}`: "with 2 peers per organisation, not 1",
-		`{"version":1,"orgs":2}`:                                          "not of this version",
-		`{`:                                                               "unexpected end",
+		`{"version":3,"orgs":1,"ports":{"orgs":[[{}]]}}`:                                         "of 1 organisations, not 2",
+		`{"version":3,"orgs":2,"peersPerOrg":2,"ports":{"orgs":[[],[]]}}`:                        "with 2 peers per organisation, not 1",
+		`{"version":3,"orgs":2,"peersPerOrg":1,"channels":["ch1","a"],"ports":{"orgs":[[],[]]}}`: "with the channels [ch1 a], not [ch1]",
+		`{"version":1,"orgs":2}`: "not of this version",
+		`{`:                      "unexpected end",
 	} {
 		require.NoError(t, os.WriteFile(n.l.state(), []byte(content), 0o644))
 		_, err = n.remembered()

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
 // Names fixed for every network.
 const (
-	Channel   = "ch1"    // the one channel
-	Chaincode = "assets" // the chaincode on it
+	Channel   = "ch1"    // the channel that is always there
+	Chaincode = "assets" // the chaincode on every channel
 )
 
 // Names of the nodes, for StopNode, KillNode, StartNode and Nodes. NodePeer2 exists with two organisations only; PeerNode names all peers.
@@ -40,6 +41,8 @@ type Options struct {
 	BatchTimeout time.Duration
 	// MaxMessageCount is how many transactions fill a block, default 500.
 	MaxMessageCount int
+	// Channels are more channels beside ch1, with the same members and the same chaincode.
+	Channels []ChannelOptions
 	// Fresh discards a network that Dir already holds, ledgers included.
 	Fresh bool
 	// CacheDir holds the binaries; default is pyralis-fabricnet in the user's cache directory.
@@ -48,6 +51,56 @@ type Options struct {
 	SourceDir string
 	// Log receives one line per step; nil discards them.
 	Log func(format string, args ...any)
+}
+
+// ChannelOptions describe a channel.
+type ChannelOptions struct {
+	// Name is as Fabric allows it: lower case letters, digits, dots and dashes, a letter first.
+	Name string
+	// BatchTimeout is how long the orderer waits for a block to fill, default 200 ms.
+	BatchTimeout time.Duration
+	// MaxMessageCount is how many transactions fill a block, default 500.
+	MaxMessageCount int
+}
+
+// channelName is Fabric's rule for the names of channels, but for the length.
+var channelName = regexp.MustCompile(`^[a-z][a-z0-9.-]{0,248}$`)
+
+// channels returns all channels, with their defaults.
+func (o Options) channels() []ChannelOptions {
+	out := append([]ChannelOptions{{Channel, o.BatchTimeout, o.MaxMessageCount}}, o.Channels...)
+	for i := range out {
+		setDefault(&out[i].BatchTimeout, 200*time.Millisecond)
+		setDefault(&out[i].MaxMessageCount, 500)
+	}
+	return out
+}
+
+// channelNames returns the names of all channels.
+func (o Options) channelNames() []string {
+	out := []string{Channel}
+	for _, c := range o.Channels {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+func (o Options) checkChannels() error {
+	seen := map[string]bool{}
+	for _, c := range o.channels() {
+		switch {
+		case !channelName.MatchString(c.Name):
+			return fmt.Errorf("fabricnet: %q cannot be the name of a channel", c.Name)
+		case seen[c.Name]:
+			return fmt.Errorf("fabricnet: channel %s is there twice", c.Name)
+		case c.BatchTimeout < 0:
+			return fmt.Errorf("fabricnet: channel %s: BatchTimeout is %v, want more than 0", c.Name, c.BatchTimeout)
+		case c.MaxMessageCount < 0:
+			return fmt.Errorf("fabricnet: channel %s: MaxMessageCount is %d, want more than 0", c.Name, c.MaxMessageCount)
+		}
+		seen[c.Name] = true
+	}
+	return nil
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -61,17 +114,14 @@ func (o Options) withDefaults() (Options, error) {
 	o.Dir = dir
 	setDefault(&o.Orgs, 1)
 	setDefault(&o.PeersPerOrg, 1)
-	setDefault(&o.BatchTimeout, 200*time.Millisecond)
-	setDefault(&o.MaxMessageCount, 500)
 	switch {
 	case o.Orgs != 1 && o.Orgs != 2:
 		return o, fmt.Errorf("fabricnet: Orgs is %d, want 1 or 2", o.Orgs)
 	case o.PeersPerOrg != 1 && o.PeersPerOrg != 2:
 		return o, fmt.Errorf("fabricnet: PeersPerOrg is %d, want 1 or 2", o.PeersPerOrg)
-	case o.BatchTimeout < 0:
-		return o, fmt.Errorf("fabricnet: BatchTimeout is %v, want more than 0", o.BatchTimeout)
-	case o.MaxMessageCount < 0:
-		return o, fmt.Errorf("fabricnet: MaxMessageCount is %d, want more than 0", o.MaxMessageCount)
+	}
+	if err := o.checkChannels(); err != nil {
+		return o, err
 	}
 	if o.CacheDir == "" {
 		cache, err := os.UserCacheDir()

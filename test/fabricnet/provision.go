@@ -12,26 +12,35 @@ import (
 	"time"
 )
 
-// provision joins the nodes to the channel and defines the chaincode on it.
+// provision installs the chaincode, joins the nodes to the channels and defines the chaincode on them.
 func (n *Network) provision(ctx context.Context) error {
-	out, err := n.tool(ctx, nil, "osnadmin", "channel", "join", "--channelID", Channel, "--config-block", n.l.block(), "-o", address(n.current().Ports.OrdererAdmin))
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(out, "Status: 201") { // the command exits with 0 also when the orderer refuses
-		return fmt.Errorf("fabricnet: the orderer did not join %s:\n%s", Channel, out)
-	}
-	err = each(n.l.peers(n.current().Ports), func(p peer) error {
-		if _, err := n.PeerOn(ctx, p.Node, "channel", "join", "-b", n.l.block()); err != nil {
-			return err
-		}
+	err := each(n.l.peers(n.current().Ports), func(p peer) error {
 		_, err := n.PeerOn(ctx, p.Node, "lifecycle", "chaincode", "install", n.l.chaincodePackage())
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	definition := append(n.ordererFlags(), "--channelID", Channel, "--name", Chaincode, "--version", "1", "--sequence", "1")
+	return each(n.o.channelNames(), func(ch string) error { return n.provisionChannel(ctx, ch) })
+}
+
+func (n *Network) provisionChannel(ctx context.Context, channel string) error {
+	block := n.l.block(channel)
+	out, err := n.tool(ctx, nil, "osnadmin", "channel", "join", "--channelID", channel, "--config-block", block, "-o", address(n.current().Ports.OrdererAdmin))
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(out, "Status: 201") { // the command exits with 0 also when the orderer refuses
+		return fmt.Errorf("fabricnet: the orderer did not join %s:\n%s", channel, out)
+	}
+	err = each(n.l.peers(n.current().Ports), func(p peer) error {
+		_, err := n.PeerOn(ctx, p.Node, "channel", "join", "-b", block)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	definition := append(n.ordererFlags(), "--channelID", channel, "--name", Chaincode, "--version", "1", "--sequence", "1")
 	for _, g := range n.l.orgs(n.current().Ports) {
 		args := append([]string{"lifecycle", "chaincode", "approveformyorg", "--package-id", n.current().PackageID}, definition...)
 		if err := n.insist(ctx, g.Number, "unchanged content", args...); err != nil {
@@ -117,7 +126,7 @@ func (n *Network) Query(ctx context.Context, organisation int, function string, 
 // readyTimeout is how long a network whose nodes all answer may take to pass transactions.
 const readyTimeout = 60 * time.Second
 
-// WaitReady returns when a transaction, endorsed by all organisations, was committed through every peer. It changes no state and sets no event.
+// WaitReady returns when a transaction, endorsed by all organisations, was committed through every peer on every channel. It changes no state and sets no event.
 func (n *Network) WaitReady(ctx context.Context) error {
 	type target struct {
 		Address    string `json:"address"`
@@ -139,8 +148,10 @@ func (n *Network) WaitReady(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("fabricnet: probe: %w", err)
 	}
-	_, err = n.tool(ctx, nil, "probe", "-channel", Channel, "-chaincode", Chaincode, "-targets", string(b), "-timeout", readyTimeout.String())
-	return err
+	return each(n.o.channelNames(), func(ch string) error {
+		_, err := n.tool(ctx, nil, "probe", "-channel", ch, "-chaincode", Chaincode, "-targets", string(b), "-timeout", readyTimeout.String())
+		return err
+	})
 }
 
 // org returns organisation 1 or 2 of a started network.
@@ -191,12 +202,12 @@ func (n *Network) tool(ctx context.Context, env []string, name string, args ...s
 	return stdout.String(), nil
 }
 
-// each runs f for all peers at the same time.
-func each(peers []peer, f func(peer) error) error {
-	errs := make([]error, len(peers))
+// each runs f for all items at the same time.
+func each[T any](items []T, f func(T) error) error {
+	errs := make([]error, len(items))
 	var wg sync.WaitGroup
-	for i, p := range peers {
-		wg.Go(func() { errs[i] = f(p) })
+	for i, item := range items {
+		wg.Go(func() { errs[i] = f(item) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

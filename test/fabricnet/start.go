@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -46,7 +47,7 @@ func (n *Network) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	st := &state{Version: stateVersion, Orgs: n.o.Orgs, PeersPerOrg: n.o.PeersPerOrg, Ports: p}
+	st := &state{Version: stateVersion, Orgs: n.o.Orgs, PeersPerOrg: n.o.PeersPerOrg, Channels: n.o.channelNames(), Ports: p}
 	pkg, id, err := packageChaincode(address(p.Chaincode))
 	st.PackageID = id
 	if e := n.adopt(st, func() (reservations, error) { return held, err }); e != nil {
@@ -63,7 +64,7 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.provision(ctx); err != nil {
 		return err
 	}
-	n.o.Log("chaincode %s committed on %s", Chaincode, Channel)
+	n.o.Log("chaincode %s committed on %s", Chaincode, strings.Join(n.o.channelNames(), ", "))
 	if err := n.WaitReady(ctx); err != nil {
 		return err
 	}
@@ -105,8 +106,10 @@ func (n *Network) prepare(ctx context.Context, pkg []byte) error {
 		return err
 	}
 	env := []string{"FABRIC_CFG_PATH=" + config}
-	if _, err := n.tool(ctx, env, "configtxgen", "-profile", "Network", "-channelID", Channel, "-outputBlock", n.l.block()); err != nil {
-		return err
+	for _, ch := range n.o.channelNames() {
+		if _, err := n.tool(ctx, env, "configtxgen", "-profile", ch, "-channelID", ch, "-outputBlock", n.l.block(ch)); err != nil {
+			return err
+		}
 	}
 	return n.l.writeWallet(p)
 }
@@ -121,7 +124,7 @@ func (n *Network) nodes() []string {
 }
 
 func (n *Network) launchAll(ctx context.Context) error {
-	if err := n.l.writeProfile(n.current().Ports, n.o.Proxy); err != nil {
+	if err := n.l.writeProfile(n.o, n.current().Ports); err != nil {
 		return err
 	}
 	if err := n.openProxies(); err != nil {

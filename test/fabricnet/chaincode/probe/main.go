@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
@@ -55,12 +56,17 @@ func run(ctx context.Context, channel, chaincode, targets string) error {
 	if len(list) == 0 {
 		return errors.New("targets: none given")
 	}
-	for _, t := range list {
-		if err := t.wait(ctx, channel, chaincode); err != nil {
-			return fmt.Errorf("%s at %s: %w", t.ServerName, t.Address, err)
-		}
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, t := range list { // at the same time: one block of a slow channel may hold them all
+		wg.Go(func() {
+			if err := t.wait(ctx, channel, chaincode); err != nil {
+				errs[i] = fmt.Errorf("%s at %s: %w", t.ServerName, t.Address, err)
+			}
+		})
 	}
-	return nil
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func (t target) wait(ctx context.Context, channel, chaincode string) error {
