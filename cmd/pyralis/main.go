@@ -5,9 +5,11 @@ import (
 	"os"
 
 	"github.com/pyralis-io/pyralis/internal/cli"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/pkg/builtin"
 )
 
 func main() {
+	faultpoint.Arm()
 	os.Exit(cli.Main(builtin.Plugins(), os.Args[1:]))
 }

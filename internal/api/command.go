@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/msgs"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
@@ -31,6 +32,7 @@ func (rq *request) command() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	faultpoint.Visit(faultpoint.RequestRead)
 	c, err := decodeCommand(raw)
 	if err != nil {
 		return nil, err

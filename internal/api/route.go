@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/msgs"
 )
 
@@ -86,4 +87,5 @@ func (a *api) run(rt *route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.answer(w, r, rt, rq.statusOr(rt.status), answer)
+	faultpoint.VisitIf(rt == a.command, faultpoint.AnswerWritten)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/confirm/chainview"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/survive"
@@ -309,7 +310,9 @@ func (r *run) storeBatch(ctx context.Context, lazy bool) error {
 	if a == nil {
 		return nil
 	}
+	faultpoint.VisitIf(len(a.Blocks) > 0, faultpoint.BeforeOutcomes)
 	stored, err := r.write(ctx, a)
+	faultpoint.VisitIf(len(a.Blocks) > 0 && err == nil, faultpoint.AfterOutcomes)
 	if errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("%w: %w", errMoved, err)
 	}

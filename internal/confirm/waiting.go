@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 )
 
 // waiting is a block that the view has passed and that is not in the batch yet: its receipts, or those of a block before it, are not
@@ -51,6 +52,7 @@ func (r *run) passed() ffcapi.BlockRef {
 
 // enter puts a block into the line.
 func (r *run) enter(ctx context.Context, b *ffcapi.Block) error {
+	faultpoint.VisitIf(len(b.Transactions) > 0, faultpoint.BlockRead)
 	w := &waiting{ref: b.BlockRef, outcomes: b.Transactions, known: true}
 	if !b.Outcomes && len(b.Transactions) > 0 {
 		call, cancel := context.WithTimeout(ctx, storeTimeout)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
@@ -79,6 +80,7 @@ func (m *Manager) accept(ctx context.Context, r *request) (*store.Tx, bool, erro
 			return tx, true, err
 		}
 	}
+	faultpoint.Visit(faultpoint.KeyLookedUp)
 	tx, replay, err := m.acceptNew(ctx, r)
 	if err != nil {
 		return m.reconsidered(ctx, r, err)
@@ -150,7 +152,9 @@ func (m *Manager) acceptNew(ctx context.Context, r *request) (*store.Tx, bool, e
 		return nil, false, err
 	}
 	// From here on a client who leaves changes nothing.
+	faultpoint.Visit(faultpoint.BeforeAccept)
 	acc, err := m.opts.Store.Accept(context.WithoutCancel(ctx), m.opts.Fence(), n)
+	faultpoint.Visit(faultpoint.AfterAccept)
 	return m.settled(ctx, lane, ticket, r, n, store.Acceptance{Accepted: acc, Err: err})
 }
 
@@ -205,7 +209,9 @@ func (m *Manager) prepare(ctx context.Context, req order) (*ffcapi.Prepared, err
 		return nil, m.tooLate(ctx, ffcapi.Errorf(ffcapi.RateLimited, "too many transactions are being prepared"))
 	}
 	call, span := m.opts.Stages.Begin(call, metrics.Prepare, "")
+	faultpoint.Visit(faultpoint.BeforePrepare)
 	p, err := m.prepared(call, req)
+	faultpoint.Visit(faultpoint.AfterPrepare)
 	span.End("", err)
 	if err != nil {
 		return nil, m.tooLate(ctx, err)

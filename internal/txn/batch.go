@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -179,7 +180,10 @@ func (m *Manager) storeInOrder(ctx context.Context, entries []*entry) {
 		return
 	}
 	// From here on a client who leaves changes nothing.
-	for i, answer := range m.opts.Store.AcceptAll(context.WithoutCancel(ctx), m.opts.Fence(), rows) {
+	faultpoint.Visit(faultpoint.BeforeAccept)
+	answers := m.opts.Store.AcceptAll(context.WithoutCancel(ctx), m.opts.Fence(), rows)
+	faultpoint.Visit(faultpoint.AfterAccept)
+	for i, answer := range answers {
 		e := stored[i]
 		tx, replay, err := m.settled(ctx, e.lane, e.ticket, e.r, e.row, answer)
 		if err == nil || errors.Is(err, store.ErrKeyReused) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/survive"
@@ -63,6 +64,7 @@ func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
 	defer cancel()
 	m.unnamed(j)
 	call, span := m.opts.Stages.Begin(j.it.trace.Into(call), metrics.Send, j.it.id)
+	faultpoint.Visit(faultpoint.BeforeSubmit)
 	sent, err := m.handOver(call, j)
 	span.End("", err)
 	in := txstate.Answered{Now: m.opts.Now()}
@@ -108,7 +110,9 @@ func (m *Manager) answer(ctx context.Context, j *job, in txstate.Answered) {
 		m.drop(j, ctx.Err()) // cut short by the stop: it says nothing that is not stored
 		return
 	}
+	faultpoint.Visit(faultpoint.AfterSubmit)
 	err := m.apply(ctx, j, in)
+	faultpoint.Visit(faultpoint.AfterAnswer)
 	if err == nil {
 		err = m.follow(ctx, j)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/retry"
 	"github.com/pyralis-io/pyralis/internal/store"
 )
@@ -32,8 +33,10 @@ func (m *Manager) tail(ctx context.Context, after int64) {
 		}
 		if len(entries) > 0 {
 			after = entries[len(entries)-1].Seq
+			faultpoint.Visit(faultpoint.StatusRead)
 			m.opts.OnStatus(entries)
 			m.noticed(entries)
+			faultpoint.Visit(faultpoint.StatusTold)
 			m.tailed.Store(after)
 		}
 		if len(entries) == tailPage {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 	"github.com/pyralis-io/pyralis/pkg/policy"
@@ -46,6 +47,7 @@ func (m *Manager) worker(ctx context.Context) {
 		if batch == nil {
 			return
 		}
+		faultpoint.Visit(faultpoint.WorkerTook)
 		m.sched.done(batch, m.work(batch))
 	}
 }
@@ -226,7 +228,10 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 			j.state, j.effects = state, effects
 			return nil
 		}
+		claims := effects.Do == txstate.Send
+		faultpoint.VisitIf(claims, faultpoint.BeforeClaim)
 		err := m.write(ctx, update)
+		faultpoint.VisitIf(claims && err == nil, faultpoint.AfterClaim)
 		if err == nil {
 			settled(&state, update)
 			j.state, j.effects = state, effects
@@ -330,6 +335,7 @@ func (m *Manager) follow(ctx context.Context, j *job) error {
 			}
 			if j.effects.Do == txstate.Look {
 				in = m.look(ctx, j)
+				faultpoint.Visit(faultpoint.AfterLook)
 			} else {
 				in = m.askNonce(ctx, j)
 			}
@@ -342,9 +348,11 @@ func (m *Manager) follow(ctx context.Context, j *job) error {
 			}
 			prepared = true
 			var err error
+			faultpoint.Visit(faultpoint.BeforeAfresh)
 			if in, err = m.prepareAfresh(ctx, j); err != nil {
 				return err
 			}
+			faultpoint.Visit(faultpoint.AfterAfresh)
 		default:
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 )
 
 // Prepare implements ffcapi.Connector: the proposal is signed, and endorsed unless that is left to Submit.
@@ -100,9 +101,11 @@ func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Submit)
 	defer cancel()
 	id := p.prepared.GetTransactionId()
+	faultpoint.Visit(faultpoint.FabricBeforeSubmit)
 	_, err = gateway.NewGatewayClient(n.conn).Submit(limited, &gateway.SubmitRequest{
 		TransactionId: id, ChannelId: sub.Prepared.Ledger, PreparedTransaction: p.prepared.GetEnvelope(),
 	})
+	faultpoint.Visit(faultpoint.FabricAfterSubmit)
 	if err != nil {
 		e := callError(limited, stageSubmit, err)
 		e.Hash = id

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
@@ -132,6 +133,7 @@ func (c *advanceCmd) plan(g *group) (err error) {
 		g.session.fail(err)
 		return err
 	}
+	faultpoint.VisitIf(len(c.a.Blocks) > 0, faultpoint.OutcomesUnfinished)
 	g.session.exec(sqlSetPosition, 1, bits(c.a.To.Number), c.a.To.Hash, g.now, c.a.Ledger)
 	return nil
 }
