@@ -85,12 +85,12 @@ func (p *plan) visit(at Point) {
 	}
 }
 
-// Killed is what a process that a point kills writes on its standard error.
-func Killed(at Point) string { return "faultpoint: killed at " + string(at) + "\n" }
+// Mark is what a process that a point kills writes on its standard error, before the name of the point.
+const Mark = "faultpoint: killed at "
 
 // die is kill -9: nothing is flushed, closed or told to anybody.
 func die(at Point) {
-	fmt.Fprint(os.Stderr, Killed(at))
+	fmt.Fprintln(os.Stderr, Mark+string(at))
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Kill()
 	}

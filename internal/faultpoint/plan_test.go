@@ -40,7 +40,7 @@ func TestKill(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, syscall.SIGKILL, status.Signal(), spec)
 		require.Equal(t, passed, out.String(), spec)
-		require.Equal(t, Killed(BeforeSubmit), complaints.String(), spec)
+		require.Equal(t, Mark+"before-submit\n", complaints.String(), spec)
 	}
 	for _, spec := range []string{"before-submit=kill@4", "after-claim=kill"} {
 		cmd, out, _ := child(t, spec)

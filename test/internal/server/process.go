@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,10 +22,11 @@ import (
 
 const (
 	readyWithin = 30 * time.Second
+	diesWithin  = 2 * time.Minute
 	askEvery    = 10 * time.Millisecond
 )
 
-// binary is the pyralis under test, built by Main.
+// binary is the pyralis under test, built by Main into a folder that lives as long as the tests do.
 var binary string
 
 // Main builds pyralis, runs the tests of a package and returns the exit status. It is for TestMain.
@@ -36,12 +38,19 @@ func Main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "pyralis")
-	build := exec.Command("go", "build", "-o", binary, "github.com/pyralis-io/pyralis/cmd/pyralis")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	if err := build(binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+func build(to string, flags ...string) error {
+	args := append([]string{"build", "-o", to}, flags...)
+	if out, err := exec.Command("go", append(args, "github.com/pyralis-io/pyralis/cmd/pyralis")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // Binary is the path of the pyralis that Main built.
@@ -51,10 +60,12 @@ func Binary() string { return binary }
 type Process struct {
 	URL string
 
-	t    *testing.T
-	args []string
-	env  []string
-	wrap []string
+	t      *testing.T
+	args   []string
+	env    []string
+	wrap   []string
+	binary string
+	fault  []string // goes into the environment of the next start
 
 	out Output // of all its lives
 
@@ -66,7 +77,7 @@ type Process struct {
 func New(t *testing.T, env []string, args ...string) *Process {
 	t.Helper()
 	port := freePort(t)
-	p := &Process{t: t, URL: "http://127.0.0.1:" + port, args: args}
+	p := &Process{t: t, URL: "http://127.0.0.1:" + port, args: args, binary: binary}
 	p.env = append(os.Environ(), "PYRALIS_API_PORT="+port)
 	p.env = append(p.env, env...)
 	t.Cleanup(func() {
@@ -96,9 +107,9 @@ func (p *Process) Log() string { return p.out.String() }
 // Launch starts the server and does not wait for it.
 func (p *Process) Launch() {
 	p.t.Helper()
-	args := append(append(append([]string(nil), p.wrap...), binary), p.args...)
+	args := append(append(append([]string(nil), p.wrap...), p.binary), p.args...)
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, &p.out, &p.out
+	cmd.Env, cmd.Stdout, cmd.Stderr = slices.Concat(p.env, p.fault), &p.out, &p.out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(p.t, cmd.Start())
 	p.mu.Lock()
