@@ -52,7 +52,7 @@ func (r *fabricRig) env(more ...string) []string {
 		"PYRALIS_CONNECTOR=fabric",
 		"PYRALIS_FABRIC_PROFILE=" + r.net.Profile(), "PYRALIS_FABRIC_WALLET=" + r.net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
 		"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
-		"PYRALIS_POLICIES_SIMPLE_RESUBMITINTERVAL=1s", "PYRALIS_LOG_LEVEL=info",
+		"PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=1s", "PYRALIS_LOG_LEVEL=info",
 	}, more...)
 }
 
@@ -137,6 +137,7 @@ func TestFabricFaultPoints(t *testing.T) {
 	rig := newFabricRig(t, fabricnet.Options{})
 	for mode, storage := range map[string][]string{
 		"accept": {"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()},
+		"submit": {"PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL=" + server.NewDatabase(t)},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -171,13 +172,13 @@ func (r *faultRun) run(crashes []crash) {
 	r.p.Kill()
 
 	for n, crash := range crashes {
-		r.die(c, n, crash)
+		posted := r.die(c, n, crash)
 		r.p.KillAt("")
 		r.p.Start()
-		for _, id := range r.ids[len(r.ids)-crash.rivals:] {
+		for _, id := range posted {
 			persist(t, c, update(id, r.asset))
 		}
-		for _, id := range r.ids[len(r.ids)-crash.rivals:] {
+		for _, id := range posted {
 			tx := ended(t, c, id)
 			require.Equal(t, "Succeeded", tx.Status, "%s: %s", id, tx.ErrorMessage)
 		}
@@ -186,22 +187,20 @@ func (r *faultRun) run(crashes []crash) {
 	r.requireOnce()
 }
 
-// die has the process die as the crash says.
-func (r *faultRun) die(c *client.Client, n int, crash crash) {
-	t := r.t
+// die has the process die as the crash says, and returns the ids that were posted.
+func (r *faultRun) die(c *client.Client, n int, crash crash) (posted []string) {
 	r.p.KillAt(crash.first)
 	r.p.Start()
-	rivals := make([]*client.Invocation, crash.rivals)
-	for i := range rivals {
-		id := fmt.Sprintf("%s-%02d-%s-%d", r.asset, n, crash.first, i)
-		r.ids = append(r.ids, id)
-		rivals[i] = update(id, r.asset)
+	for alive := true; alive; { // rivals need not meet at once
+		rivals := make([]*client.Invocation, crash.rivals)
+		for i := range rivals {
+			id := fmt.Sprintf("%s-%02d-%s-%d", r.asset, n, crash.first, len(posted))
+			posted = append(posted, id)
+			rivals[i] = update(id, r.asset)
+		}
+		alive = r.post(c, rivals)
 	}
-	if len(rivals) == 1 {
-		_, _, _ = c.Submit(t.Context(), rivals[0]) // whatever the answer is, it may not be one
-	} else {
-		_, _ = c.SubmitBatch(t.Context(), rivals)
-	}
+	r.ids = append(r.ids, posted...)
 	r.p.DiesAt(crash.first)
 	r.died[crash.first]++
 	if crash.second != "" {
@@ -210,6 +209,27 @@ func (r *faultRun) die(c *client.Client, n int, crash crash) {
 		r.p.DiesAt(crash.second)
 		r.died[crash.second]++
 	}
+	return posted
+}
+
+// post posts requests, and reports whether the process lives to see the end of all.
+func (r *faultRun) post(c *client.Client, rivals []*client.Invocation) (alive bool) {
+	var err error
+	if len(rivals) == 1 {
+		_, _, err = c.Submit(r.t.Context(), rivals[0])
+	} else {
+		_, err = c.SubmitBatch(r.t.Context(), rivals)
+	}
+	for _, rival := range rivals {
+		require.Eventually(r.t, func() bool {
+			var tx *apitypes.TransactionWithStatus
+			if err == nil {
+				tx, err = c.Transaction(r.t.Context(), rival.ID, false)
+			}
+			return err != nil || tx.Status != "Pending"
+		}, endWithin, 10*time.Millisecond, "%s has not ended, and the process lives", rival.ID)
+	}
+	return err == nil
 }
 
 // requireOnce checks against the ledger that each request changed it once.
