@@ -143,11 +143,31 @@ var rules = []rule{
 		o := c.API.CORS.Origins
 		return when(len(o) > 1 && slices.Contains(o, "*"), "api.cors.origins", "must hold either * or a list of origins")
 	}},
-	needsFabric("fabric.profile", func(f *Fabric) bool { return f.Profile != "" }),
+	{[]string{"connector", "fabric.profile", "fabric.peers"}, func(c *Config) (string, string) {
+		f := c.Fabric
+		if f.Profile != "" {
+			return when(len(f.Peers) > 0, "fabric.peers", "must not be set with fabric.profile: remove one of them")
+		}
+		return when(c.Connector == ConnectorFabric && len(f.Peers) == 0, "fabric.profile", "must be set with \"connector: fabric\", or fabric.peers in its place")
+	}},
 	needsFabric("fabric.mspID", func(f *Fabric) bool { return f.MSPID != "" }),
 	needsFabric("fabric.channels", func(f *Fabric) bool { return len(f.Channels) > 0 }),
-	needsFabric("fabric.wallet", func(f *Fabric) bool { return f.Wallet != "" }),
+	{[]string{"connector", "fabric.wallet", "fabric.identities"}, func(c *Config) (string, string) {
+		missing := c.Fabric.Wallet == "" && len(c.Fabric.Identities) == 0
+		return when(c.Connector == ConnectorFabric && missing, "fabric.wallet", "must be set with \"connector: fabric\", or fabric.identities in its place")
+	}},
 	needsFabric("fabric.identity", func(f *Fabric) bool { return f.Identity != "" }),
+	{[]string{"fabric.tls.clientCertificate", "fabric.tls.clientKey"}, func(c *Config) (string, string) {
+		t := c.Fabric.TLS
+		if t.ClientCertificate == "" {
+			return when(t.ClientKey != "", "fabric.tls.clientCertificate", "must be set with fabric.tls.clientKey")
+		}
+		return when(t.ClientKey == "", "fabric.tls.clientKey", "must be set with fabric.tls.clientCertificate")
+	}},
+	{[]string{"fabric.backoff.initial", "fabric.backoff.max"}, func(c *Config) (string, string) {
+		b := c.Fabric.Backoff
+		return when(b.Initial > b.Max, "fabric.backoff.initial", "must not be above fabric.backoff.max")
+	}},
 }
 
 func when(wrong bool, key, problem string) (string, string) {

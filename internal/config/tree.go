@@ -289,19 +289,37 @@ type Synthetic struct {
 
 // Fabric is the connection to a Fabric network.
 type Fabric struct {
-	Profile   string         `key:"profile" doc:"Connection profile (YAML or JSON) that names the peers and their TLS certificates. Required with \"connector: fabric\"."`
-	MSPID     string         `key:"mspID" doc:"Membership service provider (organisation) of the identities, e.g. Org1MSP. Required with \"connector: fabric\"."`
-	Channels  []string       `key:"channels" doc:"Channels that may be used; the first one is meant where a request names none. Required with \"connector: fabric\"."`
-	Wallet    string         `key:"wallet" doc:"Directory with one sub-directory per identity, each holding cert.pem and key.pem. Required with \"connector: fabric\"."`
-	Identity  string         `key:"identity" doc:"Identity in the wallet for reading blocks, and for queries that name none. Required with \"connector: fabric\"."`
-	EndorseAt string         `key:"endorseAt" default:"accept" enum:"accept,submit" doc:"When peers endorse: \"accept\" asks them before a transaction is accepted, so that a chaincode's refusal is the answer to the caller; \"submit\" when it is sent, so that transactions are accepted while peers are away, and a refusal makes them fail."`
-	Timeouts  FabricTimeouts `key:"timeouts"`
+	Profile    string         `key:"profile" doc:"Connection profile (YAML or JSON) that names the peers and their TLS certificates. Either this or fabric.peers is required with \"connector: fabric\"."`
+	Peers      Objects        `key:"peers" doc:"Peers to work with, in place of a connection profile, the preferred one first. Each has a url (grpcs://host:7051, or grpc:// without TLS), and may have a name for the log, a tlsServerName that its certificate must be for if that is not the host, and a tlsCACert: the authority of its certificate, as PEM, as the path of a file or a directory, or as a reference such as env:NAME. Without tlsCACert it is tlscacerts in the mspDir of an identity."`
+	MSPID      string         `key:"mspID" doc:"Membership service provider (organisation) of the peers, and of identities that name none, e.g. Org1MSP. Required with \"connector: fabric\"."`
+	Channels   []string       `key:"channels" doc:"Channels that may be used; the first one is meant where a request names none. Required with \"connector: fabric\"."`
+	Wallet     string         `key:"wallet" doc:"Directory with one sub-directory per identity, each holding cert.pem and key.pem, and mspid if it is not fabric.mspID. This or fabric.identities, or both, are required with \"connector: fabric\"."`
+	Identities Objects        `key:"identities" secret:"true" doc:"Identities beside those of the wallet. Each has a name, and either an mspDir (a directory with signcerts and keystore) or a certificate and a privateKey, each as PEM, as the path of a file, or as a reference such as env:NAME or file:/run/secrets/key; and an mspID if it is not fabric.mspID."`
+	Identity   string         `key:"identity" doc:"Identity for reading blocks, and for queries that name none. Required with \"connector: fabric\"."`
+	EndorseAt  string         `key:"endorseAt" default:"accept" enum:"accept,submit" doc:"When peers endorse: \"accept\" asks them before a transaction is accepted, so that a chaincode's refusal is the answer to the caller; \"submit\" when it is sent, so that transactions are accepted while peers are away, and a refusal makes them fail."`
+	TLS        FabricTLS      `key:"tls" doc:"The certificate that is shown to peers that ask for one (mutual TLS)."`
+	Timeouts   FabricTimeouts `key:"timeouts"`
+	Backoff    FabricBackoff  `key:"backoff" doc:"Waits before a peer that failed is tried again."`
+}
+
+// FabricTLS is who connects to the peers.
+type FabricTLS struct {
+	ClientCertificate string `key:"clientCertificate" doc:"Certificate for mutual TLS: PEM, the path of a file, or a reference such as env:NAME. Empty: none."`
+	ClientKey         string `key:"clientKey" secret:"true" doc:"Key of fabric.tls.clientCertificate, in the same forms."`
 }
 
 // FabricTimeouts bound each kind of call to a peer.
 type FabricTimeouts struct {
+	Connect      time.Duration `key:"connect" default:"3s" min:"100ms" doc:"Time for a connection to a peer, TLS included."`
+	Silence      time.Duration `key:"silence" default:"4s" min:"200ms" doc:"Time in which a peer that is asked something must give a sign of life. After half of it the peer is asked for one; after all of it what is under way goes to the next peer."`
 	Endorse      time.Duration `key:"endorse" default:"30s" min:"1ms" doc:"Time for collecting endorsements."`
 	Submit       time.Duration `key:"submit" default:"30s" min:"1ms" doc:"Time for handing an endorsed transaction to the orderers."`
 	Evaluate     time.Duration `key:"evaluate" default:"30s" min:"1ms" doc:"Time for a query."`
 	CommitStatus time.Duration `key:"commitStatus" default:"2m" min:"1ms" doc:"Time for asking a peer about the outcome of one transaction."`
+}
+
+// FabricBackoff is how long a peer that failed is left alone.
+type FabricBackoff struct {
+	Initial time.Duration `key:"initial" default:"250ms" min:"1ms" doc:"Wait after the first failure at most; it doubles with each further one, with full jitter."`
+	Max     time.Duration `key:"max" default:"30s" min:"1ms" doc:"Wait after a failure at most."`
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"github.com/stretchr/testify/require"
@@ -96,7 +97,7 @@ func TestRenewedIdentity(t *testing.T) {
 	c := connectTo(t, EndorseAtSubmit, f)
 	sub := latePrepared(t, c, "a")
 	makeIdentity(t, c.cfg.Wallet, "user1", "")
-	c.wallet = newWallet(c.cfg.Wallet, "Org1MSP")
+	c.wallet.now = func() time.Time { return time.Now().Add(2 * fresh) }
 	_, err := c.Submit(t.Context(), sub)
 	e := requireKind(t, err, ffcapi.Conflict, `identity "user1" was renewed`)
 	require.Equal(t, ffcapi.SentNo, e.Sent)

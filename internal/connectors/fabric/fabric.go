@@ -36,8 +36,8 @@ var (
 	_ ffcapi.Health     = (*Connector)(nil)
 )
 
-// New reads the connection profile and checks that the identity of Config.Identity can be used. It does not wait for any peer.
-func New(_ context.Context, cfg Config, o Options) (*Connector, error) {
+// New reads who the peers are and checks that the identity of Config.Identity can be used. It does not wait for any peer.
+func New(ctx context.Context, cfg Config, o Options) (*Connector, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -47,15 +47,18 @@ func New(_ context.Context, cfg Config, o Options) (*Connector, error) {
 		l.SetLevel(logrus.PanicLevel)
 		o.Log = logrus.NewEntry(l)
 	}
-	w := newWallet(cfg.Wallet, cfg.MSPID)
-	if _, err := w.signer("fabric.identity", cfg.Identity); err != nil {
-		return nil, err
-	}
-	endpoints, err := readProfile(cfg.Profile, cfg.MSPID)
+	w, err := newWallet(&cfg, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	peers, err := dialAll(endpoints)
+	if _, err := w.find("fabric.identity", cfg.Identity); err != nil { // one that has expired may be renewed meanwhile
+		return nil, err
+	}
+	known, err := endpoints(ctx, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	peers, err := dialAll(ctx, known)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -30,12 +31,16 @@ type pool struct {
 }
 
 // dialAll makes the connections. gRPC connects when they are first used.
-func dialAll(endpoints []endpoint) (*pool, error) {
+func dialAll(ctx context.Context, endpoints []endpoint) (*pool, error) {
 	p := &pool{}
 	for _, e := range endpoints {
 		creds := insecure.NewCredentials()
 		if !e.plain {
-			creds = credentials.NewTLS(&tls.Config{RootCAs: e.roots, ServerName: e.serverName, MinVersion: tls.VersionTLS12})
+			roots, err := e.roots(ctx)
+			if err != nil {
+				return nil, errors.Join(err, p.close())
+			}
+			creds = credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: e.serverName, MinVersion: tls.VersionTLS12})
 		}
 		conn, err := grpc.NewClient(e.address,
 			grpc.WithTransportCredentials(creds),

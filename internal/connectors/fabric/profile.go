@@ -1,24 +1,15 @@
 package fabric
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// endpoint is a peer as a connection profile describes it.
-type endpoint struct {
-	name       string // in the profile
-	address    string // host:port
-	serverName string // expected in the TLS certificate
-	roots      *x509.CertPool
-	plain      bool // no TLS
-}
 
 // profile is the part of a connection profile that matters here. Other fields, of which there are many, are left alone.
 type profile struct {
@@ -69,75 +60,64 @@ func readProfile(path, mspID string) ([]endpoint, error) {
 		return nil, fmt.Errorf("fabric.profile: %s: %w", path, err)
 	}
 	var out []endpoint
+	var known []string
 	for _, org := range p.Organizations {
+		known = append(known, org.MSPID)
 		if org.MSPID != mspID {
 			continue
 		}
 		for _, name := range org.Peers {
-			e, err := p.Peers[name].endpoint(name, filepath.Dir(path))
+			described, ok := p.Peers[name]
+			if !ok {
+				return nil, fmt.Errorf("fabric.profile: %s: there is no peers.%s, which the organisation of %s lists", path, name, mspID)
+			}
+			e, err := described.endpoint(name, filepath.Dir(path))
 			if err != nil {
-				return nil, fmt.Errorf("fabric.profile: %s: peers.%s: %w", path, name, err)
+				return nil, fmt.Errorf("fabric.profile: %s: peers.%s.%w", path, name, err)
 			}
 			out = append(out, e)
 		}
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("fabric.profile: %s: no peers of an organisation with mspid %s", path, mspID)
+	slices.Sort(known)
+	switch {
+	case !slices.Contains(known, mspID):
+		return nil, fmt.Errorf("fabric.mspID: %s has no organisation with mspid %s: it has %s", path, mspID, strings.Join(known, ", "))
+	case len(out) == 0:
+		return nil, fmt.Errorf("fabric.profile: %s: the organisation with mspid %s has no peers", path, mspID)
 	}
 	return out, nil
 }
 
 func (p profilePeer) endpoint(name, dir string) (endpoint, error) {
-	e := endpoint{name: name}
-	u, err := url.Parse(p.URL)
+	e, err := parseURL(p.URL)
 	if err != nil {
 		return e, fmt.Errorf("url: %w", err)
 	}
-	if u.Port() == "" {
-		return e, fmt.Errorf("url: %q must be like grpcs://host:7051", p.URL)
-	}
-	e.address, e.serverName = u.Host, u.Hostname()
+	e.name = name
 	for _, name := range []string{p.GRPCOptions.Hostname, p.GRPCOptions.TargetName} {
 		if name != "" {
 			e.serverName = name
 		}
 	}
-	switch u.Scheme {
-	case "grpc":
-		e.plain = true
+	if e.plain {
 		return e, nil
-	case "grpcs":
-		e.roots, err = p.roots(dir)
-		return e, err
-	default:
-		return e, fmt.Errorf("url: %q must begin with grpcs:// or grpc://", p.URL)
 	}
-}
-
-// roots are the certificates that the peer's own must come from.
-func (p profilePeer) roots(dir string) (*x509.CertPool, error) {
-	texts := [][]byte{}
+	e.nameKey = "grpcOptions.ssl-target-name-override of the profile"
 	for _, t := range p.TLSCACerts.PEM {
-		texts = append(texts, []byte(t))
+		s := source{"tlsCACerts.pem", t}
+		if !s.isPEM() {
+			return e, fmt.Errorf("%s: there is no certificate in it", s.field)
+		}
+		e.ca = append(e.ca, s)
 	}
 	if path := p.TLSCACerts.Path; path != "" {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(dir, path)
 		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("tlsCACerts: %w", err)
-		}
-		texts = append(texts, b)
+		e.ca = append(e.ca, source{"tlsCACerts.path", path})
 	}
-	if len(texts) == 0 {
-		return nil, errors.New("tlsCACerts: pem or path must be given")
+	if len(e.ca) == 0 {
+		return e, errors.New("tlsCACerts: pem or path must be given")
 	}
-	pool := x509.NewCertPool()
-	for _, t := range texts {
-		if !pool.AppendCertsFromPEM(t) {
-			return nil, errors.New("tlsCACerts: there is no certificate in it")
-		}
-	}
-	return pool, nil
+	return e, nil
 }

@@ -73,25 +73,28 @@ func TestProfile(t *testing.T) {
 	require.Equal(t, "peer1.example.com", peers[0].serverName)
 	require.Equal(t, "localhost:7051", peers[1].address)
 	require.Equal(t, "peer0.org1.example.com", peers[1].serverName)
-	require.NotNil(t, peers[0].roots)
-	require.NotNil(t, peers[1].roots)
+	for _, p := range peers {
+		_, err := p.roots(t.Context())
+		require.NoError(t, err)
+	}
 
 	plain, err := readProfile(path, "Org2MSP")
 	require.NoError(t, err)
 	require.True(t, plain[0].plain)
 
 	for msp, want := range map[string]string{
-		"Org3MSP": "peers.ghost: url",
-		"Org4MSP": "peers.noCA: tlsCACerts: pem or path",
-		"Org5MSP": "peers.noPort: url",
+		"Org3MSP": "there is no peers.ghost",
+		"Org4MSP": "peers.noCA.tlsCACerts: pem or path",
+		"Org5MSP": "peers.noPort.url",
 		"Org6MSP": "must begin with grpcs://",
-		"Org7MSP": "nowhere.pem",
-		"Org8MSP": "there is no certificate in it",
-		"Org9MSP": "no peers of an organisation with mspid Org9MSP",
+		"Org7MSP": "tlsCACerts.path (" + filepath.Join(dir, "nowhere.pem") + "): no such file",
+		"Org8MSP": "tlsCACerts.pem: there is no certificate in it",
+		"Org9MSP": "has no organisation with mspid Org9MSP: it has Org1MSP, Org2MSP",
 	} {
-		_, err := readProfile(path, msp)
+		_, err := endpoints(t.Context(), &Config{Profile: path, MSPID: msp})
 		require.ErrorContains(t, err, want)
-		require.ErrorContains(t, err, "fabric.profile")
+		require.ErrorContains(t, err, "fabric.")
+		require.ErrorContains(t, err, path)
 	}
 	_, err = readProfile(filepath.Join(dir, "none.yaml"), "Org1MSP")
 	require.ErrorIs(t, err, os.ErrNotExist)

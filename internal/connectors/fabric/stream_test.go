@@ -277,17 +277,17 @@ func TestNewRefuses(t *testing.T) {
 	f := newFakePeer(t)
 	good := connect(t, f).cfg
 	for want, spoil := range map[string]func(*Config){
-		"fabric.profile: must be set":  func(c *Config) { c.Profile = "" },
-		"fabric.profile: open":         func(c *Config) { c.Profile = filepath.Join(t.TempDir(), "none") },
-		"fabric.mspID: must be set":    func(c *Config) { c.MSPID = "" },
-		"no peers of an organisation":  func(c *Config) { c.MSPID = "Org9MSP" },
-		"fabric.channels: must name":   func(c *Config) { c.Channels = nil },
-		"fabric.channels: a channel":   func(c *Config) { c.Channels = []string{""} },
-		"fabric.wallet: must be set":   func(c *Config) { c.Wallet = "" },
-		"fabric.identity: must be set": func(c *Config) { c.Identity = "" },
-		"fabric.identity: there is no": func(c *Config) { c.Identity = "nobody" },
-		`fabric.endorseAt: "never" is`: func(c *Config) { c.EndorseAt = "never" },
-		"fabric.timeouts.submit: -1s":  func(c *Config) { c.Timeouts.Submit = -time.Second },
+		"fabric.profile: must be set":            func(c *Config) { c.Profile = "" },
+		"fabric.profile: open":                   func(c *Config) { c.Profile = filepath.Join(t.TempDir(), "none") },
+		"fabric.mspID: must be set":              func(c *Config) { c.MSPID = "" },
+		"has no organisation with mspid Org9MSP": func(c *Config) { c.MSPID = "Org9MSP" },
+		"fabric.channels: must name":             func(c *Config) { c.Channels = nil },
+		"fabric.channels: a channel":             func(c *Config) { c.Channels = []string{""} },
+		"fabric.wallet: must be set":             func(c *Config) { c.Wallet = "" },
+		"fabric.identity: must be set":           func(c *Config) { c.Identity = "" },
+		"fabric.identity: there is no":           func(c *Config) { c.Identity = "nobody" },
+		`fabric.endorseAt: "never" is`:           func(c *Config) { c.EndorseAt = "never" },
+		"fabric.timeouts.submit: -1s":            func(c *Config) { c.Timeouts.Submit = -time.Second },
 	} {
 		cfg := good
 		spoil(&cfg)

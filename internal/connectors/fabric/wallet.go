@@ -2,11 +2,10 @@ package fabric
 
 import (
 	"context"
-	"crypto"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,170 +13,161 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hyperledger/fabric-gateway/pkg/hash"
-	"github.com/hyperledger/fabric-gateway/pkg/identity"
-	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
-	"google.golang.org/protobuf/proto"
+	"github.com/sirupsen/logrus"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
-// Names of the files of an identity.
-const (
-	certFile = "cert.pem"
-	keyFile  = "key.pem"
-	mspFile  = "mspid"
-)
+// fresh is how long files that were read count as unchanged.
+const fresh = time.Second
 
-// signer is an identity that can sign.
-type signer struct {
-	name    string
-	id      identity.Identity
-	sign    identity.Sign // of a digest, or of the message itself where hash is NONE
-	hash    hash.Hash
-	creator []byte // serialised identity, as it goes into headers
-}
-
-// signMessage signs what Fabric verifies against the creator.
-func (s *signer) signMessage(message []byte) ([]byte, error) { return s.sign(s.hash(message)) }
-
-// wallet finds identities in a directory. Files that change are read again, so that a renewed certificate needs no restart.
+// wallet finds identities: those that are declared, and those of a directory. What they come from is read again when they are used, so that
+// a renewed certificate needs no restart. A change that makes no sense leaves things as they were, with a warning.
 type wallet struct {
-	dir   string
-	mspID string // where an identity names none
+	dir      string // "": only what is declared
+	mspID    string // where an identity names none
+	declared map[string]declared
+	log      *logrus.Entry
+	now      func() time.Time
 
 	mu    sync.Mutex
-	cache map[string]cachedSigner // guarded by mu
+	cache map[string]*cachedSigner // guarded by mu, and so are the fields of its items that change
 }
 
 type cachedSigner struct {
-	signer  *signer
-	version [3]time.Time // of the files
+	signer  *signer   // does not change
+	content material  // does not change
+	read    time.Time // last
+	warned  string    // the last complaint about what the files have become
 }
 
-func newWallet(dir, mspID string) *wallet {
-	return &wallet{dir: dir, mspID: mspID, cache: map[string]cachedSigner{}}
+// newWallet checks what is declared.
+func newWallet(cfg *Config, log *logrus.Entry) (*wallet, error) {
+	w := &wallet{dir: cfg.Wallet, mspID: cfg.MSPID, declared: map[string]declared{}, log: log, now: time.Now, cache: map[string]*cachedSigner{}}
+	for i, id := range cfg.Identities {
+		field := fmt.Sprintf("fabric.identities[%d]", i)
+		switch _, taken := w.declared[id.Name]; {
+		case id.Name == "":
+			return nil, fmt.Errorf("%s.name: must be set", field)
+		case taken:
+			return nil, fmt.Errorf("%s.name: %q is given twice", field, id.Name)
+		case w.dir != "" && exists(filepath.Join(w.dir, filepath.Base(id.Name), certFile)):
+			return nil, fmt.Errorf("%s.name: there is an identity %q in fabric.wallet, too: rename one of them", field, id.Name)
+		}
+		d, err := declare(field, id, cfg.MSPID)
+		if err != nil {
+			return nil, err
+		}
+		w.declared[id.Name] = d
+	}
+	return w, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // names lists the identities, sorted.
 func (w *wallet) names() ([]string, error) {
-	entries, err := os.ReadDir(w.dir)
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "wallet: %w", err)
-	}
-	names := []string{}
-	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(w.dir, e.Name(), certFile)); err == nil {
-			names = append(names, e.Name())
+	names := slices.Collect(maps.Keys(w.declared))
+	if w.dir != "" {
+		entries, err := os.ReadDir(w.dir)
+		if err != nil {
+			return nil, ffcapi.Errorf(ffcapi.Internal, "wallet: %w", err)
+		}
+		for _, e := range entries {
+			if exists(filepath.Join(w.dir, e.Name(), certFile)) {
+				names = append(names, e.Name())
+			}
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
 // signer returns the identity of a name; field is what the caller calls it.
 func (w *wallet) signer(field, name string) (*signer, error) {
-	if name == "" {
-		return nil, invalid(field, "it must name an identity of the wallet")
-	}
-	if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-		return nil, invalid(field, "%q cannot be the name of an identity", name)
-	}
-	dir := filepath.Join(w.dir, name)
-	version, err := versionOf(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, invalid(field, "there is no identity %q in the wallet", name)
+	s, err := w.find(field, name)
+	if err == nil {
+		err = s.valid(w.now())
 	}
 	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "wallet: %w", err)
+		return nil, err
 	}
-	w.mu.Lock()
-	c, ok := w.cache[name]
-	w.mu.Unlock()
-	if ok && c.version == version {
-		return c.signer, nil
-	}
-	s, err := w.load(name, dir)
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "wallet: identity %q: %w", name, err)
-	}
-	w.mu.Lock()
-	w.cache[name] = cachedSigner{s, version}
-	w.mu.Unlock()
 	return s, nil
 }
 
-// versionOf tells when the files of an identity were last written. The mspid may be absent.
-func versionOf(dir string) (v [3]time.Time, err error) {
-	for i, name := range []string{certFile, keyFile, mspFile} {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err == nil {
-			v[i] = info.ModTime()
-		} else if name != mspFile || !errors.Is(err, fs.ErrNotExist) {
-			return v, err
+// find is signer for an identity that may have expired.
+func (w *wallet) find(field, name string) (*signer, error) {
+	from, err := w.origin(field, name)
+	if err != nil {
+		return nil, err
+	}
+	now := w.now()
+	w.mu.Lock()
+	c := w.cache[name]
+	if c != nil && now.Sub(c.read) < fresh {
+		defer w.mu.Unlock()
+		return c.signer, nil
+	}
+	if c != nil {
+		c.read = now // others need not look
+	}
+	w.mu.Unlock()
+	return w.load(field, name, from, c)
+}
+
+// origin tells where an identity is to be found.
+func (w *wallet) origin(field, name string) (origin, error) {
+	if d, ok := w.declared[name]; ok {
+		return d, nil
+	}
+	switch {
+	case name == "":
+		return nil, invalid(field, "it must name an identity")
+	case name != filepath.Base(name) || strings.HasPrefix(name, "."):
+		return nil, invalid(field, "%q cannot be the name of an identity", name)
+	case w.dir == "":
+		return nil, invalid(field, "there is no identity %q: fabric.identities has %q", name, slices.Sorted(maps.Keys(w.declared)))
+	default:
+		return walletDir{filepath.Join(w.dir, name), w.mspID}, nil
+	}
+}
+
+// load reads an identity, and keeps the one before if that fails; c is nil for one that is not known.
+func (w *wallet) load(field, name string, from origin, c *cachedSigner) (*signer, error) {
+	m, err := from.read(context.Background()) // files and the environment, for which nobody waits
+	if errors.Is(err, fs.ErrNotExist) {
+		w.mu.Lock()
+		delete(w.cache, name)
+		w.mu.Unlock()
+		return nil, invalid(field, "there is no identity %q in the wallet", name)
+	}
+	var s *signer
+	if err == nil && (c == nil || m != c.content) {
+		s, err = newSigner(name, from, m)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err != nil && c == nil:
+		return nil, ffcapi.Errorf(ffcapi.Internal, "wallet: identity %q: %w", name, err)
+	case err != nil:
+		if c.warned != err.Error() {
+			c.warned = err.Error()
+			w.log.WithError(err).WithField("identity", name).Warn("An identity has changed into something that cannot be used. The one before is used on")
 		}
+		return c.signer, nil
+	case s == nil:
+		c.warned = ""
+		return c.signer, nil
 	}
-	return v, nil
-}
-
-func (w *wallet) load(name, dir string) (*signer, error) {
-	mspID := w.mspID
-	switch b, err := os.ReadFile(filepath.Join(dir, mspFile)); {
-	case err == nil:
-		mspID = strings.TrimSpace(string(b))
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+	if c != nil {
+		w.log.WithField("identity", name).WithField("until", s.cert.NotAfter).Info("An identity has changed")
 	}
-	certPEM, err := os.ReadFile(filepath.Join(dir, certFile))
-	if err != nil {
-		return nil, err
-	}
-	cert, err := identity.CertificateFromPEM(certPEM)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", certFile, err)
-	}
-	keyPEM, err := os.ReadFile(filepath.Join(dir, keyFile))
-	if err != nil {
-		return nil, err
-	}
-	key, err := identity.PrivateKeyFromPEM(keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", keyFile, err)
-	}
-	if err := matches(cert.PublicKey, key); err != nil {
-		return nil, err
-	}
-	id, err := identity.NewX509Identity(mspID, cert)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", certFile, err)
-	}
-	return newSigner(name, id, key)
-}
-
-func newSigner(name string, id identity.Identity, key crypto.PrivateKey) (*signer, error) {
-	sign, err := identity.NewPrivateKeySign(key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", keyFile, err)
-	}
-	s := &signer{name: name, id: id, sign: sign, hash: hash.SHA256}
-	if _, ok := key.(ed25519.PrivateKey); ok { // Ed25519 signs the message, not a digest of it
-		s.hash = hash.NONE
-	}
-	s.creator, err = proto.Marshal(&msp.SerializedIdentity{Mspid: id.MspID(), IdBytes: id.Credentials()})
-	return s, err
-}
-
-// matches tells whether a key belongs to a certificate: two files that were mixed up are found here, not by a peer.
-func matches(public any, key crypto.PrivateKey) error {
-	s, ok := key.(crypto.Signer)
-	if !ok {
-		return fmt.Errorf("%s: a %T cannot sign", keyFile, key)
-	}
-	p, ok := s.Public().(interface{ Equal(x crypto.PublicKey) bool })
-	if !ok || !p.Equal(public) {
-		return fmt.Errorf("%s is not the key of %s", keyFile, certFile)
-	}
-	return nil
+	w.cache[name] = &cachedSigner{signer: s, content: m, read: w.now()}
+	return s, nil
 }
 
 // Identities implements ffcapi.Identities.
