@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -29,7 +30,6 @@ var (
 // network is what the templates of whole-network files see.
 type network struct {
 	Orgs           []*org
-	PeersPerOrg    int
 	Ports          *ports
 	Channels       []ChannelOptions
 	OrdererMSPDir  string
@@ -38,7 +38,7 @@ type network struct {
 
 func (l layout) network(o Options, p *ports) network {
 	return network{
-		Orgs: l.orgs(p), PeersPerOrg: o.PeersPerOrg, Ports: p, Channels: o.channels(), OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
+		Orgs: l.orgs(p), Ports: p, Channels: o.channels(), OrdererMSPDir: l.ordererMSP(), OrdererTLSCert: l.orderer(p).TLSCert,
 	}
 }
 
@@ -114,7 +114,8 @@ func (l layout) writeConfig(o Options, p *ports) error {
 }
 
 // writeProfile writes the connection profile, in the shape that the Fabric samples made common.
-func (l layout) writeProfile(o Options, p *ports) error {
+// hidden is a peer that clients are not to use, or empty; first one that they are to use before others.
+func (l layout) writeProfile(o Options, p *ports, hidden, first string) error {
 	type member struct {
 		*org
 		TLSCAPEM string
@@ -125,6 +126,16 @@ func (l layout) writeProfile(o Options, p *ports) error {
 		if err != nil {
 			return fmt.Errorf("fabricnet: profile: %w", err)
 		}
+		g.Peers = slices.DeleteFunc(g.Peers, func(p peer) bool { return p.Node == hidden })
+		slices.SortStableFunc(g.Peers, func(a, b peer) int {
+			switch first {
+			case a.Node:
+				return -1
+			case b.Node:
+				return 1
+			}
+			return 0
+		})
 		members = append(members, member{g, string(ca)})
 	}
 	return renderFile(l.profile(), "connection.yaml", map[string]any{"Channels": o.channels(), "Orgs": members, "Proxied": o.Proxy})
@@ -141,15 +152,23 @@ func (l layout) writeWallet(p *ports) error {
 		if err != nil {
 			return fmt.Errorf("fabricnet: wallet: %w", err)
 		}
-		dir := filepath.Join(l.wallet(), fmt.Sprintf("user%d", i+1))
-		for _, f := range []struct {
-			name    string
-			content []byte
-			mode    fs.FileMode
-		}{{"cert.pem", cert, 0o644}, {"key.pem", key, 0o600}, {"mspid", []byte(g.MSPID + "\n"), 0o644}} {
-			if err := writeFile(filepath.Join(dir, f.name), f.content, f.mode); err != nil {
-				return err
-			}
+		if err := l.writeIdentity(fmt.Sprintf("user%d", i+1), g.MSPID, cert, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeIdentity writes one folder of the wallet.
+func (l layout) writeIdentity(name, mspID string, cert, key []byte) error {
+	dir := filepath.Join(l.wallet(), name)
+	for _, f := range []struct {
+		name    string
+		content []byte
+		mode    fs.FileMode
+	}{{"cert.pem", cert, 0o644}, {"key.pem", key, 0o600}, {"mspid", []byte(mspID + "\n"), 0o644}} {
+		if err := writeFile(filepath.Join(dir, f.name), f.content, f.mode); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 )
 
 func testPorts(orgs, peersPerOrg int) *ports {
-	p := noPorts(orgs, peersPerOrg)
+	p := noPorts(Options{Orgs: orgs, PeersPerOrg: peersPerOrg})
 	for i, f := range p.fields() {
 		*f = 15000 + i
 	}
@@ -137,7 +137,7 @@ func TestProfileAndWallet(t *testing.T) {
 		require.NoError(t, writeFile(g.User.Cert, []byte("cert of "+g.Name), 0o644))
 		require.NoError(t, writeFile(g.User.Key, []byte("key of "+g.Name), 0o600))
 	}
-	require.NoError(t, l.writeProfile(testOptions(t, 2), p))
+	require.NoError(t, l.writeProfile(testOptions(t, 2), p, "", ""))
 	require.NoError(t, l.writeWallet(p))
 
 	c := readYAML(t, l.profile())
@@ -152,9 +152,12 @@ func TestProfileAndWallet(t *testing.T) {
 		require.Equal(t, host, at(t, peer, "grpcOptions", "ssl-target-name-override"))
 	}
 
-	require.NoError(t, l.writeProfile(Options{Proxy: true, Channels: []ChannelOptions{{Name: "slow"}}}, p))
+	require.NoError(t, l.writeProfile(Options{Proxy: true, Channels: []ChannelOptions{{Name: "slow"}}}, p, "peer0.org1", "peer1.org2"))
 	c = readYAML(t, l.profile())
-	require.Len(t, at(t, c, "channels", "slow", "peers"), 4)
+	require.Len(t, at(t, c, "channels", "slow", "peers"), 3)
+	require.Equal(t, []any{"peer1.org1.test"}, at(t, c, "organizations", "Org1", "peers"), "one is hidden")
+	require.Equal(t, []any{"peer1.org2.test", "peer0.org2.test"}, at(t, c, "organizations", "Org2", "peers"), "one is put first")
+	require.Len(t, at(t, c, "peers"), 3)
 	peers := at(t, c, "peers")
 	require.Equal(t, "grpcs://"+address(p.Orgs[0][1].Proxy), at(t, peers, "peer1.org1.test", "url"), "clients come through the proxies")
 

@@ -13,6 +13,9 @@
 // Everything else lives in Options.Dir: keys, configuration, ledgers, logs, connection.yaml and a wallet. A directory that holds a finished network
 // is started again on its old ledgers and ports.
 //
+// What a test can break: each node is stopped, killed, signalled and started by its name; a proxy cuts, silences and delays what clients say to a peer;
+// a late peer joins from a snapshot and lacks the blocks before; a peer serves, or the wallet holds, a certificate that is of no use.
+//
 // Invariants:
 //   - All listeners are on 127.0.0.1. Ports are reserved for the life of a Network, so networks on one machine never meet.
 //   - Stop returns only when every process is gone; it is idempotent and legal before Start. On Linux the kernel kills the processes when the program

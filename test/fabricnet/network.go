@@ -38,11 +38,13 @@ type state struct {
 	Orgs        int      `json:"orgs"`
 	PeersPerOrg int      `json:"peersPerOrg"`
 	Channels    []string `json:"channels"`
+	LatePeer    bool     `json:"latePeer"`
+	Joined      bool     `json:"joined"` // the late peer is on the channel
 	PackageID   string   `json:"packageID"`
 	Ports       *ports   `json:"ports"`
 }
 
-const stateVersion = 3
+const stateVersion = 4
 
 // New checks the options. It starts nothing and writes nothing.
 func New(o Options) (*Network, error) {
@@ -136,6 +138,8 @@ func (n *Network) remembered() (*state, error) {
 		return nil, fmt.Errorf("fabricnet: %s holds a network of %d organisations, not %d; start fresh", n.o.Dir, st.Orgs, n.o.Orgs)
 	case st.PeersPerOrg != n.o.PeersPerOrg:
 		return nil, fmt.Errorf("fabricnet: %s holds a network with %d peers per organisation, not %d; start fresh", n.o.Dir, st.PeersPerOrg, n.o.PeersPerOrg)
+	case st.LatePeer != n.o.LatePeer:
+		return nil, fmt.Errorf("fabricnet: %s holds a network with LatePeer %t, not %t; start fresh", n.o.Dir, st.LatePeer, n.o.LatePeer)
 	case !slices.Equal(st.Channels, n.o.channelNames()):
 		return nil, fmt.Errorf("fabricnet: %s holds a network with the channels %v, not %v; start fresh", n.o.Dir, st.Channels, n.o.channelNames())
 	}

@@ -51,6 +51,10 @@ func TestBeforeStart(t *testing.T) {
 	require.Empty(t, n.Nodes())
 	require.Error(t, n.KillNode(NodeOrderer))
 	require.Error(t, n.StartNode(t.Context(), NodeOrderer))
+	_, err = n.JoinLatePeer(t.Context())
+	require.ErrorContains(t, err, "set Options.LatePeer")
+	require.ErrorContains(t, n.AddExpiredIdentity(1, "x"), "never started")
+	require.ErrorContains(t, n.ServeCertificate(t.Context(), NodePeer1, Expired), "never started")
 	require.ErrorContains(t, n.Cut(NodePeer1), "set Options.Proxy")
 	require.ErrorContains(t, n.WaitReady(t.Context()), "never started")
 	require.ErrorContains(t, n.Invoke(t.Context(), "list"), "never started")
@@ -79,9 +83,10 @@ func TestRememberedNetwork(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, st, "an empty directory holds none")
 	for content, want := range map[string]string{
-		`{"version":3,"orgs":1,"ports":{"orgs":[[{}]]}}`:                                         "of 1 organisations, not 2",
-		`{"version":3,"orgs":2,"peersPerOrg":2,"ports":{"orgs":[[],[]]}}`:                        "with 2 peers per organisation, not 1",
-		`{"version":3,"orgs":2,"peersPerOrg":1,"channels":["ch1","a"],"ports":{"orgs":[[],[]]}}`: "with the channels [ch1 a], not [ch1]",
+		`{"version":4,"orgs":1,"ports":{"orgs":[[{}]]}}`:                                         "of 1 organisations, not 2",
+		`{"version":4,"orgs":2,"peersPerOrg":2,"ports":{"orgs":[[],[]]}}`:                        "with 2 peers per organisation, not 1",
+		`{"version":4,"orgs":2,"peersPerOrg":1,"channels":["ch1","a"],"ports":{"orgs":[[],[]]}}`: "with the channels [ch1 a], not [ch1]",
+		`{"version":4,"orgs":2,"peersPerOrg":1,"latePeer":true,"ports":{"orgs":[[],[]]}}`:        "with LatePeer true, not false",
 		`{"version":1,"orgs":2}`: "not of this version",
 		`{`:                      "unexpected end",
 	} {
@@ -112,7 +117,7 @@ func TestWipeLeavesOtherFiles(t *testing.T) {
 func TestPortsAreReserved(t *testing.T) {
 	t.Parallel()
 	locks := t.TempDir()
-	p, held, err := choosePorts(locks, 2, 1)
+	p, held, err := choosePorts(locks, Options{Orgs: 2, PeersPerOrg: 1})
 	require.NoError(t, err)
 	defer func() { held.release() }()
 	seen := map[int]bool{}

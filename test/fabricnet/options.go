@@ -34,6 +34,8 @@ type Options struct {
 	Orgs int
 	// PeersPerOrg is how many peers each organisation has, 1 (default) or 2. Any of them endorses for it.
 	PeersPerOrg int
+	// LatePeer gives organisation 1 one more peer, its last, which runs but is on no channel until JoinLatePeer.
+	LatePeer bool
 	// Proxy puts a proxy in front of each peer, to which the connection profile leads: Cut, Silence, Delay and Heal are then of use.
 	// The peers reach one another and the orderer without it.
 	Proxy bool

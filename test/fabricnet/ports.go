@@ -45,10 +45,13 @@ func (p *ports) fields() []*int {
 }
 
 // noPorts has room for the ports of a network, all 0.
-func noPorts(orgs, peersPerOrg int) *ports {
-	p := &ports{Orgs: make([][]peerPorts, orgs)}
+func noPorts(o Options) *ports {
+	p := &ports{Orgs: make([][]peerPorts, o.Orgs)}
 	for i := range p.Orgs {
-		p.Orgs[i] = make([]peerPorts, peersPerOrg)
+		p.Orgs[i] = make([]peerPorts, o.PeersPerOrg)
+	}
+	if o.LatePeer {
+		p.Orgs[0] = append(p.Orgs[0], peerPorts{})
 	}
 	return p
 }
@@ -68,8 +71,8 @@ func portLockDir() string {
 }
 
 // choosePorts reserves free ports for a new network.
-func choosePorts(lockDir string, orgs, peersPerOrg int) (*ports, reservations, error) {
-	p := noPorts(orgs, peersPerOrg)
+func choosePorts(lockDir string, o Options) (*ports, reservations, error) {
+	p := noPorts(o)
 	var held reservations
 	for _, field := range p.fields() {
 		for try := 0; *field == 0; try++ {

@@ -33,7 +33,7 @@ func (n *Network) provisionChannel(ctx context.Context, channel string) error {
 	if !strings.Contains(out, "Status: 201") { // the command exits with 0 also when the orderer refuses
 		return fmt.Errorf("fabricnet: the orderer did not join %s:\n%s", channel, out)
 	}
-	err = each(n.l.peers(n.current().Ports), func(p peer) error {
+	err = each(n.members(channel), func(p peer) error {
 		_, err := n.PeerOn(ctx, p.Node, "channel", "join", "-b", block)
 		return err
 	})
@@ -139,17 +139,17 @@ func (n *Network) WaitReady(ctx context.Context) error {
 	if _, err := n.org(1); err != nil {
 		return err
 	}
-	var targets []target
-	for _, p := range n.l.peers(n.current().Ports) {
-		g := p.Org
-		targets = append(targets, target{address(p.Ports.Peer), p.Host, g.TLSCA, g.MSPID, g.User.Cert, g.User.Key})
-	}
-	b, err := json.Marshal(targets)
-	if err != nil {
-		return fmt.Errorf("fabricnet: probe: %w", err)
-	}
 	return each(n.o.channelNames(), func(ch string) error {
-		_, err := n.tool(ctx, nil, "probe", "-channel", ch, "-chaincode", Chaincode, "-targets", string(b), "-timeout", readyTimeout.String())
+		var targets []target
+		for _, p := range n.members(ch) {
+			g := p.Org
+			targets = append(targets, target{address(p.Ports.Peer), p.Host, g.TLSCA, g.MSPID, g.User.Cert, g.User.Key})
+		}
+		b, err := json.Marshal(targets)
+		if err != nil {
+			return fmt.Errorf("fabricnet: probe: %w", err)
+		}
+		_, err = n.tool(ctx, nil, "probe", "-channel", ch, "-chaincode", Chaincode, "-targets", string(b), "-timeout", readyTimeout.String())
 		return err
 	})
 }

@@ -43,11 +43,11 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.l.wipe(); err != nil {
 		return err
 	}
-	p, held, err := choosePorts(portLockDir(), n.o.Orgs, n.o.PeersPerOrg)
+	p, held, err := choosePorts(portLockDir(), n.o)
 	if err != nil {
 		return err
 	}
-	st := &state{Version: stateVersion, Orgs: n.o.Orgs, PeersPerOrg: n.o.PeersPerOrg, Channels: n.o.channelNames(), Ports: p}
+	st := &state{Version: stateVersion, Orgs: n.o.Orgs, PeersPerOrg: n.o.PeersPerOrg, Channels: n.o.channelNames(), LatePeer: n.o.LatePeer, Ports: p}
 	pkg, id, err := packageChaincode(address(p.Chaincode))
 	st.PackageID = id
 	if e := n.adopt(st, func() (reservations, error) { return held, err }); e != nil {
@@ -60,7 +60,7 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.launchAll(ctx); err != nil {
 		return err
 	}
-	n.o.Log("orderer, %d peer(s) and chaincode are up", n.o.Orgs*n.o.PeersPerOrg)
+	n.o.Log("orderer, %d peer(s) and chaincode are up", len(n.l.peers(p)))
 	if err := n.provision(ctx); err != nil {
 		return err
 	}
@@ -68,15 +68,19 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.WaitReady(ctx); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(st, "", "  ")
-	if err != nil {
-		return fmt.Errorf("fabricnet: state: %w", err)
-	}
-	if err := writeFile(n.l.state(), append(b, '\n'), 0o644); err != nil {
+	if err := n.l.writeState(st); err != nil {
 		return err
 	}
 	n.o.Log("network ready after %v", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+func (l layout) writeState(st *state) error {
+	b, err := json.MarshalIndent(st, "", "  ")
+	if err != nil {
+		return fmt.Errorf("fabricnet: state: %w", err)
+	}
+	return writeFile(l.state(), append(b, '\n'), 0o644)
 }
 
 // adopt makes st the network that runs, with its ports reserved.
@@ -124,7 +128,7 @@ func (n *Network) nodes() []string {
 }
 
 func (n *Network) launchAll(ctx context.Context) error {
-	if err := n.l.writeProfile(n.o, n.current().Ports); err != nil {
+	if err := n.writeProfile(); err != nil {
 		return err
 	}
 	if err := n.openProxies(); err != nil {
