@@ -32,7 +32,9 @@ type EventQuery struct {
 
 // EventPage is one step of a session. It belongs to the consumer: a connector does not touch it after the yield.
 type EventPage struct {
-	Events []Event // in chain order, all at or after the session's position and before Next
+	// Events are in chain order, all at or after the session's position and before Next. An event that listeners want in different
+	// forms is there once for each form, one after the other, and no listener matches two of them.
+	Events []Event
 
 	// Next is the position after the page. It moves also when nothing matched.
 	Next Cursor
@@ -47,10 +49,10 @@ type Event struct {
 	Cursor    Cursor // its own position
 	BlockHash string
 	TxHash    string
-	Name      string     // the event's name or signature
-	Address   string     // contract or location the event came from
-	Timestamp *time.Time // nil: the core fills it in from the block
-	Data      json.RawMessage
-	Info      json.RawMessage // JSON object of the chain's own fields, or nil; its names differ from those of the wire format
+	Name      string          // the event's name or signature
+	Address   string          // contract or location the event came from
+	Timestamp *time.Time      // nil: the core fills it in from the block
+	Data      json.RawMessage // read-only: it may be shared with other sessions
+	Info      json.RawMessage // JSON object of the chain's own fields, or nil; its names differ from those of the wire format; read-only
 	Matches   []int           // indexes into EventQuery.Listeners, ascending; shared between events, read-only
 }

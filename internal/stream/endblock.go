@@ -2,6 +2,7 @@ package stream
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -67,4 +68,14 @@ func shorten(p *ffcapi.EventPage, until uint64) (events []ffcapi.Event, next ffc
 	}
 	n := sort.Search(len(p.Events), func(i int) bool { return p.Events[i].Cursor.Block > until })
 	return p.Events[:n], ffcapi.BlockStart(until + 1)
+}
+
+// anotherForm tells whether an event is the one before it once more, for other listeners.
+func anotherForm(events []ffcapi.Event, i int) bool {
+	for before := i - 1; before >= 0 && events[before].Cursor == events[i].Cursor; before-- {
+		if slices.ContainsFunc(events[i].Matches, func(m int) bool { return slices.Contains(events[before].Matches, m) }) {
+			return false
+		}
+	}
+	return i > 0 && events[i-1].Cursor == events[i].Cursor
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +89,48 @@ func TestRepeatedEventsAreDeliveredOnce(t *testing.T) {
 	r.stream("s", func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(10)) })
 	r.listen("s", "l", "A")
 	require.Equal(t, []string{"1/0", "1/1"}, ids(t, r.live("s").Batch))
+}
+
+// One event may come in a form for each of two listeners. Who matches both forms of it gets the first.
+func TestAnEventInTwoFormsReachesBothListeners(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]uint64{"in one batch": 10, "one by one": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.chain.mine("A", "A")
+			r.chain.set(func(c *fakeChain) {
+				c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+					q := *p
+					q.Events = nil
+					for _, ev := range p.Events {
+						full, brief, again := ev, ev, ev
+						full.Matches, brief.Matches = []int{0}, []int{1}
+						brief.Data = json.RawMessage("null")
+						q.Events = append(q.Events, full, brief, again)
+					}
+					return &q
+				}
+			})
+			r.stream("s", suspended, func(s *apitypes.EventStream) { s.BatchSize = ptr(size) })
+			r.listen("s", "full", "A")
+			r.listen("s", "brief", "A")
+			require.NoError(t, r.m.ResumeStream(t.Context(), "s"))
+			var got []string
+			for len(got) < 4 {
+				d := r.live("s")
+				for i := range d.Batch.Events {
+					var ev apitypes.Event
+					require.NoError(t, json.Unmarshal(d.Batch.Events[i].JSON, &ev))
+					got = append(got, ev.ListenerName+" "+ev.TransactionIndex)
+					require.Equal(t, ev.ListenerName == "brief", string(ev.Data) == "null", "%s", d.Batch.Events[i].JSON)
+				}
+				d.finish(nil)
+			}
+			require.Equal(t, []string{"full 0", "brief 0", "full 1", "brief 1"}, got)
+			r.quiet("s")
+		})
+	}
 }
 
 func TestAnotherChainWithInstantFinalityFailsTheStream(t *testing.T) {

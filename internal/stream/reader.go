@@ -280,7 +280,7 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 	events, next := shorten(p, g.until)
 	for i := range events {
 		ev := &events[i]
-		if ev.Cursor.Before(from) {
+		if ev.Cursor.Before(g.at.Cursor) || ev.Cursor.Before(from) && !anotherForm(events, i) {
 			continue // repeated
 		}
 		stamp := ev.Timestamp

@@ -11,22 +11,17 @@ import (
 
 // Block implements ffcapi.Connector.
 func (c *Connector) Block(ctx context.Context, ledger string, number uint64) (*ffcapi.Block, error) {
+	if err := c.channel(ledger); err != nil {
+		return nil, err
+	}
+	if b := c.tails.of(c, ledger).at(number); b != nil {
+		return b.block(), nil
+	}
 	var out *block
 	err := c.visit(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
 		out, err = n.block(ctx, s, ledger, number)
-		if ffcapi.KindOf(err) != ffcapi.Unavailable {
-			return err
-		}
-		// The stream does not tell a block that is not there yet from one that is not there any more.
-		info, e := n.chainInfo(ctx, s, ledger)
-		switch {
-		case e != nil:
-			return e
-		case number > info.head.Number:
-			return ffcapi.Errorf(ffcapi.NotFound, "there is no block %d in %s: the newest is %d", number, ledger, info.head.Number)
-		}
-		if e := info.pruned(n, number); e != nil {
-			return e
+		if ffcapi.KindOf(err) == ffcapi.Unavailable {
+			return c.missing(ctx, n, s, ledger, number, err)
 		}
 		return err
 	})
@@ -53,23 +48,26 @@ func (n *node) block(ctx context.Context, s *signer, channel string, number uint
 // next waits for the next block of a stream.
 func (s *stream) next(ctx context.Context, n *node) (*block, error) {
 	select {
-	case d, ok := <-s.blocks:
-		return d.result(ctx, n, ok)
+	case out, ok := <-s.blocks:
+		return wait(ctx, n, out, ok)
 	case <-ctx.Done():
 		return nil, inContext(ctx, stageLedger)
 	}
 }
 
-// result is what was received from a stream; ok is false at its end.
-func (d delivered) result(ctx context.Context, n *node, ok bool) (*block, error) {
+// wait is for what comes from a stream: a block that may still be decoded, and is soon; ok is false at the end.
+func wait(ctx context.Context, n *node, out <-chan delivered, ok bool) (*block, error) {
+	if !ok {
+		if done := inContext(ctx, stageLedger); done != nil {
+			return nil, done
+		}
+		return nil, ffcapi.Errorf(ffcapi.Unavailable, "%s ended the block stream", n.address)
+	}
+	d := <-out
 	var bad *malformed
 	switch {
-	case !ok && ctx.Err() != nil:
-		return nil, inContext(ctx, stageLedger)
-	case !ok:
-		return nil, ffcapi.Errorf(ffcapi.Unavailable, "%s ended the block stream", n.address)
 	case errors.As(d.err, &bad):
-		return nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageLedger, Message: bad.Error(), Err: d.err}
+		return nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageLedger, Message: n.address + ": " + bad.Error(), Err: d.err}
 	case d.err != nil:
 		return nil, deliverError(ctx, n, d.err)
 	default:
@@ -95,148 +93,87 @@ func (c *Connector) follow(ctx context.Context, ledger string, after ffcapi.Bloc
 	if err := c.channel(ledger); err != nil {
 		return err
 	}
-	s, err := c.reader()
-	if err != nil {
+	if _, err := c.reader(); err != nil {
 		return err
 	}
-	n, failed := c.peers.pick()
-	f := &follower{c: c, n: n, s: s, ledger: ledger, yield: yield}
-	err = f.run(ctx, after)
-	if ffcapi.KindOf(err) == ffcapi.Unavailable {
-		failed()
+	f := &follower{c: c, t: c.tails.of(c, ledger), at: after, yield: yield}
+	defer f.t.join()()
+	for {
+		if err := f.step(ctx); err != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // follower is one sequence of Blocks.
 type follower struct {
-	c      *Connector
-	n      *node
-	s      *signer
-	ledger string
-	yield  func(*block) bool
-	last   *block // yielded last
+	c       *Connector
+	t       *tail
+	at      ffcapi.BlockRef // yielded last, or where to begin
+	began   bool            // at was yielded
+	yielded time.Time       // something was yielded last, or the wait for it began
+	yield   func(*block) bool
 }
 
-func (f *follower) run(ctx context.Context, after ffcapi.BlockRef) error {
-	start, err := f.start(ctx, after)
+// step waits for a new block and yields all up to it, or the newest once more as a sign of life.
+func (f *follower) step(ctx context.Context) error {
+	if f.yielded.IsZero() {
+		f.yielded = time.Now()
+	}
+	head, n, err := f.t.head(ctx, f.at, f.yielded, f.c.life)
+	switch {
+	case err != nil:
+		return err
+	case f.at.IsZero(), head.Number > f.at.Number:
+		return f.catchUp(ctx, head.BlockRef)
+	case head.Number < f.at.Number:
+		f.t.shun(n)
+		return behind(n, f.t.channel, head.Number, f.at.Number)
+	default: // the same block, or another one in its place
+		return f.pass(head)
+	}
+}
+
+// catchUp yields the blocks up to the head.
+func (f *follower) catchUp(ctx context.Context, head ffcapi.BlockRef) error {
+	start := f.at.Number + 1
+	if f.at.IsZero() {
+		start = 0
+	}
+	w, err := f.c.walk(f.t.channel, start, f.at, head)
 	if err != nil {
 		return err
 	}
-	st, err := f.n.open(ctx, f.s, f.ledger, start, noEnd)
-	if err != nil {
-		return deliverError(ctx, f.n, err)
-	}
-	defer st.close()
-	timer := time.NewTimer(f.c.quiet)
-	defer timer.Stop()
-	var missing uint64 // the peer has shown that it has this block, and has not sent it
-	for {
-		select {
-		case <-ctx.Done():
-			return inContext(ctx, stageLedger)
-		case <-timer.C:
-			if missing, err = f.probe(ctx, missing, after); err != nil {
-				return err
+	defer w.close()
+	for !w.over() {
+		b, err := w.block(ctx)
+		if other := asUnlinked(err); other != nil && !f.began {
+			// The chain is another one below this block: show it from there.
+			below, e := w.before(ctx)
+			if e != nil {
+				return e
 			}
-		case d, ok := <-st.blocks:
-			b, err := d.result(ctx, f.n, ok)
-			if err == nil {
-				err = f.pass(ctx, b, after)
+			if e := f.pass(below); e != nil {
+				return e
 			}
-			if err != nil {
-				return err
-			}
-			missing = 0
+			w.last, w.next, b, err = other.BlockRef, other.Number+1, other, nil
 		}
-		timer.Reset(f.c.quiet)
-	}
-}
-
-// start decides where to begin. It is the block after the given one, but that one itself when the peer has another in its place
-// and nothing beyond that would show it.
-func (f *follower) start(ctx context.Context, after ffcapi.BlockRef) (uint64, error) {
-	info, e := f.info(ctx)
-	if e != nil {
-		return 0, e
-	}
-	start := after.Number + 1
-	switch {
-	case after.IsZero():
-		start = 0
-	case info.head.Number < after.Number:
-		return 0, ffcapi.Errorf(ffcapi.Unavailable, "%s is behind: it has %d blocks of %s, not yet block %d", f.n.address, info.head.Number+1, f.ledger, after.Number)
-	case info.head.Number == after.Number && info.head.Hash != after.Hash:
-		start = after.Number
-	}
-	if e := info.pruned(f.n, start); e != nil {
-		return 0, e
-	}
-	return start, nil
-}
-
-// probeLimit is how long a peer may take to say where it stands. With the quiet time before, it is what a peer that hangs can hold a sequence up.
-const probeLimit = 10 * time.Second
-
-func (f *follower) info(ctx context.Context) (chainInfo, *ffcapi.Error) {
-	ctx, cancel := context.WithTimeout(ctx, min(probeLimit, f.c.cfg.Timeouts.Evaluate))
-	defer cancel()
-	info, e := f.n.chainInfo(ctx, f.s, f.ledger)
-	if e != nil && e.Kind == ffcapi.Timeout {
-		e.Kind = ffcapi.Unavailable // the limit was ours: the peer does not answer
-	}
-	return info, e
-}
-
-// pass checks that a block follows the last one, and yields it.
-func (f *follower) pass(ctx context.Context, b *block, after ffcapi.BlockRef) error {
-	switch {
-	case f.last != nil && (b.Number != f.last.Number+1 || b.parent != f.last.Hash):
-		return ffcapi.Errorf(ffcapi.Internal, "%s: block %d (parent %s) does not follow block %d (%s) of %s",
-			f.n.address, b.Number, b.parent, f.last.Number, f.last.Hash, f.ledger)
-	case f.last == nil && !after.IsZero() && b.Number == after.Number+1 && b.parent != after.Hash:
-		// The chain is another one below this block: show it from there.
-		below, err := f.n.block(ctx, f.s, f.ledger, after.Number)
 		if err != nil {
 			return err
 		}
-		if !f.yield(below) {
-			return errBroken
+		if err := f.pass(b); err != nil {
+			return err
 		}
-	}
-	f.last = b
-	if !f.yield(b) {
-		return errBroken
 	}
 	return nil
 }
 
-// probe is for a stream that has been silent. The head is yielded once more if the peer answers and has nothing new. A block that
-// the peer has, and that did not come by the second probe, will not come: then the stream is dead.
-func (f *follower) probe(ctx context.Context, missing uint64, after ffcapi.BlockRef) (uint64, error) {
-	info, e := f.info(ctx)
-	if e != nil {
-		return 0, e
+// pass yields a block.
+func (f *follower) pass(b *block) error {
+	f.at, f.began = b.BlockRef, true
+	if !f.yield(b) {
+		return errBroken
 	}
-	at := after.Number
-	if f.last != nil {
-		at = f.last.Number
-	}
-	if info.head.Number > at {
-		if missing > 0 {
-			return 0, ffcapi.Errorf(ffcapi.Unavailable, "%s has block %d of %s and does not deliver it", f.n.address, at+1, f.ledger)
-		}
-		return at + 1, nil
-	}
-	if f.last == nil {
-		b, err := f.n.block(ctx, f.s, f.ledger, at)
-		if err != nil {
-			return 0, err
-		}
-		f.last = b
-	}
-	if !f.yield(f.last) {
-		return 0, errBroken
-	}
-	return 0, nil
+	f.yielded = time.Now()
+	return nil
 }

@@ -98,6 +98,11 @@ func (t testTx) transaction() []byte {
 	}}})
 }
 
+// decodeTx reads one entry of a block.
+func decodeTx(t *tx, envelope []byte) error {
+	return (&decoder{events: make([]chaincodeEvent, 1)}).decode(t, envelope)
+}
+
 // makeBlock makes the block that follows prev, nil for none, as a peer delivers it.
 func makeBlock(prev *common.Block, txs ...testTx) *common.Block {
 	b := &common.Block{Header: &common.BlockHeader{}, Data: &common.BlockData{}, Metadata: &common.BlockMetadata{}}

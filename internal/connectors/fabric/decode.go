@@ -4,35 +4,48 @@ import (
 	"crypto/sha256"
 	"encoding/asn1"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
-// block is a decoded block. Its byte slices point into the block it was decoded from.
+// block is a decoded block. It is shared by all who read it, and not changed. Its byte slices point into the message it came in, so that
+// what nobody asks for costs nothing; who keeps a few of its bytes for long copies them.
 type block struct {
 	ffcapi.BlockRef
 	parent string
 	time   time.Time // newest of the transactions' times: a Fabric block has none of its own
+	size   int       // bytes of the message, which the block keeps in memory
+	count  int       // entries, of all kinds
 	txs    []tx
+	config *tx // of a block with a configuration in it
 }
 
-// tx is one entry of a block that has a transaction id and is its first occurrence.
+// tx is one entry of a block. block.txs has those with a transaction id, at their first occurrence.
 type tx struct {
 	index   uint64 // position in the block
 	id      string
+	kind    common.HeaderType
 	code    peer.TxValidationCode
 	time    time.Time // as the client wrote it into the channel header
 	creator []byte    // serialised identity
+	data    []byte    // what the entry is about, by its kind
 	result  []byte    // what the chaincode returned; valid transactions only
 	event   *chaincodeEvent
+
+	writesOnce sync.Once
+	writes     []write // see writeSet
+	writesErr  error
+	shownOnce  sync.Once
+	shown      json.RawMessage // see full
 }
 
 func (t *tx) valid() bool { return t.code == peer.TxValidationCode_VALID }
@@ -42,47 +55,127 @@ type chaincodeEvent struct {
 	chaincode string
 	name      string
 	payload   []byte
+
+	once  sync.Once
+	shown json.RawMessage // see full
 }
+
+// Field numbers of a block and of the answer it comes in.
+const (
+	responseStatus   = 1 // of DeliverResponse
+	responseBlock    = 2
+	blockHeader      = 1
+	blockData        = 2
+	blockMetadata    = 3
+	headerNumber     = 1
+	headerPrevious   = 2
+	headerData       = 3
+	repeatedElements = 1 // of BlockData and BlockMetadata
+)
 
 // decodeBlock reads a block as a peer delivers it. It fails when something is missing that every block of a peer's ledger has, or when a transaction
 // that the peer found valid cannot be read. What the peer found invalid may be anything.
-func decodeBlock(b *common.Block) (*block, error) {
-	if b.GetHeader() == nil {
+func decodeBlock(raw []byte) (*block, error) {
+	var header, data, metadata []byte
+	f := fields{rest: raw}
+	for f.next() {
+		switch {
+		case f.isBytes(blockHeader):
+			header = f.bytes
+		case f.isBytes(blockData):
+			data = f.bytes
+		case f.isBytes(blockMetadata):
+			metadata = f.bytes
+		}
+	}
+	if f.err != nil {
+		return nil, fmt.Errorf("a block makes no sense: %w", f.err)
+	}
+	if header == nil {
 		return nil, errors.New("a block has no header")
 	}
-	number := b.GetHeader().GetNumber()
-	hash, err := headerHash(b.GetHeader())
-	if err != nil {
-		return nil, fmt.Errorf("block %d: %w", number, err)
+	out := &block{size: len(raw)}
+	if err := out.decodeHeader(header); err != nil {
+		return nil, err
 	}
-	out := &block{BlockRef: ffcapi.BlockRef{Number: number, Hash: hash}, parent: hex.EncodeToString(b.GetHeader().GetPreviousHash())}
-	entries := b.GetData().GetData()
-	codes, err := validationCodes(b, len(entries))
-	if err != nil {
-		return nil, fmt.Errorf("block %d: %w", number, err)
-	}
-	out.txs = make([]tx, 0, len(entries))
-	for i, entry := range entries {
-		t := tx{index: uint64(i), code: peer.TxValidationCode(codes[i])}
-		err := t.decode(entry)
-		if err != nil && t.valid() {
-			return nil, fmt.Errorf("block %d: transaction %d: %w", number, i, err)
-		}
-		if t.time.After(out.time) {
-			out.time = t.time
-		}
-		// A configuration has no id. A duplicate is not what became of its id.
-		if t.id != "" && t.code != peer.TxValidationCode_DUPLICATE_TXID {
-			out.txs = append(out.txs, t)
-		}
+	if err := out.decodeEntries(data, metadata); err != nil {
+		return nil, fmt.Errorf("block %d: %w", out.Number, err)
 	}
 	return out, nil
 }
 
+func (b *block) decodeHeader(header []byte) error {
+	h := &common.BlockHeader{}
+	f := fields{rest: header}
+	for f.next() {
+		switch {
+		case f.isInteger(headerNumber):
+			h.Number = f.value
+		case f.isBytes(headerPrevious):
+			h.PreviousHash = f.bytes
+		case f.isBytes(headerData):
+			h.DataHash = f.bytes
+		}
+	}
+	if f.err != nil {
+		return fmt.Errorf("header of a block: %w", f.err)
+	}
+	hash, err := headerHash(h)
+	b.BlockRef, b.parent = ffcapi.BlockRef{Number: h.GetNumber(), Hash: hash}, hex.EncodeToString(h.GetPreviousHash())
+	return err
+}
+
+func (b *block) decodeEntries(data, metadata []byte) error {
+	entries, err := elements(data)
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	codes, err := validationCodes(metadata, len(entries))
+	if err != nil {
+		return err
+	}
+	b.count = len(entries)
+	b.txs = make([]tx, 0, len(entries))
+	d := decoder{events: make([]chaincodeEvent, len(entries))}
+	for i, entry := range entries {
+		b.txs = append(b.txs, tx{index: uint64(i), code: peer.TxValidationCode(codes[i])})
+		t := &b.txs[len(b.txs)-1]
+		if err := d.decode(t, entry); err != nil && t.valid() {
+			return fmt.Errorf("transaction %d: %w", i, err)
+		}
+		if t.time.After(b.time) {
+			b.time = t.time
+		}
+		if t.kind == common.HeaderType_CONFIG {
+			b.config = t
+		}
+		// A configuration may have no id. A duplicate is not what became of its id.
+		if t.id == "" || t.code == peer.TxValidationCode_DUPLICATE_TXID {
+			if b.config == t {
+				b.config = &tx{index: t.index, kind: t.kind, code: t.code, time: t.time, creator: t.creator, data: t.data}
+			}
+			b.txs = b.txs[:len(b.txs)-1]
+		}
+	}
+	return nil
+}
+
+// elements returns the elements of a message that is a list of bytes.
+func elements(b []byte) (out [][]byte, err error) {
+	f := fields{rest: b}
+	for f.next() {
+		if f.isBytes(repeatedElements) {
+			out = append(out, f.bytes)
+		}
+	}
+	return out, f.err
+}
+
 // validationCodes are the peer's verdicts, one byte for each transaction.
-func validationCodes(b *common.Block, count int) ([]byte, error) {
+func validationCodes(metadata []byte, count int) ([]byte, error) {
+	m, err := elements(metadata)
 	at := int(common.BlockMetadataIndex_TRANSACTIONS_FILTER)
-	if m := b.GetMetadata().GetMetadata(); len(m) > at && len(m[at]) == count {
+	if err == nil && len(m) > at && len(m[at]) == count {
 		return m[at], nil
 	}
 	return nil, errors.New("the verdicts on its transactions are missing")
@@ -96,205 +189,8 @@ func headerHash(h *common.BlockHeader) (string, error) {
 		DataHash     []byte
 	}{new(big.Int).SetUint64(h.GetNumber()), h.GetPreviousHash(), h.GetDataHash()})
 	if err != nil {
-		return "", fmt.Errorf("header: %w", err)
+		return "", fmt.Errorf("header of block %d: %w", h.GetNumber(), err)
 	}
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:]), nil
-}
-
-// Field numbers of the messages around a transaction, outermost first.
-const (
-	envelopePayload  = 1
-	payloadHeader    = 1
-	payloadData      = 2
-	headerChannel    = 1
-	headerSignature  = 2
-	channelType      = 1
-	channelTimestamp = 3
-	channelTxID      = 5
-	signatureCreator = 1
-
-	transactionActions  = 1
-	actionPayload       = 2 // of TransactionAction
-	actionEndorsed      = 2 // of ChaincodeActionPayload
-	endorsedResponse    = 1
-	responseExtension   = 2
-	ccActionResults     = 1
-	ccActionEvent       = 2
-	ccActionResponse    = 3
-	responsePayload     = 3
-	fieldEventChaincode = 1
-	fieldEventName      = 3
-	fieldEventPayload   = 4
-
-	timestampSeconds = 1
-	timestampNanos   = 2
-)
-
-// decode reads an envelope. Walking the wire format touches the few fields that count, and copies nothing: a block is mostly
-// certificates and signatures.
-func (t *tx) decode(envelope []byte) error {
-	payload, err := bytesField(envelope, envelopePayload)
-	if err != nil {
-		return fmt.Errorf("envelope: %w", err)
-	}
-	header, err := bytesField(payload, payloadHeader)
-	if err != nil {
-		return fmt.Errorf("payload: %w", err)
-	}
-	channel, err := bytesField(header, headerChannel)
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
-	}
-	kind, err := t.channelHeader(channel)
-	if err != nil {
-		return fmt.Errorf("channel header: %w", err)
-	}
-	signature, err := bytesField(header, headerSignature)
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
-	}
-	if t.creator, err = bytesField(signature, signatureCreator); err != nil {
-		return fmt.Errorf("signature header: %w", err)
-	}
-	if kind != common.HeaderType_ENDORSER_TRANSACTION || !t.valid() {
-		return nil
-	}
-	data, err := bytesField(payload, payloadData)
-	if err != nil {
-		return fmt.Errorf("payload: %w", err)
-	}
-	return t.chaincodeAction(data)
-}
-
-// channelHeader reads id and time, and returns what the entry is.
-func (t *tx) channelHeader(b []byte) (common.HeaderType, error) {
-	kind, err := varintField(b, channelType)
-	if err != nil {
-		return 0, err
-	}
-	id, err := bytesField(b, channelTxID)
-	if err != nil {
-		return 0, err
-	}
-	stamp, err := bytesField(b, channelTimestamp)
-	if err != nil {
-		return 0, err
-	}
-	seconds, err := varintField(stamp, timestampSeconds)
-	if err != nil {
-		return 0, err
-	}
-	nanos, err := varintField(stamp, timestampNanos)
-	if err != nil {
-		return 0, err
-	}
-	t.id = string(id)
-	if stamp != nil { // one of no length is the epoch
-		t.time = time.Unix(int64(seconds), int64(nanos)).UTC()
-	}
-	return common.HeaderType(kind), nil
-}
-
-// chaincodeAction reads result and event of a transaction's action; there is always exactly one.
-func (t *tx) chaincodeAction(transaction []byte) error {
-	action, err := pathField(transaction, transactionActions, actionPayload, actionEndorsed, endorsedResponse, responseExtension)
-	if err != nil {
-		return fmt.Errorf("action: %w", err)
-	}
-	if t.result, err = pathField(action, ccActionResponse, responsePayload); err != nil {
-		return fmt.Errorf("response: %w", err)
-	}
-	ev, err := bytesField(action, ccActionEvent)
-	if err != nil {
-		return fmt.Errorf("action: %w", err)
-	}
-	if len(ev) == 0 {
-		return nil
-	}
-	e := &chaincodeEvent{}
-	err = eachField(ev, func(num protowire.Number, typ protowire.Type, value []byte) error {
-		if typ != protowire.BytesType {
-			return nil
-		}
-		v, n := protowire.ConsumeBytes(value)
-		switch num {
-		case fieldEventChaincode:
-			e.chaincode = string(v)
-		case fieldEventName:
-			e.name = string(v)
-		case fieldEventPayload:
-			e.payload = v
-		default: // the transaction id again
-		}
-		return protowire.ParseError(min(n, 0))
-	})
-	if err != nil {
-		return fmt.Errorf("event: %w", err)
-	}
-	t.event = e
-	return nil
-}
-
-// pathField follows fields of nested messages.
-func pathField(b []byte, path ...protowire.Number) ([]byte, error) {
-	for _, num := range path {
-		var err error
-		if b, err = bytesField(b, num); err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
-}
-
-// bytesField returns the last field of a number with bytes in it, nil when there is none, as protobuf has it.
-func bytesField(b []byte, want protowire.Number) (found []byte, err error) {
-	err = eachField(b, func(num protowire.Number, typ protowire.Type, value []byte) error {
-		if num != want {
-			return nil
-		}
-		if typ != protowire.BytesType {
-			return fmt.Errorf("field %d is not made of bytes", num)
-		}
-		v, n := protowire.ConsumeBytes(value)
-		found = v
-		return protowire.ParseError(min(n, 0))
-	})
-	return found, err
-}
-
-// varintField returns the last field of a number that is an integer, 0 when there is none.
-func varintField(b []byte, want protowire.Number) (found uint64, err error) {
-	err = eachField(b, func(num protowire.Number, typ protowire.Type, value []byte) error {
-		if num != want {
-			return nil
-		}
-		if typ != protowire.VarintType {
-			return fmt.Errorf("field %d is not an integer", num)
-		}
-		v, n := protowire.ConsumeVarint(value)
-		found = v
-		return protowire.ParseError(min(n, 0))
-	})
-	return found, err
-}
-
-// eachField calls f with each field of a message and the bytes of its value.
-func eachField(b []byte, f func(protowire.Number, protowire.Type, []byte) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		size := protowire.ConsumeFieldValue(num, typ, b)
-		if size < 0 {
-			return protowire.ParseError(size)
-		}
-		if err := f(num, typ, b[:size]); err != nil {
-			return err
-		}
-		b = b[size:]
-	}
-	return nil
 }

@@ -30,7 +30,7 @@ func TestDecodeBlock(t *testing.T) {
 		testTx{id: "t4", time: noon},
 		testTx{id: "cfg", kind: common.HeaderType_CONFIG, time: noon},
 	)
-	b, err := decodeBlock(raw)
+	b, err := decodeBlock(marshal(raw))
 	require.NoError(t, err)
 	require.Equal(t, ffcapi.BlockRef{Number: 1, Hash: hex.EncodeToString(hashOf(raw.GetHeader()))}, b.BlockRef)
 	require.Equal(t, hex.EncodeToString(hashOf(genesis.GetHeader())), b.parent)
@@ -43,6 +43,9 @@ func TestDecodeBlock(t *testing.T) {
 	}
 	require.Equal(t, []string{"t0", "t1", "t4", "cfg"}, got, "a duplicate is never listed, nor what has no id")
 	require.Equal(t, &chaincodeEvent{chaincode: "assets", name: "AssetCreated", payload: []byte(`{"id":"a"}`)}, b.txs[0].event)
+	require.Equal(t, len(marshal(raw)), b.size)
+	require.Equal(t, 6, b.count)
+	require.EqualValues(t, 5, b.config.index)
 	require.Equal(t, noon, b.txs[0].time)
 	require.JSONEq(t, `{"x":1}`, string(b.txs[0].result))
 	require.Nil(t, b.txs[1].event, "the event of an invalid transaction has not happened")
@@ -54,10 +57,11 @@ func TestDecodeBlock(t *testing.T) {
 	require.Equal(t, ffcapi.TxOutcome{Hash: "t0", Success: true, Result: []byte(`{"x":1}`)}, out.Transactions[0])
 	require.Equal(t, ffcapi.TxOutcome{Hash: "t1", Index: 1, Reason: "MVCC_READ_CONFLICT", Retryable: true}, out.Transactions[1])
 
-	first, err := decodeBlock(genesis)
+	first, err := decodeBlock(marshal(genesis))
 	require.NoError(t, err)
 	require.Empty(t, first.parent)
 	require.Empty(t, first.txs)
+	require.NotNil(t, first.config, "a configuration without an id")
 }
 
 func TestBlockHashIsFabrics(t *testing.T) {
@@ -84,7 +88,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"block 0: transaction 1: envel": makeBlock(nil, testTx{id: "a"}, testTx{raw: []byte{0xff}}),
 		"is not made of bytes":          makeBlock(nil, testTx{raw: []byte{0x08, 0x01}}),
 	} {
-		_, err := decodeBlock(b)
+		_, err := decodeBlock(marshal(b))
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -102,7 +106,7 @@ func TestDecodeAgreesWithProtobuf(t *testing.T) {
 			},
 		}
 		var got tx
-		require.NoError(t, got.decode(want.envelope()))
+		require.NoError(t, decodeTx(&got, want.envelope()))
 		require.Equal(t, want.id, got.id)
 		require.Equal(t, want.time, got.time)
 		require.Equal(t, want.result, string(got.result))
@@ -121,11 +125,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0x0a})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got tx
-		if err := got.decode(b); err != nil {
+		if err := decodeTx(&got, b); err != nil {
 			return
 		}
 		block := makeBlock(nil, testTx{raw: b})
-		_, err := decodeBlock(block)
+		_, err := decodeBlock(marshal(block))
 		require.NoError(t, err)
 	})
 }
@@ -156,7 +160,7 @@ func TestShownAsJSON(t *testing.T) {
 		`"a string"`: {`"a string"`, `"a string"`},
 	} {
 		require.Equal(t, want[0], string(asJSON([]byte(in))))
-		require.Equal(t, want[1], string(eventData([]byte(in))))
+		require.Equal(t, want[1], string((&chaincodeEvent{payload: []byte(in)}).full()))
 	}
 }
 
@@ -168,7 +172,7 @@ func BenchmarkDecodeBlock(b *testing.B) {
 	raw := makeBlock(nil, txs...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := decodeBlock(raw); err != nil {
+		if _, err := decodeBlock(marshal(raw)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/orderer"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -59,7 +61,7 @@ func seekRequest(s *signer, channel string, start, stop uint64) (*common.Envelop
 	return &common.Envelope{Payload: payload, Signature: signature}, nil
 }
 
-// ahead is how many decoded blocks a stream holds ready.
+// ahead is how many blocks a stream holds ready, decoded or being decoded.
 const ahead = 8
 
 // delivered is a block or the reason why there are no more.
@@ -68,9 +70,10 @@ type delivered struct {
 	err   error
 }
 
-// stream is an open block stream. Blocks are received and decoded in a goroutine of its own, while the consumer works.
+// stream is an open block stream. Blocks are received in a goroutine of its own and decoded in several, while the consumer works; they
+// come out in order.
 type stream struct {
-	blocks  chan delivered // closed at the end; after an error there is nothing
+	blocks  chan chan delivered // closed at the end; after an error there is nothing
 	cancel  context.CancelFunc
 	release func() bool // lets go of the caller's context
 	done    sync.WaitGroup
@@ -86,7 +89,7 @@ func (n *node) open(ctx context.Context, s *signer, channel string, start, stop 
 	caller := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
 	release := context.AfterFunc(caller, cancel)
-	client, err := peer.NewDeliverClient(n.conn).Deliver(ctx)
+	client, err := peer.NewDeliverClient(n.conn).Deliver(ctx, grpc.ForceCodecV2(rawCodec{}))
 	if err == nil {
 		err = client.Send(request)
 	}
@@ -98,50 +101,72 @@ func (n *node) open(ctx context.Context, s *signer, channel string, start, stop 
 		cancel()
 		return nil, err
 	}
-	st := &stream{blocks: make(chan delivered, ahead), cancel: cancel, release: release}
-	st.done.Go(func() {
-		defer close(st.blocks)
-		for {
-			d := receive(client)
-			if errors.Is(d.err, errEnd) {
-				return
-			}
-			select {
-			case st.blocks <- d:
-			case <-ctx.Done():
-				return
-			}
-			if d.err != nil {
-				return
-			}
-		}
-	})
+	st := &stream{blocks: make(chan chan delivered, ahead), cancel: cancel, release: release}
+	st.done.Go(func() { st.receive(ctx, client) })
 	return st, nil
+}
+
+// receive takes blocks until the stream is over. At most GOMAXPROCS of them are decoded at once.
+func (s *stream) receive(ctx context.Context, client grpc.ClientStream) {
+	defer close(s.blocks)
+	workers := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for {
+		message, err := receiveBlock(client)
+		if errors.Is(err, errEnd) {
+			return
+		}
+		out := make(chan delivered, 1)
+		select {
+		case s.blocks <- out:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			out <- delivered{err: err}
+			return
+		}
+		select {
+		case workers <- struct{}{}:
+		case <-ctx.Done():
+			out <- delivered{err: ctx.Err()}
+			return
+		}
+		s.done.Go(func() {
+			defer func() { <-workers }()
+			b, err := decodeBlock(message)
+			if err != nil {
+				err = &malformed{err}
+			}
+			out <- delivered{b, err}
+		})
+	}
 }
 
 // errEnd says that the peer has delivered all that was asked for.
 var errEnd = errors.New("end of the block stream")
 
-func receive(client peer.Deliver_DeliverClient) delivered {
-	r, err := client.Recv()
-	if err != nil {
-		return delivered{err: err}
+// receiveBlock returns the next block as the peer sent it.
+func receiveBlock(client grpc.ClientStream) ([]byte, error) {
+	var message rawMessage
+	if err := client.RecvMsg(&message); err != nil {
+		return nil, err
 	}
-	switch v := r.GetType().(type) {
-	case *peer.DeliverResponse_Block:
-		b, err := decodeBlock(v.Block)
-		if err != nil {
-			return delivered{err: &malformed{err}}
+	f := fields{rest: message}
+	for f.next() {
+		switch {
+		case f.isBytes(responseBlock):
+			return f.bytes, nil
+		case f.isInteger(responseStatus):
+			if st := common.Status(f.value); st != common.Status_SUCCESS {
+				return nil, deliverStatus(st)
+			}
+			return nil, errEnd
 		}
-		return delivered{block: b}
-	case *peer.DeliverResponse_Status:
-		if v.Status == common.Status_SUCCESS {
-			return delivered{err: errEnd}
-		}
-		return delivered{err: deliverStatus(v.Status)}
-	default:
-		return delivered{err: &malformed{fmt.Errorf("a peer delivers a %T", v)}}
 	}
+	if f.err == nil {
+		f.err = errors.New("a peer delivers neither a block nor a status")
+	}
+	return nil, &malformed{f.err}
 }
 
 // malformed is an answer that makes no sense.
@@ -153,7 +178,7 @@ func (m *malformed) Error() string { return m.err.Error() }
 // Unwrap returns the cause.
 func (m *malformed) Unwrap() error { return m.err }
 
-// close ends the stream and waits for its goroutine.
+// close ends the stream and waits for its goroutines.
 func (s *stream) close() {
 	s.release()
 	s.cancel()

@@ -8,15 +8,21 @@
 //	Submit  ─▶ the same proposal ─▶ gateway.Endorse ─▶ envelope ─▶ gateway.Submit ─▶ orderer
 //
 //	Query   ─▶ gateway.Evaluate
-//	Blocks, Events, Block ◀── Deliver of one peer ◀── decode.go (pure)
-//	Ledger, Receipt       ◀── qscc of the same peer
+//	Blocks ◀───── tail: one Deliver per channel, at the head ◀── decode.go (pure)
+//	Events ◀─┴─── walk: a Deliver of its own, from further back until it meets the tail
+//	Ledger, Receipt ◀── qscc of one peer
 //
 // # Addresses
 //
 // Request.To is "channel/chaincode", or a chaincode on the first of the configured channels; both may be in the options instead. Request.From is the name of an identity in the wallet. A
 // parameter that is a JSON string is passed as its text, any other JSON as it is written. Options: channel, chaincode, transient
-// (an object; values as parameters), endorsingOrganizations (MSP ids), init (the call initialises the chaincode). A filter of a listener is
-// {"channel","chaincode","event"}: event is a name, or an expression between slashes, or absent for all events.
+// (an object; values as parameters), endorsingOrganizations (MSP ids), init (the call initialises the chaincode).
+//
+// # Events
+//
+// A filter of a listener is {"channel","type",...}, see filter.go. A name in it may be an expression between slashes. The order of what a
+// block gives is: for each transaction the event of its chaincode, the transaction itself, its writes as they stand in the read-write
+// set; at last the block, as if it were one more transaction. So a position means the same whatever a listener asks for.
 //
 // # Invariants
 //
@@ -24,17 +30,24 @@
 //     never listed, so that a payload may be sent again at any time.
 //   - The transaction id is that of the signed proposal, so that what is endorsed again for another send is still the same transaction. Only
 //     gateway.Submit sends anything to an orderer: whatever fails before it has certainly not left (Sent: no).
-//   - Only valid transactions give events: an endorsed event of an invalid transaction has not happened.
-//   - Blocks follow one another by number and by hash, or the sequence ends with an error. A session of Events stays with one
-//     peer, and passes a block only after that peer has shown Upto with its hash.
-//   - Looking at the ledger asks the very peer whose blocks are read. (gateway.Evaluate may ask any.)
+//   - Only valid transactions give events: an endorsed event of an invalid transaction has not happened. Who asks for it nevertheless gets
+//     it marked. Writes are those of valid transactions, always.
+//   - Blocks follow one another by number and by hash, or the sequence ends with an error, also where a reader goes over from one peer to
+//     another, or from its own stream to the tail. A session of Events passes a block only after it has seen Upto with its hash, on the
+//     peer that it reads from or in the tail.
+//   - A block of the tail is received and decoded once, and shared, and so is what is made of it: nothing in it changes. It keeps the message it
+//     came in; ring.go bounds how much that is. What leaves the connector is copied.
+//   - What no listener asks for is not decoded: neither read-write sets, nor what a transaction calls.
 //   - Every call has a time limit of its own, within that of the caller. A stream that says nothing is probed, so that a peer
-//     that is gone without a word is noticed.
-//   - Nothing is kept but connections and parsed keys. No goroutine outlives the call that started it, but those of gRPC.
+//     that is gone without a word is left within seconds.
+//   - Nothing is kept but connections, parsed keys and the recent blocks of channels that are followed. Close ends the goroutines of the tails; no
+//     other outlives the call that started it, but those of gRPC.
 //
 // # Failure handling
 //
 // errors.go, and nothing else, reads what Fabric says, and turns it into the kinds of ffcapi with the stage and every peer's words.
 // Chaincode refusals are final; peers that disagree or are away are Unavailable. There is no retry here. A peer that is not
-// available makes the next call go to the next peer of the organisation.
+// available makes the next call go to the next peer of the organisation. Only a tail goes on by itself, at the very next block; its readers
+// are told when no peer is left, and when a block does not fit. Who then asks again is shown the block that is another, so that the core can stop
+// the ledger.
 package fabric

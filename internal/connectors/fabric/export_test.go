@@ -2,5 +2,5 @@ package fabric
 
 import "time"
 
-// SetQuiet sets after how much silence a block stream is probed.
-func (c *Connector) SetQuiet(d time.Duration) { c.quiet = d }
+// SetQuiet sets after how much silence a block stream is probed, and the head shown again.
+func (c *Connector) SetQuiet(d time.Duration) { c.quiet, c.life = d, d/2 }

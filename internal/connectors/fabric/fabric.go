@@ -26,8 +26,12 @@ type Connector struct {
 	wallet *wallet
 	log    *logrus.Entry
 
-	// quiet is how long a block stream may say nothing before the peer is probed. The core wants a sign of life every 30 s.
+	tails tails
+
+	// quiet is how long a block stream may say nothing before the peer is probed.
 	quiet time.Duration
+	// life is after how long the head is shown again when there is no new block. The core wants a sign of life every 30 s.
+	life time.Duration
 }
 
 var (
@@ -62,11 +66,14 @@ func New(ctx context.Context, cfg Config, o Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connector{cfg: cfg, peers: peers, wallet: w, log: o.Log, quiet: 20 * time.Second}, nil
+	return &Connector{cfg: cfg, peers: peers, wallet: w, log: o.Log, quiet: 2 * time.Second, life: 15 * time.Second}, nil
 }
 
-// Close ends the connections.
-func (c *Connector) Close() error { return c.peers.close() }
+// Close ends the block streams and the connections.
+func (c *Connector) Close() error {
+	c.tails.close()
+	return c.peers.close()
+}
 
 // reader is who reads ledgers.
 func (c *Connector) reader() (*signer, error) {

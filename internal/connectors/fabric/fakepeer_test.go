@@ -32,8 +32,14 @@ type fakePeer struct {
 	address string
 	wallet  string // of those who connect
 
+	stop func() // ends the server, as if the peer had crashed
+
 	mu       sync.Mutex // guards what follows
 	blocks   []*common.Block
+	second   []*common.Block // of channel ch2
+	streams  int             // open block streams
+	opened   int             // block streams so far
+	sent     int             // blocks so far
 	assets   map[string]bool // ids that exist
 	grown    chan struct{}   // closed and replaced when something changes
 	pool     [][]byte        // envelopes of a paused orderer
@@ -41,6 +47,7 @@ type fakePeer struct {
 	lag      int
 	snapshot uint64 // first block, of a peer that began from a snapshot
 	mute     bool   // deliver nothing
+	frozen   bool   // nor answer anything
 	doubles  int    // so many envelopes are ordered twice
 	lost     int    // so many answers are lost
 	submits  int
@@ -66,10 +73,11 @@ func newFakePeer(t *testing.T) *fakePeer {
 	gateway.RegisterGatewayServer(s, f)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
-	t.Cleanup(func() {
+	f.stop = sync.OnceFunc(func() {
 		s.Stop()
 		require.NoError(t, <-served)
 	})
+	t.Cleanup(f.stop)
 	return f
 }
 
@@ -132,7 +140,7 @@ func (f *fakePeer) order(envelopes ...[]byte) {
 // verdict validates an envelope and applies it; before are those that stand before it in its block.
 func (f *fakePeer) verdict(envelope []byte, before []testTx) peer.TxValidationCode {
 	t := tx{}
-	if t.decode(envelope) != nil {
+	if decodeTx(&t, envelope) != nil {
 		return peer.TxValidationCode_BAD_PAYLOAD
 	}
 	if _, _, ok := f.find(t.id); ok || len(before) > 0 {
@@ -155,7 +163,7 @@ func (f *fakePeer) verdict(envelope []byte, before []testTx) peer.TxValidationCo
 // find returns the first block with a transaction; mu is held.
 func (f *fakePeer) find(id string) (*common.Block, *tx, bool) {
 	for _, b := range f.visible() {
-		d, err := decodeBlock(b)
+		d, err := decodeBlock(marshal(b))
 		if err != nil {
 			continue
 		}
@@ -186,16 +194,25 @@ func (f *fakePeer) Deliver(s peer.Deliver_DeliverServer) error {
 		return s.Send(&peer.DeliverResponse{Type: &peer.DeliverResponse_Status{Status: st}})
 	}
 	next, stop := seek.GetStart().GetSpecified().GetNumber(), seek.GetStop().GetSpecified().GetNumber()
+	channel, err := channelOf(env)
+	if err != nil {
+		return err
+	}
+	f.count(1)
+	defer f.count(-1)
 	for next <= stop {
 		f.mu.Lock()
 		var b *common.Block
-		if blocks := f.visible(); next < uint64(len(blocks)) && next >= f.snapshot && !f.mute {
+		if blocks := f.chain(channel); next < uint64(len(blocks)) && next >= f.snapshot && !f.mute && !f.frozen {
 			b = blocks[next]
 			if f.tamper != nil {
 				b = f.tamper(proto.CloneOf(b))
 			}
 		}
-		mute, grown := f.mute, f.grown
+		if b != nil {
+			f.sent++
+		}
+		mute, grown := f.mute || f.frozen, f.grown
 		f.mu.Unlock()
 		switch {
 		case b != nil:
@@ -214,6 +231,40 @@ func (f *fakePeer) Deliver(s peer.Deliver_DeliverServer) error {
 		}
 	}
 	return finish(common.Status_SUCCESS)
+}
+
+// chain is what the peer has of a channel; mu is held.
+func (f *fakePeer) chain(channel string) []*common.Block {
+	if channel == "ch2" {
+		return f.second
+	}
+	return f.visible()
+}
+
+// count keeps the books of the block streams.
+func (f *fakePeer) count(change int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.streams += change
+	f.opened += max(change, 0)
+}
+
+// counts returns how many block streams are open and were opened, and how many blocks were sent.
+func (f *fakePeer) counts() (streams, opened, sent int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.streams, f.opened, f.sent
+}
+
+// channelOf returns the channel that a request is for.
+func channelOf(env *common.Envelope) (string, error) {
+	b, err := pathField(env.GetPayload(), payloadHeader, headerChannel)
+	if err != nil {
+		return "", err
+	}
+	var h common.ChannelHeader
+	err = proto.Unmarshal(b, &h)
+	return h.GetChannelId(), err
 }
 
 // call reads what a proposal invokes.
@@ -241,7 +292,14 @@ func call(p *peer.SignedProposal) (header *common.Header, args []string, err err
 }
 
 // ProcessProposal implements peer.EndorserServer: it is asked for qscc only.
-func (f *fakePeer) ProcessProposal(_ context.Context, p *peer.SignedProposal) (*peer.ProposalResponse, error) {
+func (f *fakePeer) ProcessProposal(ctx context.Context, p *peer.SignedProposal) (*peer.ProposalResponse, error) {
+	f.mu.Lock()
+	frozen := f.frozen
+	f.mu.Unlock()
+	if frozen {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	_, args, err := call(p)
 	if err != nil {
 		return nil, err
@@ -253,7 +311,7 @@ func (f *fakePeer) ProcessProposal(_ context.Context, p *peer.SignedProposal) (*
 	}
 	switch args[0] {
 	case "GetChainInfo":
-		blocks := f.visible()
+		blocks := f.chain(args[1])
 		info := &common.BlockchainInfo{Height: uint64(len(blocks)), CurrentBlockHash: hashOf(blocks[len(blocks)-1].GetHeader())}
 		if f.snapshot > 0 {
 			info.BootstrappingSnapshotInfo = &common.BootstrappingSnapshotInfo{LastBlockInSnapshot: f.snapshot - 1}

@@ -59,18 +59,6 @@ func asJSON(b []byte) json.RawMessage {
 	}
 }
 
-// eventData shows the payload of an event: JSON as it is, anything else in base64, so that it can be told what it was.
-func eventData(b []byte) json.RawMessage {
-	switch {
-	case len(b) == 0:
-		return json.RawMessage("null")
-	case json.Valid(b):
-		return bytes.Clone(b)
-	default:
-		return mustJSON(b)
-	}
-}
-
 // mustJSON encodes text or bytes, for which there is no error.
 func mustJSON[T string | []byte](v T) json.RawMessage {
 	b, err := json.Marshal(v)

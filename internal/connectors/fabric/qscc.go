@@ -53,11 +53,7 @@ func (n *node) blockOf(ctx context.Context, s *signer, channel, txID string) (*b
 	if e != nil {
 		return nil, e
 	}
-	var raw common.Block
-	if err := proto.Unmarshal(b, &raw); err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: block of transaction %s: %w", n.address, txID, err)
-	}
-	out, err := decodeBlock(&raw)
+	out, err := decodeBlock(b)
 	if err != nil {
 		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: block of transaction %s: %w", n.address, txID, err)
 	}

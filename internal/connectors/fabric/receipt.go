@@ -49,7 +49,7 @@ func (c *Connector) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcap
 	}
 	for i := range b.txs {
 		if b.txs[i].id == q.Hash {
-			return receipt(q, m, b, &b.txs[i])
+			return receipt(q, m, b, i)
 		}
 	}
 	return nil, ffcapi.Errorf(ffcapi.Internal, "block %d of %s was given for transaction %s and does not hold it", b.Number, q.Ledger, q.Hash)
@@ -57,14 +57,18 @@ func (c *Connector) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcap
 
 // receiptMatcher selects the events that a receipt is to show.
 func receiptMatcher(q *ffcapi.ReceiptQuery) (*matcher, error) {
-	m := &matcher{known: map[eventKey][]int{}}
+	m := &matcher{channel: q.Ledger, known: map[itemKey]*match{}}
 	for i, raw := range q.EventFilters {
-		f, err := parseFilter(fmt.Sprintf("eventFilters[%d]", i), raw, q.Ledger)
+		field := fmt.Sprintf("eventFilters[%d]", i)
+		f, err := parseFilter(field, raw, q.Ledger)
 		if err != nil {
 			return nil, err
 		}
+		if f.Type != "" {
+			return nil, invalid(field+".type", "a receipt shows events of chaincodes only: leave it out")
+		}
 		if f.Channel == q.Ledger {
-			if err := m.add(i, []filter{f}); err != nil {
+			if err := m.add(rule{listener: i}, []filter{f}); err != nil {
 				return nil, err
 			}
 		}
@@ -72,13 +76,17 @@ func receiptMatcher(q *ffcapi.ReceiptQuery) (*matcher, error) {
 	return m, nil
 }
 
-func receipt(q *ffcapi.ReceiptQuery, m *matcher, b *block, t *tx) (*ffcapi.Receipt, error) {
+func receipt(q *ffcapi.ReceiptQuery, m *matcher, b *block, i int) (*ffcapi.Receipt, error) {
+	t := &b.txs[i]
 	out := &ffcapi.Receipt{
 		Block: b.BlockRef, TxIndex: t.index, Success: t.valid(), Reason: t.reason(), Retryable: t.retryable(),
 		ProtocolID: fmt.Sprintf("%012d/%06d", b.Number, t.index), Result: asJSON(t.result),
 	}
-	one := &block{BlockRef: b.BlockRef, txs: []tx{*t}}
-	events := m.events(nil, q.Ledger, one, ffcapi.Cursor{})
+	one := &block{BlockRef: b.BlockRef, txs: b.txs[i : i+1]}
+	events, err := m.read(nil, one, ffcapi.Cursor{})
+	if err != nil {
+		return nil, err
+	}
 	for i := range events {
 		out.Events = append(out.Events, &events[i])
 	}
@@ -93,7 +101,6 @@ func receipt(q *ffcapi.ReceiptQuery, m *matcher, b *block, t *tx) (*ffcapi.Recei
 	if q.ExtractSigner {
 		extra.Signer = signerName(t.creator)
 	}
-	var err error
 	if out.Extra, err = json.Marshal(extra); err != nil {
 		return nil, ffcapi.Errorf(ffcapi.Internal, "transaction %s: %w", t.id, err)
 	}

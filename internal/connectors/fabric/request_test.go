@@ -91,19 +91,19 @@ func TestListenerForms(t *testing.T) {
 	require.Equal(t, "a:*, b:/^Asset(Created|Deleted)$/, b:X", l.Signature)
 	require.Equal(t, ffcapi.BlockStart(7), l.Start)
 
-	m, err := newMatcher([]*ffcapi.Listener{l, l})
+	m, err := newMatcher("ch1", []*ffcapi.Listener{l, l})
 	require.NoError(t, err)
 	for _, want := range []struct {
 		chaincode, name string
 		found           bool
 	}{{"a", "anything", true}, {"b", "AssetCreated", true}, {"b", "AssetCreatedX", false}, {"b", "X", true}, {"b", "x", false}, {"c", "X", false}} {
-		got := m.match(&chaincodeEvent{chaincode: want.chaincode, name: want.name})
+		got := m.event(&chaincodeEvent{chaincode: want.chaincode, name: want.name}, 0).full
 		if want.found {
 			require.Equal(t, []int{0, 1}, got)
 		} else {
 			require.Empty(t, got)
 		}
-		require.Equal(t, got, m.match(&chaincodeEvent{chaincode: want.chaincode, name: want.name}), "the answer is remembered")
+		require.Equal(t, got, m.event(&chaincodeEvent{chaincode: want.chaincode, name: want.name}, 0).full, "the answer is remembered")
 	}
 
 	for want, filters := range map[string][]string{
@@ -130,10 +130,10 @@ func TestListenerForms(t *testing.T) {
 // A chaincode may give each event a name of its own: what a session remembers of them is bounded.
 func TestMatcherForgets(t *testing.T) {
 	t.Parallel()
-	m := &matcher{known: map[eventKey][]int{}}
-	require.NoError(t, m.add(0, []filter{{Channel: "ch1", Chaincode: "a", Event: "/^order-/"}}))
+	m := &matcher{known: map[itemKey]*match{}}
+	require.NoError(t, m.add(rule{}, []filter{{Channel: "ch1", Chaincode: "a", Event: "/^order-/"}}))
 	for i := range 3 * maxKnown {
-		require.Equal(t, []int{0}, m.match(&chaincodeEvent{chaincode: "a", name: "order-" + strconv.Itoa(i)}))
+		require.Equal(t, []int{0}, m.event(&chaincodeEvent{chaincode: "a", name: "order-" + strconv.Itoa(i)}, 0).full)
 		require.LessOrEqual(t, len(m.known), maxKnown)
 	}
 }

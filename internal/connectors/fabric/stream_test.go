@@ -160,7 +160,7 @@ func TestSilence(t *testing.T) {
 	_, err = readBlocks(t.Context(), c, head, 1)
 	requireKind(t, err, ffcapi.Unavailable, "has block 2 of ch1 and does not deliver it")
 	_, err = readEvents(t, c, ffcapi.BlockStart(1), f.ref(3), 0)
-	requireKind(t, err, ffcapi.Unavailable, "does not deliver blocks of ch1")
+	requireKind(t, err, ffcapi.Unavailable, "has block 1 of ch1 and does not deliver it")
 
 	f.set(func() { f.mute = false })
 	head = f.ref(3)

@@ -1,0 +1,310 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
+)
+
+const (
+	// tailBytes bounds what the tails of all channels hold of recent blocks.
+	tailBytes = 32 << 20
+	// tailGrace is how long a tail goes on when nobody follows any more: the core goes on where it stopped, soon.
+	tailGrace = 10 * time.Second
+	// probeLimit is how long a peer may take to say where it stands. With the quiet time before, it is what a peer that hangs can hold readers up.
+	probeLimit = 2 * time.Second
+	// patience is how many probes may show a block that does not come before the stream counts as dead.
+	patience = 3
+)
+
+// tailBackoff is the wait after each peer has been tried in vain.
+var tailBackoff = retry.Backoff{Initial: 250 * time.Millisecond, Max: 30 * time.Second, Factor: 2, Jitter: true}
+
+// tail is the one block stream at the head of a channel. It receives and decodes each new block once, for all who follow, and keeps the recent
+// ones for those who are a little behind. It runs while somebody follows. When the stream fails it goes on with the next peer, at the very next
+// block; readers learn of that only if no peer is left.
+type tail struct {
+	c       *Connector
+	channel string
+
+	mu       sync.Mutex
+	ring     ring               // guarded by mu
+	users    int                // guarded by mu
+	node     *node              // guarded by mu; whose stream it is, nil while there is none
+	leave    context.CancelFunc // guarded by mu; gives node up
+	fault    error              // guarded by mu; why no peer delivers; nil while one does, or may
+	lived    time.Time          // guarded by mu; when a peer last showed a block, or that there is none
+	changed  chan struct{}      // guarded by mu; closed and replaced when something above changes
+	stop     context.CancelFunc // guarded by mu; ends the goroutine, nil when there is none
+	rest     *time.Timer        // guarded by mu; runs while nobody follows
+	finished bool               // guarded by mu; the connector is closed
+	done     sync.WaitGroup
+}
+
+// join begins to follow, until leave.
+func (t *tail) join() (leave func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.users++
+	if t.rest != nil {
+		t.rest.Stop()
+		t.rest = nil
+	}
+	if t.stop == nil && !t.finished {
+		ctx, cancel := context.WithCancel(context.Background())
+		t.stop = cancel
+		t.done.Go(func() { t.run(ctx) })
+	}
+	return t.quit
+}
+
+func (t *tail) quit() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.users--
+	if t.users == 0 && !t.finished {
+		t.rest = time.AfterFunc(tailGrace, t.sleep)
+	}
+}
+
+// sleep ends the stream if nobody follows.
+func (t *tail) sleep() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users == 0 {
+		t.end()
+	}
+}
+
+// end stops the goroutine and lets go of everything. The caller holds mu.
+func (t *tail) end() {
+	if t.stop != nil {
+		t.stop()
+		t.stop = nil
+	}
+	if t.rest != nil {
+		t.rest.Stop()
+		t.rest = nil
+	}
+	t.ring.clear()
+	t.node, t.leave, t.fault = nil, nil, nil
+	t.wake()
+}
+
+// close ends the tail for good.
+func (t *tail) close() {
+	t.mu.Lock()
+	t.finished = true
+	t.fault = nil
+	t.end()
+	t.mu.Unlock()
+	t.done.Wait()
+}
+
+// wake tells those who wait. The caller holds mu.
+func (t *tail) wake() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// run keeps a stream open until ctx is done.
+func (t *tail) run(ctx context.Context) {
+	for failures := 1; ; failures++ {
+		n, failed := t.c.peers.pick()
+		progress, err := t.read(ctx, n)
+		if ctx.Err() != nil {
+			return
+		}
+		if progress {
+			failures = 1
+		}
+		away := atFault(ctx, err)
+		if away {
+			failed()
+		}
+		round := len(t.c.peers.nodes)
+		t.lost(ctx, err, !away || failures >= round)
+		if failures < round && away {
+			continue
+		}
+		if retry.Sleep(ctx, tailBackoff.Delay(max(1, failures-round+1), nil)) != nil {
+			return
+		}
+	}
+}
+
+// errForked says that a peer has another chain than the one read so far. What is known is let go: it may be either.
+var errForked = errors.New("the chain is another one")
+
+// lost says that the stream of a peer is over; tell says that the readers are to know.
+func (t *tail) lost(ctx context.Context, err error, tell bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ctx.Err() != nil { // nobody follows any more, and another goroutine may be at work
+		return
+	}
+	t.node, t.leave = nil, nil
+	if errors.Is(err, errForked) {
+		t.ring.clear()
+	}
+	if tell {
+		t.fault = err
+	}
+	t.wake()
+}
+
+// read takes the blocks of one peer. progress says that the peer delivered, or showed that there is nothing new.
+func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
+	s, err := t.c.reader()
+	if err != nil {
+		return false, err
+	}
+	reading, leave := context.WithCancel(ctx)
+	defer leave()
+	info, e := t.c.probe(reading, n, s, t.channel)
+	if e != nil {
+		return false, e
+	}
+	start, err := t.start(n, info)
+	if err != nil {
+		return false, err
+	}
+	st, err := n.open(reading, s, t.channel, start, noEnd)
+	if err != nil {
+		return false, deliverError(reading, n, err)
+	}
+	defer st.close()
+	at := &standing{t: t, n: n, leave: leave, head: info.head.Number}
+	at.show(ctx)
+	quiet := time.NewTimer(t.c.quiet)
+	defer quiet.Stop()
+	missing := 0 // probes that showed a block which did not come
+	for {
+		var err error
+		select {
+		case <-quiet.C:
+			missing, err = t.silence(reading, n, s, missing)
+		case out, ok := <-st.blocks:
+			var b *block
+			if b, err = wait(reading, n, out, ok); err == nil {
+				err = at.take(ctx, b)
+			}
+			missing = 0
+		}
+		if err != nil && reading.Err() != nil {
+			err = ffcapi.Errorf(ffcapi.Unavailable, "%s is behind the others on %s", n.address, t.channel)
+		}
+		if err != nil {
+			return progress, err
+		}
+		progress = true
+		quiet.Reset(t.c.quiet)
+	}
+}
+
+// start is the block to begin with: the one after the newest known, or the head.
+func (t *tail) start(n *node, info chainInfo) (uint64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.ring.newest()
+	switch {
+	case last == nil:
+		return info.head.Number, nil
+	case info.head.Number < last.Number:
+		return 0, behind(n, t.channel, info.head.Number, last.Number)
+	case info.head.Number == last.Number && info.head.Hash != last.Hash:
+		return 0, t.forked(n, info.head.Number, info.head.Hash, last)
+	default:
+		return last.Number + 1, nil
+	}
+}
+
+func behind(n *node, channel string, head, wanted uint64) *ffcapi.Error {
+	return ffcapi.Errorf(ffcapi.Unavailable, "%s is behind: it has %d blocks of %s, not yet block %d", n.address, head+1, channel, wanted)
+}
+
+func (t *tail) forked(n *node, number uint64, hash string, last *block) *ffcapi.Error {
+	return ffcapi.Errorf(ffcapi.Internal, "%s: block %d of %s is %s, which does not fit block %d (%s): %w",
+		n.address, number, t.channel, hash, last.Number, last.Hash, errForked)
+}
+
+// standing is the reading of one peer.
+type standing struct {
+	t     *tail
+	n     *node
+	leave context.CancelFunc
+	head  uint64 // of the peer as the reading began
+}
+
+// take puts a new block into the ring.
+func (r *standing) take(ctx context.Context, b *block) error {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !t.ring.follows(b) {
+		return t.forked(r.n, b.Number, b.Hash+" after "+b.parent, t.ring.newest())
+	}
+	t.ring.push(b)
+	r.shown()
+	return nil
+}
+
+// show is for a peer that may have no block beyond the newest known.
+func (r *standing) show(ctx context.Context) {
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	if ctx.Err() == nil && r.t.ring.newest() != nil {
+		r.shown()
+	}
+}
+
+// shown tells those who wait. What the peer says counts as soon as all is known that it had in the beginning. The caller holds mu of the tail.
+func (r *standing) shown() {
+	if r.t.ring.newest().Number >= r.head {
+		r.t.node, r.t.leave = r.n, r.leave
+	}
+	r.t.fault, r.t.lived = nil, time.Now()
+	r.t.wake()
+}
+
+// silence is for a stream that says nothing: the peer must show that there is nothing new, or deliver it soon.
+func (t *tail) silence(ctx context.Context, n *node, s *signer, missing int) (int, error) {
+	info, e := t.c.probe(ctx, n, s, t.channel)
+	if e != nil {
+		return 0, e
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.ring.newest()
+	if last == nil || info.head.Number > last.Number {
+		if missing++; missing >= patience {
+			return 0, doesNotDeliver(n, t.channel, t.ring.next(info.head.Number))
+		}
+		return missing, nil
+	}
+	t.lived = time.Now()
+	t.wake()
+	return 0, nil
+}
+
+func doesNotDeliver(n *node, channel string, number uint64) *ffcapi.Error {
+	return ffcapi.Errorf(ffcapi.Unavailable, "%s has block %d of %s and does not deliver it", n.address, number, channel)
+}
+
+// probe asks a peer where it stands, for a short time.
+func (c *Connector) probe(ctx context.Context, n *node, s *signer, channel string) (chainInfo, *ffcapi.Error) {
+	limited, cancel := context.WithTimeout(ctx, min(probeLimit, c.cfg.Timeouts.Evaluate))
+	defer cancel()
+	info, e := n.chainInfo(limited, s, channel)
+	if e != nil && e.Kind == ffcapi.Timeout && ctx.Err() == nil {
+		e.Kind, e.Message = ffcapi.Unavailable, n.address+" does not answer" // the limit was ours
+	}
+	return info, e
+}

@@ -1,0 +1,225 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// walk reads blocks in order up to one that is there already. What the tail holds is taken from it; what is further back is read in a stream of
+// its own, from a peer that has shown to hold upto with its hash. The walk changes over to the tail as soon as it meets it, and back if it is too
+// slow for it. Each block must follow the one before, wherever it comes from.
+type walk struct {
+	c    *Connector
+	t    *tail
+	last ffcapi.BlockRef // the block before the next one; of no hash if that may be any
+	next uint64
+	upto ffcapi.BlockRef
+
+	s      *signer
+	n      *node // whose stream is read
+	failed func()
+	st     *stream
+	quiet  *time.Timer
+}
+
+// unlinkedError is a block that does not follow the one before it.
+type unlinkedError struct {
+	b    *block
+	last ffcapi.BlockRef
+	from string
+}
+
+// Error implements error.
+func (e *unlinkedError) Error() string {
+	return fmt.Sprintf("%s: block %d (%s, parent %s) does not follow block %d (%s)", e.from, e.b.Number, e.b.Hash, e.b.parent, e.last.Number, e.last.Hash)
+}
+
+// walk begins with block number start, which must follow last if that is given.
+func (c *Connector) walk(channel string, start uint64, last, upto ffcapi.BlockRef) (*walk, error) {
+	s, err := c.reader()
+	if err != nil {
+		return nil, err
+	}
+	return &walk{c: c, t: c.tails.of(c, channel), s: s, next: start, last: last, upto: upto}, nil
+}
+
+// before returns the block before the next one, as it is where the next one comes from.
+func (w *walk) before(ctx context.Context) (*block, error) {
+	if b := w.t.below(w.last.Number, w.upto); b != nil {
+		return b, nil
+	}
+	n := w.n
+	if n == nil {
+		n, _ = w.c.peers.pick()
+	}
+	return n.block(ctx, w.s, w.t.channel, w.last.Number)
+}
+
+// over tells whether upto has been read.
+func (w *walk) over() bool { return w.next > w.upto.Number }
+
+// block returns the next block. An *unlinkedError is no failure of the peer: its block is what the peer has.
+func (w *walk) block(ctx context.Context) (*block, error) {
+	from := "the block stream"
+	b := w.t.below(w.next, w.upto)
+	if b != nil {
+		w.close()
+	} else {
+		var err error
+		if b, err = w.read(ctx); err != nil {
+			if w.failed != nil && ffcapi.KindOf(err) == ffcapi.Unavailable {
+				w.failed()
+			}
+			return nil, err
+		}
+		from = w.n.address
+	}
+	switch {
+	case b.Number != w.next:
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s delivers block %d for %d of %s", from, b.Number, w.next, w.t.channel)
+	case !w.last.IsZero() && b.parent != w.last.Hash:
+		return nil, &ffcapi.Error{Kind: ffcapi.Internal, Stage: stageLedger, Err: &unlinkedError{b, w.last, from}}
+	case b.Number == w.upto.Number && b.Hash != w.upto.Hash:
+		return nil, otherBlock(from, w.t.channel, b, w.upto)
+	}
+	w.last, w.next = b.BlockRef, b.Number+1
+	return b, nil
+}
+
+func otherBlock(from, channel string, b *block, wanted ffcapi.BlockRef) *ffcapi.Error {
+	return ffcapi.Errorf(ffcapi.Unavailable, "%s has another block %d of %s: %s, not %s", from, b.Number, channel, b.Hash, wanted.Hash)
+}
+
+// read takes the next block from the walk's own stream.
+func (w *walk) read(ctx context.Context) (*block, error) {
+	if w.st == nil {
+		if err := w.open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for missing := 0; ; {
+		w.quiet.Reset(w.c.quiet)
+		select {
+		case out, ok := <-w.st.blocks:
+			b, err := wait(ctx, w.n, out, ok)
+			if err != nil && w.next == w.upto.Number && ffcapi.KindOf(err) == ffcapi.Unavailable {
+				err = w.c.missing(ctx, w.n, w.s, w.t.channel, w.next, err)
+			}
+			return b, err
+		case <-w.quiet.C:
+			// All blocks exist. A peer that is there may be slow, but not for ever.
+			if _, e := w.c.probe(ctx, w.n, w.s, w.t.channel); e != nil {
+				return nil, e
+			}
+			if missing++; missing >= patience {
+				return nil, doesNotDeliver(w.n, w.t.channel, w.next)
+			}
+		case <-ctx.Done():
+			return nil, inContext(ctx, stageLedger)
+		}
+	}
+}
+
+// open begins a stream at the next block. A peer that began from a snapshot, after that block, is passed over if another one has it.
+func (w *walk) open(ctx context.Context) error {
+	n, failed := w.c.peers.pick()
+	w.n, w.failed = n, failed
+	err := w.fit(ctx, n)
+	if ffcapi.KindOf(err) == ffcapi.Pruned {
+		n, err = w.elsewhere(ctx, n, err)
+		w.n, w.failed = n, nil
+	}
+	if err != nil {
+		return err
+	}
+	if w.st, err = n.open(ctx, w.s, w.t.channel, w.next, w.upto.Number); err != nil {
+		return deliverError(ctx, n, err)
+	}
+	w.quiet = time.NewTimer(w.c.quiet)
+	return nil
+}
+
+// elsewhere looks for a peer that has the next block. If there is none, the error names the first block of the one that goes back furthest.
+func (w *walk) elsewhere(ctx context.Context, lacks *node, pruned error) (*node, error) {
+	for _, n := range w.c.peers.nodes {
+		if n == lacks {
+			continue
+		}
+		err := w.fit(ctx, n)
+		switch {
+		case err == nil:
+			w.c.log.WithField("channel", w.t.channel).WithField("block", w.next).
+				Infof("Old blocks are read from %s: %s began from a snapshot and does not have them", n.address, lacks.address)
+			return n, nil
+		case ffcapi.KindOf(err) == ffcapi.Pruned && ffcapi.AsError(err).FirstBlock < ffcapi.AsError(pruned).FirstBlock:
+			pruned = err
+		}
+	}
+	return lacks, pruned
+}
+
+// fit makes sure, before anything is read, that a peer has the next block and upto with its hash. One block alone needs no question: the
+// block itself is the answer.
+func (w *walk) fit(ctx context.Context, n *node) error {
+	if w.next == w.upto.Number && len(w.c.peers.nodes) == 1 {
+		return nil
+	}
+	info, e := w.c.probe(ctx, n, w.s, w.t.channel)
+	if e != nil {
+		return e
+	}
+	if info.head.Number < w.upto.Number {
+		return behind(n, w.t.channel, info.head.Number, w.upto.Number)
+	}
+	if e := info.pruned(n, w.next); e != nil {
+		return e
+	}
+	if info.head == w.upto || w.next == w.upto.Number {
+		return nil
+	}
+	b, err := n.block(ctx, w.s, w.t.channel, w.upto.Number)
+	if err != nil {
+		return err
+	}
+	if b.Hash != w.upto.Hash {
+		return otherBlock(n.address, w.t.channel, b, w.upto)
+	}
+	return nil
+}
+
+// missing says why a peer did not deliver a block: a stream does not tell one that is not there yet from one that is not there any more.
+func (c *Connector) missing(ctx context.Context, n *node, s *signer, channel string, number uint64, why error) error {
+	info, e := c.probe(ctx, n, s, channel)
+	switch {
+	case e != nil:
+		return e
+	case number > info.head.Number:
+		return ffcapi.Errorf(ffcapi.NotFound, "there is no block %d in %s: the newest is %d", number, channel, info.head.Number)
+	}
+	if e := info.pruned(n, number); e != nil {
+		return e
+	}
+	return why
+}
+
+// close ends the walk's own stream.
+func (w *walk) close() {
+	if w.st != nil {
+		w.st.close()
+		w.quiet.Stop()
+		w.st = nil
+	}
+}
+
+// asUnlinked returns the block that does not follow, if that is what is wrong.
+func asUnlinked(err error) *block {
+	var u *unlinkedError
+	if errors.As(err, &u) {
+		return u.b
+	}
+	return nil
+}
