@@ -42,6 +42,7 @@ type tail struct {
 	stop     context.CancelFunc // guarded by mu; ends the goroutine, nil when there is none
 	rest     *time.Timer        // guarded by mu; runs while nobody follows
 	finished bool               // guarded by mu; the connector is closed
+	again    chan struct{}      // has one element when somebody came while no peer delivered
 	done     sync.WaitGroup
 }
 
@@ -53,6 +54,13 @@ func (t *tail) join() (leave func()) {
 	if t.rest != nil {
 		t.rest.Stop()
 		t.rest = nil
+	}
+	if t.fault != nil { // who comes later may have better luck, and no peer was asked for a while
+		t.fault = nil
+		select {
+		case t.again <- struct{}{}:
+		default:
+		}
 	}
 	if t.stop == nil && !t.finished {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -131,10 +139,22 @@ func (t *tail) run(ctx context.Context) {
 		if failures < round && away {
 			continue
 		}
-		if retry.Sleep(ctx, tailBackoff.Delay(max(1, failures-round+1), nil)) != nil {
+		if t.pause(ctx, tailBackoff.Delay(max(1, failures-round+1), nil)) != nil {
 			return
 		}
 	}
+}
+
+// pause waits before the peers are tried again, but not longer than until somebody comes who would follow: that is after a wait of his own.
+func (t *tail) pause(ctx context.Context, delay time.Duration) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.again:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // errForked says that a peer has another chain than the one read so far. What is known is let go: it may be either.
@@ -187,7 +207,9 @@ func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 		var err error
 		select {
 		case <-quiet.C:
-			missing, err = t.silence(reading, n, s, missing)
+			if missing, err = t.silence(reading, n, s, missing); len(st.blocks) > 0 {
+				err = nil // it came meanwhile
+			}
 		case out, ok := <-st.blocks:
 			var b *block
 			if b, err = wait(reading, n, out, ok); err == nil {

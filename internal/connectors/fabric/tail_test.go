@@ -166,8 +166,8 @@ func TestCatchUpJoinsTheTail(t *testing.T) {
 			f.mine()
 			late.until(t, 400, 401)
 			head.until(t, 400, 401)
-			streams, _, _ := f.counts()
-			require.Equal(t, 1, streams, "who has caught up is on the shared stream")
+			require.Eventually(t, func() bool { streams, _, _ := f.counts(); return streams == 1 }, time.Minute, time.Millisecond,
+				"who has caught up is on the shared stream")
 		})
 	}
 }

@@ -23,7 +23,7 @@ func (ts *tails) of(c *Connector, channel string) *tail {
 	}
 	t := ts.by[channel]
 	if t == nil {
-		t = &tail{c: c, channel: channel, changed: make(chan struct{})}
+		t = &tail{c: c, channel: channel, changed: make(chan struct{}), again: make(chan struct{}, 1)}
 		t.ring.limit = tailBytes / len(c.cfg.Channels)
 		ts.by[channel] = t
 	}
