@@ -35,8 +35,9 @@ type Prepared struct {
 	// common will probably fail one another.
 	ConflictKeys []string
 
-	// Sensitive is kept beside Payload for a fresh preparation, never shown, and wiped when the transaction ends.
-	Sensitive []byte
+	// Sensitive: Payload, or the request that it was prepared of, has something in it that nobody may read, such as data that goes past the
+	// ledger. The core encrypts both, shows neither, and wipes them when the transaction ends.
+	Sensitive bool
 }
 
 // Submission is one sending of a prepared transaction. All fields are the same in each repetition.

@@ -92,6 +92,8 @@ var storeCodes = []struct { //nolint:gochecknoglobals // constant
 	{apitypes.ErrDeclared, msgs.Declared, true},
 	{store.ErrKeyReused, msgs.KeyReused, true},
 	{store.ErrInvalid, msgs.NotStorable, true},
+	{store.ErrNoKey, msgs.NoKey, true},
+	{store.ErrWiped, msgs.Wiped, true},
 	{store.ErrConflict, msgs.Conflict, true},
 	{store.ErrNotFound, msgs.NotFound, true},
 }

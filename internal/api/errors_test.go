@@ -53,6 +53,8 @@ func TestErrorsOfTheEngines(t *testing.T) {
 		{store.ErrConflict, 422, "PY10104: changed meanwhile or already there", true, "", false},
 		{store.ErrKeyReused, 422, "PY10103: headers.id was used before with another body: idempotency key was used with another body", true, "", false},
 		{store.ErrInvalid, 400, "PY10110: value cannot be stored", true, "", false},
+		{store.ErrNoKey, 501, "PY10112: what is secret of it cannot be encrypted", true, "", false},
+		{store.ErrWiped, 409, "PY10113: it was secret, and was wiped when the transaction ended: post it anew, with another headers.id", true, "", false},
 		{apitypes.ErrTooManyPending, 429, "PY10105: too many transactions are pending", false, "1", false},
 		{apitypes.ErrStopping, 503, "PY10106: the server is stopping", false, "1", false},
 		{lifecycle.ErrStopped, 503, "PY10106: the server is stopping", false, "1", false},

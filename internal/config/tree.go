@@ -42,6 +42,8 @@ type Store struct {
 	Type     string   `key:"type" default:"sqlite" enum:"sqlite,postgres" doc:"The database: \"sqlite\" needs no set-up, \"postgres\" is for a shared server."`
 	SQLite   SQLite   `key:"sqlite"`
 	Postgres Postgres `key:"postgres"`
+
+	EncryptionKeys []string `key:"encryptionKeys" secret:"true" doc:"Keys for what is secret of a transaction (transient data of Fabric), which is stored encrypted and wiped when the transaction ends; the first one encrypts, all decrypt. Each is 32 bytes in hex or base64, or a reference to them: env:NAME or file:/run/secrets/key. Empty: with SQLite, a key is made when it is needed, in the file encryption.key of store.sqlite.path, and with PostgreSQL such transactions are refused."`
 }
 
 // SQLite locates the SQLite database.

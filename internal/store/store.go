@@ -14,6 +14,8 @@ var (
 	ErrKeyReused = errors.New("idempotency key was used with another body")
 	ErrFull      = errors.New("no space left in the store")
 	ErrInvalid   = errors.New("value cannot be stored") // a name, key, signer or hash that is too long or not plain text
+	ErrNoKey     = errors.New("what is secret of it cannot be encrypted")
+	ErrWiped     = errors.New("it was secret, and was wiped when the transaction ended: post it anew, with another headers.id")
 	// ErrUnavailable from a write leaves open whether it was carried out: the connection broke and did not come back in time.
 	// Repeat an Accept (its key makes that safe), read again before an Update.
 	ErrUnavailable = errors.New("store cannot be reached")

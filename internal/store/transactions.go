@@ -137,6 +137,9 @@ type Outcome struct {
 type Payload struct {
 	Prepared []byte // ffcapi.Prepared.Payload
 	Result   json.RawMessage
+	// Secret: neither this nor the request it was prepared of may be stored in the clear. A store refuses it, but for package sealed, which
+	// encrypts it into Sensitive.
+	Secret bool
 	// Sensitive is wiped when the transaction ends.
 	Sensitive []byte
 }

@@ -43,7 +43,7 @@ func acceptance(replay bool, err error) metrics.Acceptance {
 		return metrics.AcceptedNew
 	case errors.Is(err, apitypes.ErrTooManyPending):
 		return metrics.Overloaded
-	case errors.As(err, &invalid), errors.Is(err, store.ErrKeyReused), errors.Is(err, store.ErrInvalid),
+	case errors.As(err, &invalid), errors.Is(err, store.ErrKeyReused), errors.Is(err, store.ErrInvalid), errors.Is(err, store.ErrNoKey),
 		errors.Is(err, apitypes.ErrNonceRefused), errors.As(err, &chain) && chain.Kind.Final():
 		return metrics.Refused
 	default:
@@ -183,7 +183,7 @@ func (m *Manager) settled(
 // read again; until then nothing newer of the signer is sent, because what is not known of may hold a lower nonce.
 func (m *Manager) refused(l *lane, ticket uint64, r *request, err error) error {
 	switch {
-	case errors.Is(err, store.ErrKeyReused), errors.Is(err, store.ErrInvalid), errors.Is(err, store.ErrFull):
+	case errors.Is(err, store.ErrKeyReused), errors.Is(err, store.ErrInvalid), errors.Is(err, store.ErrFull), errors.Is(err, store.ErrNoKey):
 		m.sched.abandoned(l, ticket)
 	case errors.Is(err, store.ErrConflict) && r.nonce != nil:
 		m.sched.abandoned(l, ticket)

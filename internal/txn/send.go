@@ -211,5 +211,5 @@ func attemptOf(p *ffcapi.Prepared, from string) store.Attempt {
 }
 
 func payloadOf(p *ffcapi.Prepared) store.Payload {
-	return store.Payload{Prepared: p.Payload, Result: p.Result, Sensitive: p.Sensitive}
+	return store.Payload{Prepared: p.Payload, Result: p.Result, Secret: p.Sensitive}
 }

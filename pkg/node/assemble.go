@@ -16,6 +16,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/secret"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sealed"
 	"github.com/pyralis-io/pyralis/internal/stream"
 	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -53,7 +54,7 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 	n.add("confirm", chain)
 
 	replies := new(replies)
-	transactions, err := n.newTransactions(plugins, chain, replies)
+	transactions, err := n.newTransactions(ctx, plugins, chain, replies)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (n *Node) assemble(ctx context.Context, plugins *plugin.Registry) (err erro
 	return n.addAPI(transactions, streams, sockets, transactions.EndWaits)
 }
 
-func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, replies *replies) (*txn.Manager, error) {
+func (n *Node) newTransactions(ctx context.Context, plugins *plugin.Registry, chain *confirm.Engine, replies *replies) (*txn.Manager, error) {
 	p, err := plugins.Policy(n.cfg.PolicyName())
 	if err != nil {
 		return nil, err
@@ -97,10 +98,14 @@ func (n *Node) newTransactions(plugins *plugin.Registry, chain *confirm.Engine, 
 	if err != nil {
 		return nil, err
 	}
+	keys, err := encryptionKeys(ctx, &n.cfg.Store)
+	if err != nil {
+		return nil, err
+	}
 	cfg := n.cfg.Transactions
 	return txn.New(txn.Options{
 		Fees: source, FeesRequired: n.cfg.Fees.Required,
-		Connector: n.connector, Store: n.store, Fence: n.store.Fence, Lost: n.store.Lost(), Chain: chain, Policy: engine,
+		Connector: n.connector, Store: sealed.New(n.store, keys), Fence: n.store.Fence, Lost: n.store.Lost(), Chain: chain, Policy: engine,
 		NonceStateTimeout: cfg.NonceStateTimeout, MaxPending: cfg.MaxPending, Workers: cfg.Workers, Deadline: cfg.Deadline,
 		IdempotencyRetention: cfg.IdempotencyRetention,
 		OnStatus:             replies.changed, Stages: n.stages, Counts: n.counts, Log: n.part("transactions"),

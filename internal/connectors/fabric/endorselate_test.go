@@ -140,6 +140,7 @@ func TestOptionsReachThePeer(t *testing.T) {
 		r.Options = json.RawMessage(`{"transient":{"secret":"s","doc":{"n":1}},"endorsingOrganizations":["Org1MSP"],"init":true}`)
 		p, err := c.Prepare(t.Context(), r)
 		require.NoError(t, err)
+		require.True(t, p.Sensitive)
 		_, err = c.Submit(t.Context(), &ffcapi.Submission{Prepared: p, From: r.From, To: r.To})
 		require.NoError(t, err)
 		payload, input, orgs := proposalOf(t, f)
@@ -149,7 +150,7 @@ func TestOptionsReachThePeer(t *testing.T) {
 		require.Len(t, f.endorsed, 1)
 
 		plain := latePrepared(t, c, "b")
-		require.Nil(t, plain.Prepared.Sensitive)
+		require.False(t, plain.Prepared.Sensitive)
 		_, err = c.Submit(t.Context(), plain)
 		require.NoError(t, err)
 		payload, input, orgs = proposalOf(t, f)

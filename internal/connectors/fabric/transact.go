@@ -28,10 +28,7 @@ func (c *Connector) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.P
 	if err != nil {
 		return nil, ffcapi.Errorf(ffcapi.Internal, "proposal: %w", err)
 	}
-	out := &ffcapi.Prepared{Ledger: inv.channel, Hash: proposed.GetTransactionId()}
-	if len(inv.transient) > 0 {
-		out.Sensitive = req.Options
-	}
+	out := &ffcapi.Prepared{Ledger: inv.channel, Hash: proposed.GetTransactionId(), Sensitive: len(inv.transient) > 0}
 	if c.cfg.EndorseAt == EndorseAtSubmit {
 		if out.Payload, err = proposalPayload(proposed); err != nil {
 			return nil, ffcapi.Errorf(ffcapi.Internal, "proposal: %w", err)

@@ -77,6 +77,9 @@ func newAccept(n *store.NewTx) (*acceptCmd, error) {
 	if err := checkAttempt(&a); err != nil {
 		return nil, err
 	}
+	if err := checkPayload(&n.Payload); err != nil {
+		return nil, err
+	}
 	c.counts = n.Sequenced || n.Tx.Nonce != nil
 	c.signer = signerID{c.tx.Ledger, c.tx.From}
 	c.tx.Shard = shardOf(&c.tx, c.counts)

@@ -101,6 +101,14 @@ func checkAttempt(a *store.Attempt) error {
 	return names("ledger", a.Ledger, "state", string(a.State), "hash", a.Hash, "from", a.From, "exclusive", a.Exclusive)
 }
 
+// checkPayload refuses what was to be encrypted first.
+func checkPayload(p *store.Payload) error {
+	if p.Secret {
+		return fmt.Errorf("a secret payload in the clear: %w", store.ErrInvalid)
+	}
+	return nil
+}
+
 // attemptRow is an attempt in the order of attemptColumns.
 func attemptRow(seq int64, a *store.Attempt) ([]any, error) {
 	var conflict, block, at any

@@ -36,6 +36,11 @@ func newUpdate(u *store.TxUpdate) (*updateCmd, error) {
 	if err := checkTx(u.Tx); err != nil {
 		return nil, err
 	}
+	if u.Payload != nil {
+		if err := checkPayload(u.Payload); err != nil {
+			return nil, err
+		}
+	}
 	c := &updateCmd{u: u}
 	var err error
 	if c.outcome, err = outcomeValue(u.Tx.Outcome); err != nil {

@@ -150,7 +150,7 @@ func (s *State) Submission(p *store.Payload) *ffcapi.Submission {
 	return &ffcapi.Submission{
 		Prepared: &ffcapi.Prepared{
 			Ledger: a.Ledger, Payload: p.Prepared, Hash: a.Hash, Gas: s.Tx.Gas, Result: p.Result,
-			Expires: a.Expires, Exclusive: a.Exclusive, ConflictKeys: a.ConflictKeys, Sensitive: p.Sensitive,
+			Expires: a.Expires, Exclusive: a.Exclusive, ConflictKeys: a.ConflictKeys, Sensitive: p.Secret,
 		},
 		From: s.Tx.From, To: s.Tx.To, Value: s.Tx.Value, Gas: s.Tx.Gas, Nonce: s.Tx.Nonce, Fee: a.Fee,
 	}
