@@ -26,7 +26,7 @@ func decode(b *common.Block) ([]Tx, error) {
 		if header.GetType() != int32(common.HeaderType_ENDORSER_TRANSACTION) {
 			continue
 		}
-		tx := Tx{ID: header.GetTxId(), Block: b.GetHeader().GetNumber(), Index: i, Code: peer.TxValidationCode(filter[i])}
+		tx := Tx{ID: header.GetTxId(), Block: b.GetHeader().GetNumber(), Index: i, Code: peer.TxValidationCode(filter[i]), envelope: &env}
 		if err := tx.read(payload.GetData()); err != nil {
 			return nil, fmt.Errorf("transaction %s: %w", tx.ID, err)
 		}

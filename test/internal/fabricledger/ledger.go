@@ -13,6 +13,7 @@ import (
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/grpc"
@@ -33,6 +34,8 @@ type Tx struct {
 	Args     []string
 	Event    string // "" for none
 	Payload  json.RawMessage
+
+	envelope *common.Envelope
 }
 
 // Valid reports whether the transaction changed the ledger.
@@ -97,6 +100,14 @@ func (r *Reader) Transactions(ctx context.Context, channel string) ([]Tx, error)
 		}
 	}
 	return nil, errors.New("the stream of blocks ended before the newest one")
+}
+
+// Send has an endorsed transaction ordered once more, bytes and all, as a sender does who comes late.
+func (r *Reader) Send(ctx context.Context, channel string, tx *Tx) error {
+	_, err := gateway.NewGatewayClient(r.conn).Submit(ctx, &gateway.SubmitRequest{
+		TransactionId: tx.ID, ChannelId: channel, PreparedTransaction: tx.envelope,
+	})
+	return err
 }
 
 // endpoint is the first peer of a connection profile.
