@@ -19,11 +19,11 @@ func TestMain(m *testing.M) {
 	}
 	p, err := parse(spec)
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		os.Exit(1)
 	}
 	for n := range 3 {
 		p.visit(BeforeSubmit)
-		fmt.Println("passed", n+1)
+		fmt.Fprintln(os.Stdout, "passed", n+1)
 	}
 }

@@ -2,7 +2,6 @@ package faultpoint
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,7 +80,7 @@ func TestWhatCannotBeHeldDies(t *testing.T) {
 	t.Parallel()
 	cmd, out, complaints := child(t, "before-submit=hold:"+filepath.Join(t.TempDir(), "nowhere", "held"))
 	var exit *exec.ExitError
-	require.True(t, errors.As(cmd.Run(), &exit))
+	require.ErrorAs(t, cmd.Run(), &exit)
 	require.Empty(t, out.String())
 	require.Contains(t, complaints.String(), "before-submit is not held")
 }
