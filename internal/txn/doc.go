@@ -27,6 +27,9 @@
 //     what became of it is asked for meanwhile, which is no send.
 //   - A nonce is given back only if no send of its transaction ever began and no later one was assigned; else it is used up on the chain.
 //     One that somebody else used is replaced by the next at the tail, once nothing of its transaction can be on the chain.
+//   - After one of them has lost a race, transactions with a conflict key in common go one after the other: each is prepared in its turn, which
+//     ends with its outcome, when it is suspended, or after a while. What is accepted meanwhile waits, too, since it would be in the way, and is
+//     then prepared afresh. This saves attempts, and nothing that is right or wrong hangs on it.
 //   - Slots for sending are not held while a transaction waits for its block.
 //   - What ended long ago is removed only when no listener waits for a row of the status log about it, and its key goes on to say how it
 //     ended: a request that comes again late is never sent again.

@@ -23,16 +23,17 @@ type Manager struct {
 	sequencer ffcapi.Sequencer // nil: the chain has no nonces
 	deployer  ffcapi.Deployer  // nil: contracts cannot be deployed
 
-	sched     *schedule
-	flights   flights
-	recent    *recent // keys
-	waiters   waiters
-	ledgers   ledgers
-	unsettled unsettled
-	prepares  chan struct{} // a slot for each Prepare under way
-	looks     chan struct{} // a slot for each look for a transaction on the chain
-	sweeping  chan struct{} // a token: the open transactions have to be read again
-	trouble   throttle
+	sched      *schedule
+	flights    flights
+	recent     *recent // keys
+	waiters    waiters
+	contention *contention
+	ledgers    ledgers
+	unsettled  unsettled
+	prepares   chan struct{} // a slot for each Prepare under way
+	looks      chan struct{} // a slot for each look for a transaction on the chain
+	sweeping   chan struct{} // a token: the open transactions have to be read again
+	trouble    throttle
 
 	started atomic.Bool
 	tailed  atomic.Int64    // Consumed
@@ -61,6 +62,7 @@ func New(o Options) (*Manager, error) {
 	m.sequencer, _ = o.Connector.(ffcapi.Sequencer)
 	m.deployer, _ = o.Connector.(ffcapi.Deployer)
 	m.sched = newSchedule(m.sequencer != nil, o.Workers, o.Now)
+	m.contention = newContention(o.KeyTurn, o.Now)
 	m.ledgers.init()
 	m.waiters.init(o.MaxWaiting)
 	return m, nil

@@ -59,6 +59,7 @@ type Options struct {
 	PrepareTimeout       time.Duration // of Prepare, NextNonce and Ready; 30 s
 	SubmitTimeout        time.Duration // of Submit and Receipt; 30 s
 	QueryTimeout         time.Duration // 30 s
+	KeyTurn              time.Duration // that a transaction may keep others with its conflict keys waiting; 30 s
 	MaxPending           int           // transactions that are not terminal; 1 000 000
 	MaxWaiting           int           // requests that wait for transactions to end; 10 000
 	Workers              int           // sends under way; 64
@@ -91,6 +92,7 @@ func (o *Options) fill() error {
 	duration(&o.PrepareTimeout, 30*time.Second)
 	duration(&o.SubmitTimeout, 30*time.Second)
 	duration(&o.QueryTimeout, 30*time.Second)
+	duration(&o.KeyTurn, 30*time.Second)
 	count(&o.MaxPending, 1_000_000)
 	count(&o.MaxWaiting, 10_000)
 	count(&o.Workers, 64)

@@ -47,6 +47,13 @@ func (m *Manager) shown(ctx context.Context, tx *store.Tx, withHistory bool) (*a
 	if err != nil {
 		return nil, err
 	}
+	if tx.Attempt > 1 {
+		all, err := m.opts.Store.Attempts(ctx, tx.ID)
+		if err != nil {
+			return nil, err
+		}
+		t.Attempts = attempts(all)
+	}
 	t.Receipt = receipt(o)
 	if o != nil {
 		t.Confirmations = confirming(m.opts.Chain.Confirming(tx.Ledger, o.Block, confirmations(tx)))

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -38,13 +39,21 @@ func (m *Manager) transaction(tx *store.Tx) *apitypes.Transaction {
 	}
 	if tx.Nonce != nil {
 		t.Nonce = bigintOf(*tx.Nonce)
-		if tx.Status == store.Pending {
-			t.BlockedBy = m.sched.blocker(tx.ID)
-		}
+	}
+	if tx.Status == store.Pending {
+		t.BlockedBy = m.blocker(tx)
 	}
 	t.Stuck = m.stuck(tx, t.BlockedBy)
 	t.Progress = progress(tx, t.BlockedBy, t.Stuck)
 	return t
+}
+
+// blocker is the transaction that must go before a pending one.
+func (m *Manager) blocker(tx *store.Tx) string {
+	if tx.Nonce != nil {
+		return m.sched.blocker(tx.ID)
+	}
+	return m.contention.blocker(tx.ID)
 }
 
 // progress is a row's status in words.
@@ -80,6 +89,8 @@ func keeps(tx *store.Tx, blockedBy string) string {
 	switch {
 	case tx.Status == store.Suspended:
 		return "suspended"
+	case blockedBy != "" && tx.Nonce == nil:
+		return fmt.Sprintf("waits for transaction %s, which changes the same", blockedBy)
 	case blockedBy != "":
 		return fmt.Sprintf("waits for transaction %s of the same signer", blockedBy)
 	case tx.Error != "":
@@ -125,6 +136,20 @@ func receipt(o *store.Outcome) *apitypes.Receipt {
 		Result:           o.Result,
 		Reason:           o.Reason,
 	}
+}
+
+// attempts are attempts as users see them.
+func attempts(all []*store.Attempt) []apitypes.Attempt {
+	out := make([]apitypes.Attempt, len(all))
+	for i, a := range all {
+		out[i] = apitypes.Attempt{
+			Number: a.Number, TransactionHash: a.Hash, Submits: a.Sends, LastSubmit: moment(a.LastSent), ErrorMessage: cmp.Or(a.Dead, a.Error),
+		}
+		if a.Outcome != nil && a.Outcome.By == "" {
+			out[i].Receipt = receipt(a.Outcome)
+		}
+	}
+	return out
 }
 
 // history groups what happened by the sub-status in which it did.

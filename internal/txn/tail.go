@@ -58,6 +58,7 @@ func (m *Manager) Consumed() int64 { return m.tailed.Load() }
 func (m *Manager) noticed(entries []store.StatusEntry) {
 	for i := range entries {
 		e := &entries[i]
+		m.yield(e.TxID)
 		switch {
 		case e.Status.Terminal():
 			m.tell(e)

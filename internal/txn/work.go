@@ -278,7 +278,9 @@ func (m *Manager) ask(ctx context.Context, state txstate.State, effects txstate.
 	in := txstate.Decided{Now: v.Now}
 	in.Fee, in.FeeError = m.fee(ctx, &state)
 	v.Fee = in.Fee
+	v.Tx.Outdated = m.outdated(&v)
 	in.Decision = m.decide(v)
+	m.inTurn(&state, &v, &in.Decision)
 	if until, behind := m.sched.behind(state.Tx.ID); behind && in.Do == policy.Submit && v.Tx.Phase == policy.Tracking {
 		in.Do, in.Until = policy.Wait, until
 	}

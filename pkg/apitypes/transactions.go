@@ -95,7 +95,7 @@ type Transaction struct {
 	Required        *int              `json:"confirmationsRequired,omitempty" doc:"headers.confirmations of the request."`
 	RetryOf         string            `json:"retryOf,omitempty" doc:"The failed transaction that this one repeats."`
 	DeleteRequested *fftypes.FFTime   `json:"deleteRequested,omitempty" doc:"When it was asked to be cancelled."`
-	BlockedBy       string            `json:"blockedBy,omitempty" doc:"The transaction of the same signer that must be sent before this one, if it waits for that."`
+	BlockedBy       string            `json:"blockedBy,omitempty" doc:"The transaction that must be sent before this one, if it waits for that: of the same signer, or where there are no nonces, one that changes the same keys of the ledger."`
 	Stuck           *Stuck            `json:"stuck,omitempty" doc:"Present if it has not got further for longer than transactions.deadline."`
 }
 
@@ -104,7 +104,19 @@ type TransactionWithStatus struct {
 	Transaction
 	Receipt       *Receipt        `json:"receipt,omitempty" doc:"Its outcome on the chain."`
 	Confirmations []Confirmation  `json:"confirmations,omitempty" doc:"The blocks that confirm it, as far as they are known without asking the chain; /transactions/{transactionId}/confirmations has them all."`
+	Attempts      []Attempt       `json:"attempts,omitempty" doc:"Its attempts in order, if there is more than one."`
 	History       []HistoryStatus `json:"history,omitempty" doc:"All that happened, in order."`
+}
+
+// Attempt is one form in which a transaction was sent, or was to be. There is another one only after it is certain that this one had no effect, or
+// where a nonce lets no more than one of them have one.
+type Attempt struct {
+	Number          int             `json:"number" doc:"From 1."`
+	TransactionHash string          `json:"transactionHash,omitempty" doc:"Its hash on the chain, once known."`
+	Submits         int             `json:"submits" doc:"How often it was sent. 0: it was replaced before."`
+	LastSubmit      *fftypes.FFTime `json:"lastSubmit,omitempty" doc:"When it was sent last."`
+	Receipt         *Receipt        `json:"receipt,omitempty" doc:"Its outcome on the chain."`
+	ErrorMessage    string          `json:"errorMessage,omitempty" doc:"What it was answered last, or why it can never be on the chain."`
 }
 
 // Receipt is the outcome on the chain.

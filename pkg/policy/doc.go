@@ -16,6 +16,10 @@
 // given up, a nonce is never abandoned, and at most one send of a transaction is under way. A decision that would
 // break such a rule is taken as Wait, and the engine is asked again later.
 //
+// Transactions that lost a race are kept out of each other's way: when an engine asks for Prepare, or for a first Submit, of one whose conflict
+// keys another one is changing, the decision is carried out when it has its turn. Until then the engine is asked again, with the
+// State that it had before.
+//
 // An engine of your own is registered by name in a plugin.Registry and chosen with the key transactions.policy;
 // test/examples/custom-policy is a whole program that does so. Suite: package policytest, which every engine passes.
 package policy

@@ -64,7 +64,7 @@ type Tx struct {
 	Replaceable bool
 
 	// Outdated says that others have written since the newest attempt was prepared what it has read, so that it would fail. Nothing of it has
-	// left. It waited for its turn on its conflict keys, see package policy, and has it now: Prepare.
+	// left. It waited while they had their turn, and has its own now: Prepare.
 	Outdated bool
 
 	// Heard says that a block arrived after LastSubmit, so that waiting longer for the transaction means that it may be lost.

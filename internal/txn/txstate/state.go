@@ -48,6 +48,9 @@ func (s *State) newest() *store.Attempt {
 	return &s.Attempts[len(s.Attempts)-1]
 }
 
+// ConflictKeys are those of the newest attempt.
+func (s *State) ConflictKeys() []string { return s.newest().ConflictKeys }
+
 // clone makes a copy whose attempts can be changed.
 func (s State) clone() State {
 	s.Attempts = slices.Clone(s.Attempts)

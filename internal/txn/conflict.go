@@ -1,0 +1,38 @@
+package txn
+
+import (
+	"github.com/pyralis-io/pyralis/internal/txn/txstate"
+	"github.com/pyralis-io/pyralis/pkg/policy"
+)
+
+// outdated reports whether the newest attempt of a transaction would certainly fail: see policy.Tx.
+func (m *Manager) outdated(v *policy.View) bool {
+	return v.Tx.Phase == policy.Ready && v.Tx.Replaceable && m.contention.outdated(v.Tx.ID, v.Tx.Attempt)
+}
+
+// inTurn has a transaction wait that is to be prepared afresh, or sent for the first time, while another one has its turn on one of their
+// conflict keys. What may have left is sent again whoever's turn it is. Where there are nonces, these decide about turns.
+func (m *Manager) inTurn(s *txstate.State, v *policy.View, d *policy.Decision) {
+	starts := d.Do == policy.Prepare && v.Tx.Replaceable || d.Do == policy.Submit && v.Tx.Phase == policy.Ready
+	keys := s.ConflictKeys()
+	if !starts || v.Tx.Nonce != nil || len(keys) == 0 {
+		return
+	}
+	st := m.contention.enter(v.Tx.ID, v.Tx.Attempt, v.Tx.Ledger, keys, d.Do == policy.Prepare)
+	m.next(st.next)
+	if !st.turn {
+		// The engine remembers nothing of a decision that was not carried out.
+		*d = policy.Decision{Do: policy.Wait, Until: st.until, State: v.State}
+	}
+}
+
+// yield ends the turn of a transaction about which something was written that others are told of: it has ended, was found to have lost a
+// race, or somebody suspended, resumed or changed it. What it wants after that, it waits for anew.
+func (m *Manager) yield(id string) { m.next(m.contention.leave(id)) }
+
+// next has transactions looked at whose turn has come.
+func (m *Manager) next(ids []string) {
+	for _, id := range ids {
+		m.sched.rouse(id, false)
+	}
+}
