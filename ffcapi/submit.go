@@ -1,6 +1,9 @@
 package ffcapi
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Request is a call of a contract: a transaction for Prepare, a read for Query.
 type Request struct {
@@ -26,6 +29,10 @@ type Prepared struct {
 	// Expires is the number of the last block that can hold the transaction; once the chain is final past it, the
 	// transaction is dead. 0: it never expires.
 	Expires uint64
+
+	// SendBefore: what was not sent by then is not sent any more, but prepared afresh, because the nodes may have forgotten something that belongs to
+	// it. It says nothing about what was sent, or may have been. Zero: it may wait.
+	SendBefore time.Time
 
 	// Exclusive: at most one of all transactions with the same value can ever be on the chain. On a Sequencer chain signer
 	// and nonce do this for every transaction, without being named here.

@@ -291,17 +291,18 @@ type Synthetic struct {
 
 // Fabric is the connection to a Fabric network.
 type Fabric struct {
-	Profile    string         `key:"profile" doc:"Connection profile (YAML or JSON) that names the peers and their TLS certificates. Either this or fabric.peers is required with \"connector: fabric\"."`
-	Peers      Objects        `key:"peers" doc:"Peers to work with, in place of a connection profile, the preferred one first. Each has a url (grpcs://host:7051, or grpc:// without TLS), and may have a name for the log, a tlsServerName that its certificate must be for if that is not the host, and a tlsCACert: the authority of its certificate, as PEM, as the path of a file or a directory, or as a reference such as env:NAME. Without tlsCACert it is tlscacerts in the mspDir of an identity."`
-	MSPID      string         `key:"mspID" doc:"Membership service provider (organisation) of the peers, and of identities that name none, e.g. Org1MSP. Required with \"connector: fabric\"."`
-	Channels   []string       `key:"channels" doc:"Channels that may be used; the first one is meant where a request names none. Required with \"connector: fabric\"."`
-	Wallet     string         `key:"wallet" doc:"Directory with one sub-directory per identity, each holding cert.pem and key.pem, and mspid if it is not fabric.mspID. This or fabric.identities, or both, are required with \"connector: fabric\"."`
-	Identities Objects        `key:"identities" secret:"true" doc:"Identities beside those of the wallet. Each has a name, and either an mspDir (a directory with signcerts and keystore) or a certificate and a privateKey, each as PEM, as the path of a file, or as a reference such as env:NAME or file:/run/secrets/key; and an mspID if it is not fabric.mspID."`
-	Identity   string         `key:"identity" doc:"Identity for reading blocks, and for queries that name none. Required with \"connector: fabric\"."`
-	EndorseAt  string         `key:"endorseAt" default:"accept" enum:"accept,submit" doc:"When peers endorse: \"accept\" asks them before a transaction is accepted, so that a chaincode's refusal is the answer to the caller; \"submit\" when it is sent, so that transactions are accepted while peers are away, and a refusal makes them fail."`
-	TLS        FabricTLS      `key:"tls" doc:"The certificate that is shown to peers that ask for one (mutual TLS)."`
-	Timeouts   FabricTimeouts `key:"timeouts"`
-	Backoff    FabricBackoff  `key:"backoff" doc:"Waits before a peer that failed is tried again."`
+	Profile            string         `key:"profile" doc:"Connection profile (YAML or JSON) that names the peers and their TLS certificates. Either this or fabric.peers is required with \"connector: fabric\"."`
+	Peers              Objects        `key:"peers" doc:"Peers to work with, in place of a connection profile, the preferred one first. Each has a url (grpcs://host:7051, or grpc:// without TLS), and may have a name for the log, a tlsServerName that its certificate must be for if that is not the host, and a tlsCACert: the authority of its certificate, as PEM, as the path of a file or a directory, or as a reference such as env:NAME. Without tlsCACert it is tlscacerts in the mspDir of an identity."`
+	MSPID              string         `key:"mspID" doc:"Membership service provider (organisation) of the peers, and of identities that name none, e.g. Org1MSP. Required with \"connector: fabric\"."`
+	Channels           []string       `key:"channels" doc:"Channels that may be used; the first one is meant where a request names none. Required with \"connector: fabric\"."`
+	Wallet             string         `key:"wallet" doc:"Directory with one sub-directory per identity, each holding cert.pem and key.pem, and mspid if it is not fabric.mspID. This or fabric.identities, or both, are required with \"connector: fabric\"."`
+	Identities         Objects        `key:"identities" secret:"true" doc:"Identities beside those of the wallet. Each has a name, and either an mspDir (a directory with signcerts and keystore) or a certificate and a privateKey, each as PEM, as the path of a file, or as a reference such as env:NAME or file:/run/secrets/key; and an mspID if it is not fabric.mspID."`
+	Identity           string         `key:"identity" doc:"Identity for reading blocks, and for queries that name none. Required with \"connector: fabric\"."`
+	EndorseAt          string         `key:"endorseAt" default:"accept" enum:"accept,submit" doc:"When peers endorse: \"accept\" asks them before a transaction is accepted, so that a chaincode's refusal is the answer to the caller; \"submit\" when it is sent, so that transactions are accepted while peers are away, and a refusal makes them fail."`
+	TransientRetention time.Duration  `key:"transientRetention" default:"5m" min:"1ms" doc:"How long peers certainly keep the private data of a transaction that they have endorsed; they count blocks, see peer.gossip.pvtData.transientstoreMaxBlockRetention in their core.yaml. A transaction with transient data that was endorsed longer ago and not sent yet is endorsed afresh."`
+	TLS                FabricTLS      `key:"tls" doc:"The certificate that is shown to peers that ask for one (mutual TLS)."`
+	Timeouts           FabricTimeouts `key:"timeouts"`
+	Backoff            FabricBackoff  `key:"backoff" doc:"Waits before a peer that failed is tried again."`
 }
 
 // FabricTLS is who connects to the peers.

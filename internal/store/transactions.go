@@ -109,6 +109,7 @@ type Attempt struct {
 	Dead         string          // why it can never be on the chain, "" otherwise
 	Outcome      *Outcome        // nil until found in a block
 	Fee          json.RawMessage // what its sends offer; nil: nothing, or not sent yet
+	SendBefore   time.Time       // not sent by then, it is not sent any more; zero: it may wait
 
 	Undone *ffcapi.BlockRef // for an OutcomeRule, and not stored: the block that held it and is no longer canonical
 }

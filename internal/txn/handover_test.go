@@ -2,6 +2,7 @@ package txn
 
 import (
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,7 @@ func TestAHandoverHasTheWholeAttempt(t *testing.T) {
 	t.Parallel()
 	p := &ffcapi.Prepared{
 		Ledger: "ch1", Hash: "0xab", Expires: 77, Exclusive: "one", ConflictKeys: []string{"k"}, Payload: []byte("p"), Result: []byte(`1`),
-		Sensitive: true,
+		Sensitive: true, SendBefore: time.Now(),
 	}
 	nonce := uint64(7)
 	n := &store.NewTx{Attempt: attemptOf(p, "alice"), Payload: payloadOf(p)}

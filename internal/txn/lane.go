@@ -55,6 +55,7 @@ type handover struct {
 	expires   uint64
 	exclusive string
 	conflicts []string
+	before    time.Time
 	payload   store.Payload
 }
 
@@ -62,7 +63,8 @@ type handover struct {
 func handoverOf(tx *store.Tx, n *store.NewTx) *handover {
 	a := &n.Attempt
 	return &handover{
-		tx: tx, hash: a.Hash, expires: a.Expires, exclusive: a.Exclusive, conflicts: a.ConflictKeys, payload: n.Payload,
+		tx: tx, hash: a.Hash, expires: a.Expires, exclusive: a.Exclusive, conflicts: a.ConflictKeys, before: a.SendBefore,
+		payload: n.Payload,
 	}
 }
 
@@ -71,7 +73,7 @@ func (h *handover) attempt() store.Attempt {
 	tx := h.tx
 	return store.Attempt{
 		Tx: tx.ID, Number: 1, Ledger: tx.Ledger, State: store.AttemptPrepared, Hash: h.hash, From: tx.From, Nonce: tx.Nonce,
-		Expires: h.expires, Exclusive: h.exclusive, ConflictKeys: h.conflicts,
+		Expires: h.expires, Exclusive: h.exclusive, ConflictKeys: h.conflicts, SendBefore: h.before,
 	}
 }
 

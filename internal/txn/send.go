@@ -206,7 +206,7 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 func attemptOf(p *ffcapi.Prepared, from string) store.Attempt {
 	return store.Attempt{
 		Ledger: p.Ledger, State: store.AttemptPrepared, Hash: p.Hash, From: from,
-		Expires: p.Expires, Exclusive: p.Exclusive, ConflictKeys: p.ConflictKeys,
+		Expires: p.Expires, Exclusive: p.Exclusive, ConflictKeys: p.ConflictKeys, SendBefore: p.SendBefore,
 	}
 }
 

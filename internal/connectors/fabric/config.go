@@ -32,10 +32,12 @@ type Config struct {
 	// Identity reads blocks, and signs queries that name nobody.
 	Identity string `json:"identity" yaml:"identity"`
 	// EndorseAt is EndorseAtAccept (default) or EndorseAtSubmit.
-	EndorseAt string   `json:"endorseAt" yaml:"endorseAt"`
-	TLS       TLS      `json:"tls" yaml:"tls"`
-	Timeouts  Timeouts `json:"timeouts" yaml:"timeouts"`
-	Backoff   Backoff  `json:"backoff" yaml:"backoff"`
+	EndorseAt string `json:"endorseAt" yaml:"endorseAt"`
+	// TransientRetention is how long peers certainly keep the private data of what they have endorsed; default 5 minutes.
+	TransientRetention time.Duration `json:"transientRetention" yaml:"transientRetention"`
+	TLS                TLS           `json:"tls" yaml:"tls"`
+	Timeouts           Timeouts      `json:"timeouts" yaml:"timeouts"`
+	Backoff            Backoff       `json:"backoff" yaml:"backoff"`
 }
 
 // Peer is one peer.
@@ -144,6 +146,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.EndorseAt != EndorseAtAccept && c.EndorseAt != EndorseAtSubmit {
 		return c, fmt.Errorf("fabric.endorseAt: %q is not supported, use %q or %q", c.EndorseAt, EndorseAtAccept, EndorseAtSubmit)
+	}
+	if c.TransientRetention == 0 {
+		c.TransientRetention = 5 * time.Minute
+	}
+	if c.TransientRetention < 0 {
+		return c, fmt.Errorf("fabric.transientRetention: %v must be more than 0", c.TransientRetention)
 	}
 	for _, t := range []struct {
 		key   string

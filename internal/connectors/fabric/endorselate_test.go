@@ -141,6 +141,11 @@ func TestOptionsReachThePeer(t *testing.T) {
 		p, err := c.Prepare(t.Context(), r)
 		require.NoError(t, err)
 		require.True(t, p.Sensitive)
+		if endorseAt == EndorseAtAccept {
+			require.WithinDuration(t, time.Now().Add(c.cfg.TransientRetention), p.SendBefore, time.Minute)
+		} else {
+			require.Zero(t, p.SendBefore, "it is endorsed for each send")
+		}
 		_, err = c.Submit(t.Context(), &ffcapi.Submission{Prepared: p, From: r.From, To: r.To})
 		require.NoError(t, err)
 		payload, input, orgs := proposalOf(t, f)
@@ -151,6 +156,7 @@ func TestOptionsReachThePeer(t *testing.T) {
 
 		plain := latePrepared(t, c, "b")
 		require.False(t, plain.Prepared.Sensitive)
+		require.Zero(t, plain.Prepared.SendBefore)
 		_, err = c.Submit(t.Context(), plain)
 		require.NoError(t, err)
 		payload, input, orgs = proposalOf(t, f)

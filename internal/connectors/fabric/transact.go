@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 
@@ -43,6 +44,7 @@ func (c *Connector) Prepare(ctx context.Context, req *ffcapi.Request) (*ffcapi.P
 
 // endorseInto has a proposal endorsed, and fills in what comes of it.
 func (c *Connector) endorseInto(ctx context.Context, out *ffcapi.Prepared, s *signer, proposed *gateway.ProposedTransaction, inv *invocation) error {
+	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
 	defer cancel()
 	n, failed := c.peers.pick()
@@ -60,6 +62,9 @@ func (c *Connector) endorseInto(ctx context.Context, out *ffcapi.Prepared, s *si
 		return ffcapi.Errorf(ffcapi.Internal, "transaction %s: %w", out.Hash, err)
 	}
 	out.Result = asJSON(result)
+	if out.Sensitive {
+		out.SendBefore = began.Add(c.cfg.TransientRetention)
+	}
 	return nil
 }
 

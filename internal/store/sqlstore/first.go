@@ -9,13 +9,13 @@ import "github.com/pyralis-io/pyralis/internal/store"
 // derivedAttempt is the first attempt of a transaction that has no row for it yet, in the order of attemptColumns.
 const derivedAttempt = `t.seq, CAST(1 AS BIGINT), t.ledger, 'Prepared', CAST(0 AS BIGINT), t.hash, t.signer, t.nonce, coalesce(b.expires, 0),
 	coalesce(b.exclusive, ''), b.conflict_keys, CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(0 AS BIGINT), '', '', CAST(NULL AS BIGINT),
-	CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+	CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT), CAST(0 AS BIGINT)
 	FROM tx t JOIN tx_body b ON b.tx = t.seq`
 
 // derivable reports whether derivedAttempt is all that there is to say of a new attempt.
 func derivable(tx *store.Tx, a *store.Attempt) bool {
 	return a.State == store.AttemptPrepared && a.Ledger == tx.Ledger && a.From == tx.From && a.Claim == 0 && a.Sends == 0 && a.Open == 0 &&
-		a.LastSent.IsZero() && a.Error == "" && a.Dead == "" && len(a.Fee) == 0
+		a.LastSent.IsZero() && a.Error == "" && a.Dead == "" && len(a.Fee) == 0 && a.SendBefore.IsZero()
 }
 
 // inBody reports whether a first payload is kept with the body. What is to be wiped is not: wiping a body would rewrite all of it.

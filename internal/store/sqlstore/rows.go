@@ -80,7 +80,7 @@ func scanAttempt(r row, id string) (*store.Attempt, error) {
 		Tx: id, Number: int(r.int(1)), Ledger: r.text(2), State: store.AttemptState(r.text(3)), Claim: r.int(4), Hash: r.text(5),
 		From: r.text(6), Nonce: r.number(7), Expires: uint64(r.int(8)),
 		Exclusive: r.text(9), Sends: int(r.int(11)), Open: int(r.int(12)), LastSent: r.time(13), Error: r.text(14), Dead: r.text(15),
-		Fee: r.raw(19),
+		Fee: r.raw(19), SendBefore: r.time(21),
 	}
 	if keys := r.text(10); keys != "" {
 		if err := json.Unmarshal([]byte(keys), &a.ConflictKeys); err != nil {
@@ -133,7 +133,7 @@ func attemptRow(seq int64, a *store.Attempt) ([]any, error) {
 	return []any{
 		seq, int64(a.Number), a.Ledger, string(a.State), a.Claim, a.Hash, a.From, bitsOf(a.Nonce), bits(a.Expires), a.Exclusive,
 		conflict, int64(a.Sends), int64(a.Open), toMicros(a.LastSent), text(a.Error), text(a.Dead), block, flagValue(final), outcome,
-		rawValue(a.Fee), at,
+		rawValue(a.Fee), at, toMicros(a.SendBefore),
 	}, nil
 }
 

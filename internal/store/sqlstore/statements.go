@@ -143,7 +143,7 @@ const (
 		value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due, outcome, progressed, cancel_asked,
 		labels, required, retry_of`
 	attemptColumns = `tx, number, ledger, state, claim, hash, signer, nonce, expires, exclusive, conflict_keys, sends, open,
-		last_sent, error, dead, block, final, outcome, fee, final_at`
+		last_sent, error, dead, block, final, outcome, fee, final_at, send_before`
 	// updateColumns are those that every update of a transaction writes. None is in an index.
 	updateColumns = `updated, sub, sub_since, recipient, value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due,
 		outcome, progressed, cancel_asked, history_n, history_fold`
@@ -214,13 +214,14 @@ var statements = [writerStatements]statement{
 	},
 	sqlPutAttempt: {
 		sql: `INSERT INTO attempts (` + attemptColumns + `)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (tx, number) DO UPDATE SET ledger = excluded.ledger, state = excluded.state, claim = excluded.claim,
 			hash = excluded.hash, signer = excluded.signer, nonce = excluded.nonce, expires = excluded.expires,
 			exclusive = excluded.exclusive, conflict_keys = excluded.conflict_keys, sends = excluded.sends, open = excluded.open,
 			last_sent = excluded.last_sent, error = excluded.error, dead = excluded.dead, block = excluded.block,
-			final = excluded.final, outcome = excluded.outcome, fee = excluded.fee, final_at = excluded.final_at`,
-		types: "iississiissiiissiissi",
+			final = excluded.final, outcome = excluded.outcome, fee = excluded.fee, final_at = excluded.final_at,
+			send_before = excluded.send_before`,
+		types: "iississiissiiissiissii",
 	},
 	sqlTouchAttempt: updateOf("attempts", touchColumns, "tx, number", "isiissiiissss"+"ii"),
 	sqlMakeAttempt: {sql: `INSERT INTO attempts (` + attemptColumns + `) SELECT ` + derivedAttempt + ` WHERE t.seq = ?

@@ -33,6 +33,7 @@ var acceptTests = map[string]func(t *testing.T, s store.Store){
 	"refused fence":              acceptFenced,
 	"caller that left":           acceptCallerLeft,
 	"bytes are not kept":         acceptCopies,
+	"a time to be sent before":   acceptSendBefore,
 }
 
 func acceptStores(t *testing.T, s store.Store) {
@@ -329,6 +330,16 @@ func acceptCallerLeft(t *testing.T, s store.Store) {
 	// Whatever became of it, the same key can be accepted.
 	_, err = s.Accept(t.Context(), s.Fence(), newTx("a"))
 	require.NoError(t, err)
+}
+
+func acceptSendBefore(t *testing.T, s store.Store) {
+	n := newTx("a")
+	n.Attempt.SendBefore = time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC)
+	f := with(t, s)
+	tx := f.accept(n)
+	require.Equal(t, n.Attempt.SendBefore, f.attempts("a")[0].SendBefore)
+	f.update(&store.TxUpdate{Tx: tx, Attempts: f.attempts("a")})
+	require.Equal(t, n.Attempt.SendBefore, f.attempts("a")[0].SendBefore)
 }
 
 func acceptCopies(t *testing.T, s store.Store) {

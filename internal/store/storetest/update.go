@@ -45,7 +45,7 @@ func updateStores(t *testing.T, s store.Store) {
 	second := &store.Attempt{
 		Tx: "a", Number: 2, Ledger: "main", State: store.AttemptSubmitting, Claim: 8, Hash: "h2", From: "alice", Nonce: tx.Nonce,
 		Expires: math.MaxUint64, Exclusive: "x", ConflictKeys: []string{`odd "key" <&>`}, Outcome: tx.Outcome,
-		Fee: []byte(`{"f":2}`),
+		Fee: []byte(`{"f":2}`), SendBefore: at.Add(time.Minute),
 	}
 	payload := &store.Payload{Prepared: []byte("p2"), Sensitive: []byte("s2")}
 	f.update(&store.TxUpdate{

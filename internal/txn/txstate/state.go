@@ -83,6 +83,12 @@ func (s *State) replaceable() bool {
 	return !s.Sending && s.settled() && (s.Tx.Nonce == nil || s.nonceUsed())
 }
 
+// late reports whether the newest attempt, of which nothing has left, has waited too long to be sent.
+func (s *State) late(now time.Time) bool {
+	a := s.newest()
+	return !a.SendBefore.IsZero() && !now.Before(a.SendBefore) && s.replaceable()
+}
+
 // phase is what policies call how far the newest attempt got.
 func (s *State) phase() policy.Phase {
 	a := s.newest()
@@ -153,7 +159,7 @@ func (s *State) Submission(p *store.Payload) *ffcapi.Submission {
 	return &ffcapi.Submission{
 		Prepared: &ffcapi.Prepared{
 			Ledger: a.Ledger, Payload: p.Prepared, Hash: a.Hash, Gas: s.Tx.Gas, Result: p.Result,
-			Expires: a.Expires, Exclusive: a.Exclusive, ConflictKeys: a.ConflictKeys, Sensitive: p.Secret,
+			Expires: a.Expires, Exclusive: a.Exclusive, ConflictKeys: a.ConflictKeys, Sensitive: p.Secret, SendBefore: a.SendBefore,
 		},
 		From: s.Tx.From, To: s.Tx.To, Value: s.Tx.Value, Gas: s.Tx.Gas, Nonce: s.Tx.Nonce, Fee: a.Fee,
 	}

@@ -83,6 +83,8 @@ func (s *State) decidedSubmit(e *Effects, in Decided) {
 		s.wait(e, in.Until, in.Now, true)
 	case a.Sends > 0 && (in.Now.Sub(s.Tx.LastSubmit).Abs() < minPause || in.Now.Sub(s.Answer).Abs() < minPause):
 		s.wait(e, in.Now.Add(minPause), in.Now, true)
+	case s.late(in.Now):
+		e.Do = Prepare
 	case s.tracked() && len(s.Sought()) > 0:
 		s.look(e, true) // it may have got there, and nobody noticed
 		e.Fee = in.Decision.Fee
