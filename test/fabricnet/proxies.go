@@ -22,6 +22,12 @@ func (n *Network) Delay(node string, d time.Duration) error {
 // Heal ends what Cut, Silence and Delay did.
 func (n *Network) Heal(node string) error { return n.with(node, (*proxy.Proxy).Heal) }
 
+// Served is how many bytes a peer has sent to clients since the network was started: who serves a client shows by what it sends.
+func (n *Network) Served(node string) (bytes int64, err error) {
+	err = n.with(node, func(p *proxy.Proxy) { bytes = p.Back() })
+	return bytes, err
+}
+
 func (n *Network) with(node string, do func(*proxy.Proxy)) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

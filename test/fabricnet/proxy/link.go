@@ -102,6 +102,9 @@ func (l *link) write(dst net.Conn, chunks <-chan chunk) error {
 			if _, err := dst.Write(c.data); err != nil {
 				return err
 			}
+			if dst == l.client {
+				l.p.back.Add(int64(len(c.data)))
+			}
 		}
 		if errors.Is(c.err, io.EOF) {
 			return dst.(*net.TCPConn).CloseWrite()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type Proxy struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	back   atomic.Int64 // bytes that went to clients
 
 	mu    sync.Mutex // guards what follows
 	cut   bool
@@ -49,6 +51,9 @@ func (p *Proxy) Close() error {
 	}
 	return err
 }
+
+// Back is how many bytes have gone from the target to clients so far.
+func (p *Proxy) Back() int64 { return p.back.Load() }
 
 // Heal ends Cut, Silence and Delay.
 func (p *Proxy) Heal() { p.set(false, false, 0) }

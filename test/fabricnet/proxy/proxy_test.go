@@ -113,6 +113,7 @@ func TestBytesPassInOrderAndBothEndsClose(t *testing.T) {
 	wg.Wait()
 	require.NoError(t, err, "the end of the data is passed on, there and back")
 	require.True(t, bytes.Equal(sent, got))
+	require.Eventually(t, func() bool { return p.Back() == int64(len(sent)) }, soon, time.Millisecond) // counted after it was sent
 }
 
 func TestDelay(t *testing.T) {
