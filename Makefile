@@ -72,6 +72,8 @@ chaos: ## Break things on purpose: PART=tx kills the node N times (N=20); withou
 	events-pg) CHAOS_KILLS=$(N) scripts/test-services go test -tags chaos -count=1 -timeout 3h -run EventsPostgres -v $(ARGS) ./test/chaos/ ;; \
 	held) E2E_EVENTS=100000 go test -tags e2e -count=1 -timeout 20m -run HeldReceivers -v $(ARGS) ./test/e2e/ ;; \
 	backlog) E2E_BACKLOG=1000000 go test -tags e2e -count=1 -timeout 20m -run ABacklog -v $(ARGS) ./test/e2e/ ;; \
+	fabric-peer) CHAOS_KILLS=$(N) go test -tags chaos,fabric -count=1 -timeout 3h -run FabricPeer -v $(ARGS) ./test/chaos/ ;; \
+	fabric-orderer) CHAOS_KILLS=$(N) go test -tags chaos,fabric -count=1 -timeout 3h -run FabricOrderer -v $(ARGS) ./test/chaos/ ;; \
 	trace) go test -tags chaos -count=1 -timeout 10m -run Trace -v $(ARGS) ./test/chaos/ ;; \
 	'') printf '%s\n' 'parts (N is the number of kills, CHAOS_SEED=... repeats a run):' \
 		'  tx         transactions, SQLite: nothing accepted is lost, nothing happens twice' \
@@ -80,6 +82,8 @@ chaos: ## Break things on purpose: PART=tx kills the node N times (N=20); withou
 		'  events-pg  the same on PostgreSQL' \
 		'  held       receivers that do not read, answer or end: 100 000 events pass by them' \
 		'  backlog    1 000 000 events wait for receivers that are away: prints the memory' \
+		'  fabric-peer     a real Fabric network, the peer that serves is killed and another one is there: each request commits once, each event comes once' \
+		'  fabric-orderer  the same, and the orderer is killed' \
 		'  trace      strace shows that each 202 comes after its fdatasync' \
 		'  e2e        transactions and events, as in make e2e' \
 		'e.g. make chaos PART=tx N=1000' ;; \
