@@ -20,9 +20,9 @@ import (
 // noEnd makes a block stream follow the head.
 const noEnd = math.MaxUint64
 
-// seekRequest asks for the blocks from start to stop, signed by s. The stream waits for blocks that are not there yet only if it has
+// seekRequest asks for the blocks from start to stop, signed by s. certHash ties it to a connection with mutual TLS. The stream waits for blocks that are not there yet only if it has
 // no end.
-func seekRequest(s *signer, channel string, start, stop uint64) (*common.Envelope, error) {
+func seekRequest(s *signer, certHash []byte, channel string, start, stop uint64) (*common.Envelope, error) {
 	behavior := orderer.SeekInfo_FAIL_IF_NOT_READY
 	if stop == noEnd {
 		behavior = orderer.SeekInfo_BLOCK_UNTIL_READY
@@ -35,7 +35,7 @@ func seekRequest(s *signer, channel string, start, stop uint64) (*common.Envelop
 		return nil, fmt.Errorf("seek: %w", err)
 	}
 	channelHeader, err := proto.Marshal(&common.ChannelHeader{
-		Type: int32(common.HeaderType_DELIVER_SEEK_INFO), ChannelId: channel, Timestamp: timestamppb.Now(),
+		Type: int32(common.HeaderType_DELIVER_SEEK_INFO), ChannelId: channel, Timestamp: timestamppb.Now(), TlsCertHash: certHash,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("seek: %w", err)
@@ -81,7 +81,7 @@ type stream struct {
 
 // open asks a peer for blocks. The stream lives until close or the end of ctx. What is wrong shows at the first block.
 func (n *node) open(ctx context.Context, s *signer, channel string, start, stop uint64) (*stream, error) {
-	request, err := seekRequest(s, channel, start, stop)
+	request, err := seekRequest(s, n.certHash(), channel, start, stop)
 	if err != nil {
 		return nil, err
 	}

@@ -38,16 +38,19 @@
 //   - A block of the tail is received and decoded once, and shared, and so is what is made of it: nothing in it changes. It keeps the message it
 //     came in; ring.go bounds how much that is. What leaves the connector is copied.
 //   - What no listener asks for is not decoded: neither read-write sets, nor what a transaction calls.
-//   - Every call has a time limit of its own, within that of the caller. A stream that says nothing is probed, so that a peer
-//     that is gone without a word is left within seconds.
-//   - Nothing is kept but connections, parsed keys and the recent blocks of channels that are followed. Close ends the goroutines of the tails; no
-//     other outlives the call that started it, but those of gRPC.
+//   - Every call has a time limit of its own, within that of the caller. A peer that says nothing while something is under way is
+//     probed (watch.go), so that one that is gone without a word is left within fabric.timeouts.silence.
+//   - Certificates and keys are those of the files as they are, at most a second later, and never a mixture of old and new ones: what makes no sense
+//     changes nothing.
+//   - Nothing is kept but connections, parsed keys and the recent blocks of channels that are followed. Without a caller there run, beside gRPC, only the
+//     tails and what probes a peer; Close ends both.
 //
 // # Failure handling
 //
 // errors.go, and nothing else, reads what Fabric says, and turns it into the kinds of ffcapi with the stage and every peer's words.
-// Chaincode refusals are final; peers that disagree or are away are Unavailable. There is no retry here. A peer that is not
-// available makes the next call go to the next peer of the organisation. Only a tail goes on by itself, at the very next block; its readers
-// are told when no peer is left, and when a block does not fit. Who then asks again is shown the block that is another, so that the core can stop
-// the ledger.
+// Chaincode refusals are final; peers that disagree or are away are Unavailable. There is no retry here, with two exceptions:
+// a call that got no answer because the peer or the way to it is gone (lost.go) is made again with the next peer, for nothing that is sent to a peer
+// has an effect twice; and a tail goes on by itself, at the very next block. Its readers are told when no peer is left, and when a block does not fit.
+// Who then asks again is shown the block that is another, so that the core can stop the ledger. A peer that failed is left alone until it answers
+// a probe (peers.go).
 package fabric

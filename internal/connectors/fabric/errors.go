@@ -56,13 +56,12 @@ var denied = regexp.MustCompile(`(?i)access denied|creator .*(malformed|unknown|
 
 // Other words of peers and gateways that decide what happens next.
 const (
-	peersDisagree  = "ProposalResponsePayloads do not match"
-	knownAlready   = "duplicate transaction found"
-	overLimit      = "exceeding concurrency limit"
-	tooLarge       = "larger than max"
-	tooSlow        = "timeout expired while executing transaction"
-	neverConnected = `connection error: desc = "transport: Error while dialing`
-	noSuchTx       = "no such transaction ID"
+	peersDisagree = "ProposalResponsePayloads do not match"
+	knownAlready  = "duplicate transaction found"
+	overLimit     = "exceeding concurrency limit"
+	tooLarge      = "larger than max"
+	tooSlow       = "timeout expired while executing transaction"
+	noSuchTx      = "no such transaction ID"
 )
 
 // callError maps the error of a call to a peer or its gateway. ctx is that of the call.
@@ -74,6 +73,14 @@ func callError(ctx context.Context, stage string, err error) *ffcapi.Error {
 	}
 	if done := inContext(ctx, stage); done != nil {
 		out.Kind, out.Message = ffcapi.Timeout, done.Message
+		return out
+	}
+	var l *lost
+	if errors.As(err, &l) {
+		out.Kind = ffcapi.Unavailable
+		if out.Sent == ffcapi.SentMaybe && !l.sent {
+			out.Sent = ffcapi.SentNo
+		}
 		return out
 	}
 	out.Kind = kindOf(stage, st, out)
@@ -192,7 +199,7 @@ func nothingLeft(st *status.Status) bool {
 	case codes.ResourceExhausted: // the peer's limiter refuses before it looks at the call; a message that is too large is not sent
 		return true
 	case codes.Unavailable:
-		return strings.Contains(st.Message(), overLimit) || len(st.Details()) == 0 && strings.HasPrefix(st.Message(), neverConnected)
+		return strings.Contains(st.Message(), overLimit)
 	default:
 		return false
 	}

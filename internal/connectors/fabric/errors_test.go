@@ -51,7 +51,7 @@ func TestCallErrors(t *testing.T) {
 		{stageEvaluate, grpcError(t, codes.Unknown, "evaluate call to endorser returned error: chaincode response 500, no", "chaincode response 500, no"), ffcapi.Reverted, "", "no"},
 		{stageEvaluate, grpcError(t, codes.Unimplemented, "unknown service gateway.Gateway"), ffcapi.Unsupported, "", ""},
 		{stageSubmit, grpcError(t, codes.Unavailable, "no orderers could successfully process transaction", "connection refused"), ffcapi.Unavailable, ffcapi.SentMaybe, ""},
-		{stageSubmit, grpcError(t, codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp: refused"`), ffcapi.Unavailable, ffcapi.SentNo, ""},
+		{stageSubmit, &lost{words: "permission denied, and no channel x not found"}, ffcapi.Unavailable, ffcapi.SentNo, ""},
 		{stageSubmit, grpcError(t, codes.Unavailable, "error reading from server: EOF"), ffcapi.Unavailable, ffcapi.SentMaybe, ""},
 		{stageSubmit, grpcError(t, codes.Unavailable, "too many requests, exceeding concurrency limit (500)"), ffcapi.RateLimited, ffcapi.SentNo, ""},
 		{stageSubmit, grpcError(t, codes.InvalidArgument, "prepared transaction must be signed"), ffcapi.InvalidInput, ffcapi.SentNo, ""},
@@ -75,7 +75,7 @@ func TestCallErrors(t *testing.T) {
 
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	e = callError(done, stageSubmit, grpcError(t, codes.Unavailable, `connection error: desc = "transport: Error while dialing: x`))
+	e = callError(done, stageSubmit, &lost{words: "x"})
 	require.Equal(t, ffcapi.Timeout, e.Kind)
 	require.Equal(t, ffcapi.SentMaybe, e.Sent, "the call was cut short: who knows where")
 }

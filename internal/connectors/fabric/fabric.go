@@ -2,7 +2,6 @@ package fabric
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,7 +61,11 @@ func New(ctx context.Context, cfg Config, o Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers, err := dialAll(ctx, known)
+	client, err := newClientCert(ctx, cfg.TLS, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	peers, err := newPool(known, &cfg, client, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +91,7 @@ func (c *Connector) channel(name string) error {
 	return ffcapi.Errorf(ffcapi.NotFound, "there is no channel %q: fabric.channels has %q", name, c.cfg.Channels)
 }
 
-// visit calls f with a peer, the reader's identity and a time limit. A peer that is not available is not asked next time.
+// visit calls f with a peer, the reader's identity and a time limit, and again with the next peer if that one is lost.
 func (c *Connector) visit(ctx context.Context, limit time.Duration, channel string, f func(context.Context, *node, *signer) error) error {
 	if err := c.channel(channel); err != nil {
 		return err
@@ -102,12 +105,18 @@ func (c *Connector) visit(ctx context.Context, limit time.Duration, channel stri
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	n, failed := c.peers.pick()
-	err = f(limited, n, s)
-	if atFault(ctx, err) {
-		failed()
+	return c.peers.try(ctx, func(n *node) error { return s.blame(f(limited, n, s)) })
+}
+
+// blame names the identity in the error of a peer that does not let it in.
+func (s *signer) blame(err error) error {
+	e := ffcapi.AsError(err)
+	if e == nil || e.Kind != ffcapi.Unauthorized {
+		return err
 	}
-	return err
+	named := *e
+	named.Message = fmt.Sprintf("identity %q of %s: %s", s.name, s.id.MspID(), e.Message)
+	return &named
 }
 
 // atFault tells whether a call failed because of the peer that was asked: it is not available, or it had all the time there was. A
@@ -157,24 +166,4 @@ func (c *Connector) genesis(ctx context.Context, n *node, s *signer, ledger stri
 		return "", err
 	}
 	return b.Hash, nil
-}
-
-// Health implements ffcapi.Health: all channels can be read.
-func (c *Connector) Health(ctx context.Context) (json.RawMessage, error) {
-	heads := map[string]uint64{}
-	address := ""
-	for _, channel := range c.cfg.Channels {
-		err := c.visit(ctx, c.cfg.Timeouts.Evaluate, channel, func(ctx context.Context, n *node, s *signer) error {
-			info, e := n.chainInfo(ctx, s, channel)
-			if e != nil {
-				return e
-			}
-			address, heads[channel] = n.address, info.head.Number
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("channel %s: %w", channel, err)
-		}
-	}
-	return json.Marshal(map[string]any{"peer": address, "heads": heads})
 }

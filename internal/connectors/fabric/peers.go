@@ -2,76 +2,230 @@ package fabric
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
+	"github.com/sirupsen/logrus"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
-// maxMessage is what Fabric's own components allow in a message.
-const maxMessage = 100 << 20
-
-// node is one peer and the connection to it.
-type node struct {
-	endpoint
-	conn *grpc.ClientConn
-}
-
-// pool holds the peers of the organisation. One of them is asked until it fails.
+// pool holds the peers of the organisation. One of them is asked until it fails; then the next one is, and the one that failed is probed
+// until it answers again.
 type pool struct {
-	nodes   []*node
-	current atomic.Uint64 // counts failures; modulo the number of peers it is the one to ask
+	nodes   []*node // in the order of the configuration
+	backoff retry.Backoff
+	log     *logrus.Entry
+
+	mu        sync.Mutex
+	current   int            // guarded by mu: index of the one to ask
+	failovers uint64         // guarded by mu: how often that changed
+	closed    bool           // guarded by mu
+	probes    sync.WaitGroup // under way
 }
 
-// dialAll makes the connections. gRPC connects when they are first used.
-func dialAll(ctx context.Context, endpoints []endpoint) (*pool, error) {
-	p := &pool{}
-	for _, e := range endpoints {
-		creds := insecure.NewCredentials()
-		if !e.plain {
-			roots, err := e.roots(ctx)
-			if err != nil {
-				return nil, errors.Join(err, p.close())
-			}
-			creds = credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: e.serverName, MinVersion: tls.VersionTLS12})
-		}
-		conn, err := grpc.NewClient(e.address,
-			grpc.WithTransportCredentials(creds),
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 250 * time.Millisecond, Multiplier: 1.6, Jitter: 0.5, MaxDelay: 5 * time.Second},
-				MinConnectTimeout: 5 * time.Second,
-			}),
-			// A peer closes connections that ping more often than once a minute.
-			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 90 * time.Second, Timeout: 20 * time.Second}),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-		)
+// health is what is known of a peer. It is guarded by the pool's mu.
+type health struct {
+	err      error // why it is not asked; nil for a peer that is well
+	since    time.Time
+	next     time.Time // when it is probed
+	failures int       // in a row, without a call that succeeded between them
+	timer    *time.Timer
+}
+
+// newPool makes the connections. gRPC connects when they are first used.
+func newPool(known []endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*pool, error) {
+	p := &pool{log: log, backoff: retry.Backoff{Initial: cfg.Backoff.Initial, Max: cfg.Backoff.Max, Factor: 2, Jitter: true}}
+	for _, e := range known {
+		n, err := newNode(e, cfg, client, log)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("fabric: peer %s at %s: %w", e.name, e.address, err), p.close())
+			return nil, errors.Join(err, p.close())
 		}
-		p.nodes = append(p.nodes, &node{e, conn})
+		n.failed = func(err error) { p.failed(n, err) }
+		n.worked = func() { p.worked(n) }
+		p.nodes = append(p.nodes, n)
 	}
 	return p, nil
 }
 
+// order lists the peers as they are to be asked: the current one, the others that are well, and those that failed, the longest ago first.
+func (p *pool) order() []*node {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := append(slices.Clone(p.nodes[p.current:]), p.nodes[:p.current]...)
+	slices.SortStableFunc(out, func(a, b *node) int {
+		switch {
+		case a.health.err == nil && b.health.err == nil:
+			return 0
+		case a.health.err == nil:
+			return -1
+		case b.health.err == nil:
+			return 1
+		default:
+			return a.health.since.Compare(b.health.since)
+		}
+	})
+	return out
+}
+
+// errStream is what is known of a failure that only its caller can tell.
+var errStream = errors.New("it could not serve a stream of blocks")
+
 // pick returns the peer to ask, and how to say that it was not available.
 func (p *pool) pick() (n *node, failed func()) {
-	at := p.current.Load()
-	return p.nodes[at%uint64(len(p.nodes))], func() {
-		p.current.CompareAndSwap(at, at+1) // several calls may fail at the same peer: only the first moves on
+	n = p.order()[0]
+	return n, func() { p.failed(n, errStream) }
+}
+
+// try calls f with a peer, and with the next ones as long as the answer is none: the peer was lost on the way, which for everything that
+// Pyralis sends is no reason not to send it again, or it lacks old blocks. A peer at fault is not the first for later calls.
+func (p *pool) try(ctx context.Context, f func(*node) error) error {
+	var failure error
+	var without *node // began from a snapshot
+	for _, n := range p.order() {
+		err := f(n)
+		p.note(ctx, n, err)
+		pruned := ffcapi.KindOf(err) == ffcapi.Pruned
+		if without != nil && !pruned && !isLost(err) {
+			p.log.WithFields(logrus.Fields{"peer": without.label(), "instead": n.label()}).Info("A peer lacks old blocks. Another one is asked for them")
+		}
+		failure = graver(failure, err)
+		if err == nil || ctx.Err() != nil || !pruned && !isLost(err) {
+			return err
+		}
+		if pruned {
+			without = n
+		}
+	}
+	return failure
+}
+
+// note keeps what the outcome of a call says about a peer.
+func (p *pool) note(caller context.Context, n *node, err error) {
+	if err == nil {
+		p.worked(n)
+	} else if atFault(caller, err) {
+		p.failed(n, err)
 	}
 }
 
+// graver chooses what to say when several peers failed. That blocks are gone is true only if all say so; of those, the one with the most counts.
+func graver(a, b error) error {
+	if a == nil || b == nil {
+		return b
+	}
+	x, y := ffcapi.AsError(a), ffcapi.AsError(b)
+	if x.Kind == ffcapi.Pruned && (y.Kind != ffcapi.Pruned || y.FirstBlock < x.FirstBlock) {
+		return b
+	}
+	if x.Kind == ffcapi.Pruned || y.Kind == ffcapi.Pruned {
+		return a
+	}
+	both := *y
+	both.Peers = append([]ffcapi.PeerError{{Address: "before", Message: x.Message}}, slices.Concat(x.Peers, y.Peers)...)
+	return &both
+}
+
+// failed notes that a peer is not to be asked for a while. What fails beside it is the same failure.
+func (p *pool) failed(n *node, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if n.health.err == nil {
+		n.health.failures++
+		n.health.since = now
+		p.log.WithError(err).WithField("peer", n.label()).Warn("A peer has failed")
+	}
+	known := n.health.err != nil
+	n.health.err = err
+	if p.nodes[p.current] == n {
+		p.advance()
+	}
+	if !known && !p.closed {
+		p.schedule(n)
+	}
+}
+
+// advance makes the next peer that is well the current one; mu is held.
+func (p *pool) advance() {
+	for i := range p.nodes {
+		at := (p.current + i) % len(p.nodes)
+		if p.nodes[at].health.err == nil {
+			p.current = at
+			p.failovers++
+			p.log.WithField("peer", p.nodes[at].label()).Info("Another peer is asked")
+			return
+		}
+	}
+}
+
+// schedule plans the next probe; mu is held.
+func (p *pool) schedule(n *node) {
+	wait := p.backoff.Delay(n.health.failures, nil)
+	n.health.next = time.Now().Add(wait)
+	p.probes.Add(1)
+	n.health.timer = time.AfterFunc(wait, func() {
+		defer p.probes.Done()
+		p.probe(n)
+	})
+}
+
+// probe looks whether a peer answers again.
+func (p *pool) probe(n *node) {
+	err := n.reconnect()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed || n.health.err == nil:
+	case err == nil:
+		// The failures stay: a peer that answers probes and nothing else is probed ever less often.
+		p.well(n)
+	default:
+		n.health.failures++
+		n.health.err = err
+		p.schedule(n)
+	}
+}
+
+// worked notes that a peer did what it was asked for.
+func (p *pool) worked(n *node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n.health.failures = 0
+	if n.health.err != nil {
+		if n.health.timer.Stop() {
+			p.probes.Done()
+		}
+		p.well(n)
+	}
+}
+
+// well notes that a peer may be asked again; mu is held.
+func (p *pool) well(n *node) {
+	n.health.err = nil
+	p.log.WithField("peer", n.label()).WithField("after", time.Since(n.health.since).Round(time.Millisecond)).Info("A peer answers again")
+	if p.nodes[p.current].health.err != nil {
+		p.advance()
+	}
+}
+
+// close ends the connections, and waits for what looks after them.
 func (p *pool) close() error {
+	p.mu.Lock()
+	p.closed = true
+	for _, n := range p.nodes {
+		if n.health.timer != nil && n.health.timer.Stop() {
+			p.probes.Done()
+		}
+	}
+	p.mu.Unlock()
 	var errs []error
 	for _, n := range p.nodes {
-		errs = append(errs, n.conn.Close())
+		errs = append(errs, n.close())
 	}
+	p.probes.Wait()
 	return errors.Join(errs...)
 }

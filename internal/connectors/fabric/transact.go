@@ -47,12 +47,13 @@ func (c *Connector) endorseInto(ctx context.Context, out *ffcapi.Prepared, s *si
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
 	defer cancel()
-	n, failed := c.peers.pick()
-	prepared, result, err := n.endorse(limited, s, proposed, inv.address())
+	var prepared *gateway.PreparedTransaction
+	var result []byte
+	err := c.peers.try(ctx, func(n *node) (err error) {
+		prepared, result, err = n.endorse(limited, s, proposed, inv.address())
+		return s.blame(err)
+	})
 	if err != nil {
-		if atFault(ctx, err) {
-			failed()
-		}
 		return err
 	}
 	if out.Payload, err = signedPayload(prepared); err != nil {
@@ -91,13 +92,30 @@ func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 	if err != nil {
 		return nil, &ffcapi.Error{Kind: ffcapi.InvalidInput, Sent: ffcapi.SentNo, Stage: stageSubmit, Message: "payload: " + err.Error(), Err: err}
 	}
-	n, failed := c.peers.pick()
+	sent := false // an earlier peer may have it
+	err = c.peers.try(ctx, func(n *node) error {
+		err := c.submitTo(ctx, n, sub, p)
+		if err == nil {
+			return nil
+		}
+		e := *ffcapi.AsError(err)
+		if sent && e.Sent == ffcapi.SentNo {
+			e.Sent = ffcapi.SentMaybe
+		}
+		sent = e.Sent != ffcapi.SentNo
+		return &e
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &ffcapi.Submitted{Hash: p.prepared.GetTransactionId()}, nil
+}
+
+// submitTo is Submit with one peer. What it endorsed stays in p.
+func (c *Connector) submitTo(ctx context.Context, n *node, sub *ffcapi.Submission, p *payload) (err error) {
 	if p.prepared == nil {
 		if p.prepared, err = c.endorseLate(ctx, n, sub, p.proposed); err != nil {
-			if atFault(ctx, err) {
-				failed()
-			}
-			return nil, err
+			return err
 		}
 	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Submit)
@@ -111,12 +129,9 @@ func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 	if err != nil {
 		e := callError(limited, stageSubmit, err)
 		e.Hash = id
-		if atFault(ctx, e) {
-			failed()
-		}
-		return nil, e
+		return e
 	}
-	return &ffcapi.Submitted{Hash: id}, nil
+	return nil
 }
 
 // endorseLate has the proposal of a submission endorsed. When that fails, nothing has gone to an orderer.
@@ -195,12 +210,12 @@ func (c *Connector) Query(ctx context.Context, req *ffcapi.Request) (json.RawMes
 	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Evaluate)
 	defer cancel()
-	n, failed := c.peers.pick()
-	result, err := n.evaluate(limited, s, proposed, inv.address())
+	var result []byte
+	err = c.peers.try(ctx, func(n *node) (err error) {
+		result, err = n.evaluate(limited, s, proposed, inv.address())
+		return s.blame(err)
+	})
 	if err != nil {
-		if atFault(ctx, err) {
-			failed()
-		}
 		return nil, err
 	}
 	if out := asJSON(result); out != nil {
