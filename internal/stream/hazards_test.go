@@ -119,11 +119,11 @@ func TestAnEventInTwoFormsReachesBothListeners(t *testing.T) {
 			var got []string
 			for len(got) < 4 {
 				d := r.live("s")
-				for i := range d.Batch.Events {
+				for i := range d.Events {
 					var ev apitypes.Event
-					require.NoError(t, json.Unmarshal(d.Batch.Events[i].JSON, &ev))
+					require.NoError(t, json.Unmarshal(d.Events[i].JSON, &ev))
 					got = append(got, ev.ListenerName+" "+ev.TransactionIndex)
-					require.Equal(t, ev.ListenerName == "brief", string(ev.Data) == "null", "%s", d.Batch.Events[i].JSON)
+					require.Equal(t, ev.ListenerName == "brief", string(ev.Data) == "null", "%s", d.Events[i].JSON)
 				}
 				d.finish(nil)
 			}

@@ -45,6 +45,8 @@ type testTx struct {
 	raw    []byte // instead of all that
 	reads  []string
 	writes []string
+	sets   []*rwset.NsReadWriteSet // instead of reads and writes
+	call   []string                // function and arguments
 }
 
 func (t testTx) header() *common.Header {
@@ -78,8 +80,19 @@ func (t testTx) transaction() []byte {
 	for _, k := range t.writes {
 		kv.Writes = append(kv.Writes, &kvrwset.KVWrite{Key: k, Value: []byte("v")})
 	}
+	sets := t.sets
+	if sets == nil {
+		sets = []*rwset.NsReadWriteSet{{Namespace: "assets", Rwset: marshal(kv)}}
+	}
+	input := &peer.ChaincodeInput{}
+	for _, a := range t.call {
+		input.Args = append(input.Args, []byte(a))
+	}
+	proposal := &peer.ChaincodeProposalPayload{Input: marshal(&peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{
+		ChaincodeId: &peer.ChaincodeID{Name: "assets"}, Input: input,
+	}})}
 	action := &peer.ChaincodeAction{
-		Results:     marshal(&rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{{Namespace: "assets", Rwset: marshal(kv)}}}),
+		Results:     marshal(&rwset.TxReadWriteSet{NsRwset: sets}),
 		Response:    &peer.Response{Status: 200, Payload: []byte(t.result)},
 		ChaincodeId: &peer.ChaincodeID{Name: "assets"},
 	}
@@ -89,7 +102,7 @@ func (t testTx) transaction() []byte {
 	return marshal(&peer.Transaction{Actions: []*peer.TransactionAction{{
 		Header: []byte("header"),
 		Payload: marshal(&peer.ChaincodeActionPayload{
-			ChaincodeProposalPayload: []byte("proposal"),
+			ChaincodeProposalPayload: marshal(proposal),
 			Action: &peer.ChaincodeEndorsedAction{
 				ProposalResponsePayload: marshal(&peer.ProposalResponsePayload{ProposalHash: []byte("hash"), Extension: marshal(action)}),
 				Endorsements:            []*peer.Endorsement{{Endorser: []byte("peer"), Signature: []byte("signature")}},

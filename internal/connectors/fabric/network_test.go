@@ -232,6 +232,10 @@ func TestFabricPeerDies(t *testing.T) {
 		func() error { return n.StopNode(fabricnet.NodePeer1) },
 		func() error { return n.Signal(fabricnet.NodePeer1, syscall.SIGSTOP) },
 	} {
+		require.Eventually(t, func() bool { // gRPC connects again when it thinks fit
+			_, err := c.Ledger(ctx, "ch1")
+			return err == nil
+		}, time.Minute, 100*time.Millisecond)
 		r := create(t, c, fmt.Sprint("asset-", i))
 		seen, ended := make(chan ffcapi.BlockRef), make(chan error, 1)
 		go func() { ended <- follow(ctx, c, last, seen) }()

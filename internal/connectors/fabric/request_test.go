@@ -84,6 +84,9 @@ func TestListenerForms(t *testing.T) {
 	t.Parallel()
 	f := newFakePeer(t)
 	c := connect(t, f)
+	for range 7 {
+		f.mine()
+	}
 	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{FromBlock: "7", Filters: raws(
 		`{"channel":"ch1","chaincode":"b","event":"/^Asset(Created|Deleted)$/"}`, `{"chaincode":"b","event":{"name":"X","params":[]}}`, `{"chaincode":"a"}`, `{"chaincode":"a","event":null}`)})
 	require.NoError(t, err)
@@ -114,8 +117,29 @@ func TestListenerForms(t *testing.T) {
 		"filters[0].event: it is neither":      {`{"chaincode":"a","event":5}`},
 		`filters[0]: unknown field "address"`:  {`{"chaincode":"a","address":"x"}`},
 		"filters[0]: it is empty":              {``},
+		`filters[0].type: "log" is none of`:    {`{"type":"log"}`},
+		`filters[0].function: a filter of typ`: {`{"chaincode":"a","function":"f"}`},
+		`filters[0].event: a filter of type "`: {`{"type":"transaction","event":"E"}`},
+		`filters[0].chaincode: a filter of ty`: {`{"type":"block","chaincode":"a"}`},
+		`filters[0].keyPrefix: a filter of ty`: {`{"type":"config","keyPrefix":"a"}`},
+		`filters[0].isDelete: a filter of typ`: {`{"type":"transaction","isDelete":false}`},
+		`filters[0].namespace: a filter of ty`: {`{"type":"transaction","namespace":"a"}`},
+		`filters[0].namespace: "a" and the ch`: {`{"type":"write","namespace":"a","chaincode":"b"}`},
+		"filters[0].function: /[/ is no regul": {`{"type":"transaction","function":"/[/"}`},
+		`filters[0].validationCode: "MVCC" is`: {`{"type":"transaction","validationCode":"MVCC"}`},
+		"filters[0].validationCode: it is nei": {`{"type":"transaction","validationCode":7}`},
+		"filters[0].validationCode: it is ne":  {`{"type":"transaction","validationCode":[]}`},
 	} {
 		_, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(filters...)})
+		requireKind(t, err, ffcapi.InvalidInput, want)
+	}
+
+	for want, options := range map[string]string{
+		`options: unknown field "fields"`:         `{"fields":1}`,
+		`options.payload: "none" is neither "f`:   `{"payload":"none"}`,
+		"options: includeInvalid cannot be a JSO": `{"includeInvalid":"yes"}`,
+	} {
+		_, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"chaincode":"a"}`), Options: json.RawMessage(options)})
 		requireKind(t, err, ffcapi.InvalidInput, want)
 	}
 

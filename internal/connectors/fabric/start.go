@@ -2,7 +2,10 @@ package fabric
 
 import (
 	"context"
+	"sort"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
@@ -11,27 +14,172 @@ import (
 const (
 	fromLatest   = "latest"
 	fromEarliest = "earliest"
+	fromTx       = "txid:"
+	fromTime     = "time:"
 )
+
+// skew is how far the clocks of clients may be apart. A block has no time of its own, only those that clients wrote into its transactions.
+const skew = 2 * time.Minute
 
 // startOf resolves fromBlock.
 func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi.Cursor, err error) {
-	switch from {
-	case fromEarliest:
-		return ffcapi.Cursor{}, nil
-	case fromLatest, "":
-		err := c.visit(ctx, c.cfg.Timeouts.Evaluate, ledger, func(ctx context.Context, n *node, s *signer) error {
-			info, e := n.chainInfo(ctx, s, ledger)
-			if e != nil {
-				return e
-			}
-			at = ffcapi.BlockStart(info.head.Number + 1)
-			return nil
-		})
-		return at, err
+	find := c.startAtNumber
+	switch id, isTx := strings.CutPrefix(from, fromTx); {
+	case strings.EqualFold(from, fromEarliest):
+		return c.startAtFirst(ctx, ledger)
+	case strings.EqualFold(from, fromLatest), from == "":
+		find = startAtHead
+	case isTx && id == "":
+		return at, invalid("fromBlock", "it names no transaction: give %s<id>", fromTx)
+	case isTx:
+		find = startAtTx
+	case strings.HasPrefix(from, fromTime):
+		find = c.startAtTime
 	}
+	err = c.visit(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
+		at, err = find(ctx, n, s, ledger, from)
+		return err
+	})
+	return at, err
+}
+
+// startAtFirst is the first block that some peer has. Where no peer can be asked it is block 0: a listener that is changed keeps its position, and
+// asks for any start that is always there.
+func (c *Connector) startAtFirst(ctx context.Context, ledger string) (at ffcapi.Cursor, err error) {
+	e := c.visit(ctx, c.cfg.Timeouts.Evaluate, ledger, func(ctx context.Context, n *node, s *signer) error {
+		info, e := c.probe(ctx, n, s, ledger)
+		if e != nil {
+			return e
+		}
+		at = ffcapi.BlockStart(c.oldest(ctx, n, s, ledger, info))
+		return nil
+	})
+	if e != nil && ffcapi.KindOf(e).Final() {
+		return at, e
+	}
+	return at, nil
+}
+
+// oldest is the first block that some peer has, given what one of them says.
+func (c *Connector) oldest(ctx context.Context, asked *node, s *signer, ledger string, info chainInfo) uint64 {
+	first := info.first
+	for _, n := range c.peers.nodes {
+		if first == 0 {
+			break
+		}
+		if n == asked {
+			continue
+		}
+		if other, e := c.probe(ctx, n, s, ledger); e == nil {
+			first = min(first, other.first)
+		}
+	}
+	return first
+}
+
+func startAtHead(ctx context.Context, n *node, s *signer, ledger, _ string) (at ffcapi.Cursor, err error) {
+	info, e := n.chainInfo(ctx, s, ledger)
+	if e != nil {
+		return at, e
+	}
+	return ffcapi.BlockStart(info.head.Number + 1), nil
+}
+
+// startAtNumber refuses a block that no peer has any more. One that is not there yet is a start in the future, as it is for every chain.
+func (c *Connector) startAtNumber(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
 	number, err := strconv.ParseUint(from, 10, 64)
 	if err != nil {
-		return at, invalid("fromBlock", "%q is none of %q, %q and a block number", from, fromEarliest, fromLatest)
+		return at, invalid("fromBlock", `%q is none of %q, %q, a block number, "%s<transaction id>" and "%s<RFC 3339 time>"`,
+			from, fromEarliest, fromLatest, fromTx, fromTime)
+	}
+	info, e := n.chainInfo(ctx, s, ledger)
+	if e != nil {
+		return at, e
+	}
+	if e := info.pruned(n, number); e != nil && c.oldest(ctx, n, s, ledger, info) > number {
+		return at, e
 	}
 	return ffcapi.BlockStart(number), nil
+}
+
+// startAtTx begins with a transaction: what it gives comes first.
+func startAtTx(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
+	id := strings.TrimPrefix(from, fromTx)
+	b, e := n.blockOf(ctx, s, ledger, id)
+	switch {
+	case e != nil && e.Kind == ffcapi.NotFound:
+		return at, invalid("fromBlock", "there is no transaction %s in %s", id, ledger)
+	case e != nil:
+		return at, e
+	}
+	for i := range b.txs {
+		if b.txs[i].id == id {
+			return ffcapi.Cursor{Block: b.Number, Tx: b.txs[i].index}, nil
+		}
+	}
+	return at, ffcapi.Errorf(ffcapi.Internal, "block %d of %s was given for transaction %s and does not hold it", b.Number, ledger, id)
+}
+
+// startAtTime begins with the first block that has a transaction of that time or a later one. Times of clients do not rise from block to block.
+// A search by halves for a somewhat earlier time ends at a block before which none can be meant, if no clock is off by more than the skew;
+// from there on the blocks are read one by one.
+func (c *Connector) startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
+	text := strings.TrimPrefix(from, fromTime)
+	wanted, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return at, invalid("fromBlock", "%q is no RFC 3339 time, such as 2026-01-31T12:00:00Z", text)
+	}
+	if wanted.After(time.Now().Add(skew)) {
+		return at, invalid("fromBlock", "%s is in the future", text)
+	}
+	info, e := n.chainInfo(ctx, s, ledger)
+	if e != nil {
+		return at, e
+	}
+	var failed error
+	count := int(info.head.Number - info.first + 1)
+	begin := info.first + uint64(sort.Search(count, func(i int) bool {
+		if failed != nil {
+			return true
+		}
+		b, err := n.block(ctx, s, ledger, info.first+uint64(i))
+		if err != nil {
+			failed = err
+			return true
+		}
+		return !b.time.Before(wanted.Add(-2 * skew))
+	}))
+	if failed != nil {
+		return at, failed
+	}
+	found, err := n.firstAt(ctx, s, ledger, begin, info.head.Number, wanted)
+	if err != nil {
+		return at, err
+	}
+	if begin == info.first && begin > 0 && found == begin { // an earlier one may be meant
+		return at, info.pruned(n, info.first-1)
+	}
+	return ffcapi.BlockStart(found), nil
+}
+
+// firstAt reads blocks until one has a transaction of a time or a later one. If there is none, it is the block after the last.
+func (n *node) firstAt(ctx context.Context, s *signer, channel string, from, to uint64, wanted time.Time) (uint64, error) {
+	if from > to {
+		return from, nil
+	}
+	st, err := n.open(ctx, s, channel, from, to)
+	if err != nil {
+		return 0, deliverError(ctx, n, err)
+	}
+	defer st.close()
+	for number := from; number <= to; number++ {
+		b, err := st.next(ctx, n)
+		if err != nil {
+			return 0, err
+		}
+		if !b.time.Before(wanted) {
+			return number, nil
+		}
+	}
+	return to + 1, nil
 }

@@ -316,8 +316,7 @@ func TestChannelsHaveTailsOfTheirOwn(t *testing.T) {
 	require.EqualValues(t, 0, two.next(t).Number)
 	require.Equal(t, "on ch1", one.next(t).Transactions[0].Hash)
 	require.Equal(t, "on ch2", two.next(t).Transactions[0].Hash)
-	streams, _, _ := f.counts()
-	require.Equal(t, 2, streams)
+	require.Eventually(t, func() bool { streams, _, _ := f.counts(); return streams == 2 }, time.Minute, time.Millisecond)
 	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"channel":"ch2","chaincode":"assets"}`), FromBlock: "earliest"})
 	require.NoError(t, err)
 	upto := ffcapi.BlockRef{Number: 1, Hash: hex.EncodeToString(hashOf(f.second[1].GetHeader()))}
