@@ -148,7 +148,7 @@ func hashOf(h *common.BlockHeader) []byte {
 }
 
 // makeIdentity writes an identity into a wallet.
-func makeIdentity(t *testing.T, wallet, name, mspID string) {
+func makeIdentity(t testing.TB, wallet, name, mspID string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -158,7 +158,7 @@ func makeIdentity(t *testing.T, wallet, name, mspID string) {
 	writeIdentity(t, wallet, name, mspID, cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }
 
-func makeCertificate(t *testing.T, name string, public, private any) []byte {
+func makeCertificate(t testing.TB, name string, public, private any) []byte {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
@@ -166,7 +166,7 @@ func makeCertificate(t *testing.T, name string, public, private any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func writeIdentity(t *testing.T, wallet, name, mspID string, cert, key []byte) {
+func writeIdentity(t testing.TB, wallet, name, mspID string, cert, key []byte) {
 	t.Helper()
 	dir := filepath.Join(wallet, name)
 	require.NoError(t, os.MkdirAll(dir, 0o700))

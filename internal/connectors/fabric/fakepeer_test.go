@@ -58,7 +58,7 @@ type fakePeer struct {
 	tamper   func(*common.Block) *common.Block
 }
 
-func newFakePeer(t *testing.T) *fakePeer {
+func newFakePeer(t testing.TB) *fakePeer {
 	t.Helper()
 	f := &fakePeer{assets: map[string]bool{}, grown: make(chan struct{})}
 	f.wallet = t.TempDir()
@@ -82,12 +82,12 @@ func newFakePeer(t *testing.T) *fakePeer {
 }
 
 // connect makes a connector to the fake peers.
-func connect(t *testing.T, fakes ...*fakePeer) *Connector {
+func connect(t testing.TB, fakes ...*fakePeer) *Connector {
 	t.Helper()
 	return connectTo(t, EndorseAtAccept, fakes...)
 }
 
-func connectTo(t *testing.T, endorseAt string, fakes ...*fakePeer) *Connector {
+func connectTo(t testing.TB, endorseAt string, fakes ...*fakePeer) *Connector {
 	t.Helper()
 	dir := t.TempDir()
 	profile := map[string]any{}

@@ -11,7 +11,7 @@ import (
 )
 
 // writeProfile writes a connection profile as JSON, which is YAML, too.
-func writeProfile(t *testing.T, dir string, profile any) string {
+func writeProfile(t testing.TB, dir string, profile any) string {
 	t.Helper()
 	b, err := json.Marshal(profile)
 	require.NoError(t, err)
