@@ -57,11 +57,11 @@ func (r *fabricRig) env(more ...string) []string {
 }
 
 // byArgument are the transactions on the ledger by the texts among their arguments, in their order. It is how a test knows its own.
-func (r *fabricRig) byArgument(t *testing.T) map[string][]fabricledger.Tx {
+func (r *fabricRig) byArgument(t *testing.T) map[string][]*fabricledger.Tx {
 	t.Helper()
 	all, err := r.ledger.Transactions(t.Context(), fabricnet.Channel)
 	require.NoError(t, err)
-	by := map[string][]fabricledger.Tx{}
+	by := map[string][]*fabricledger.Tx{}
 	for _, tx := range all {
 		for _, arg := range tx.Args {
 			by[arg] = append(by[arg], tx)

@@ -135,7 +135,7 @@ func takeover(t *testing.T, rig *fabricRig, id string, i *client.Invocation, bet
 		require.Equal(t, 1, before.Ends(), "killed, or a success")
 		first := rig.byArgument(t)[id][0]
 		for range 2 { // should it have been too slow for that
-			require.NoError(t, rig.ledger.Send(t.Context(), fabricnet.Channel, &first))
+			require.NoError(t, rig.ledger.Send(t.Context(), fabricnet.Channel, first))
 		}
 		require.NoError(t, rig.net.Invoke(t.Context(), "put", "after", "any")) // whatever was sent is in a block before
 		again, err := c.Transaction(t.Context(), id, false)
@@ -177,9 +177,9 @@ func requireMayBeOut(t *testing.T, c *client.Client, id string) {
 }
 
 // requireLate checks that the ledger has what was sent too late, and marked it.
-func requireLate(t *testing.T, copies []fabricledger.Tx) {
+func requireLate(t *testing.T, copies []*fabricledger.Tx) {
 	t.Helper()
-	late := slices.DeleteFunc(slices.Clone(copies), func(tx fabricledger.Tx) bool { return tx.ID != copies[0].ID })[1:]
+	late := slices.DeleteFunc(slices.Clone(copies), func(tx *fabricledger.Tx) bool { return tx.ID != copies[0].ID })[1:]
 	require.GreaterOrEqual(t, len(late), 2)
 	for _, tx := range late {
 		require.Equal(t, "DUPLICATE_TXID", tx.Code.String())
@@ -187,11 +187,11 @@ func requireLate(t *testing.T, copies []fabricledger.Tx) {
 }
 
 // requireOneEffect checks that exactly one of the copies of a request on the ledger is valid, and is the one that the record names.
-func requireOneEffect(t *testing.T, copies []fabricledger.Tx, hash string) {
+func requireOneEffect(t *testing.T, copies []*fabricledger.Tx, hash string) {
 	t.Helper()
 	var valid []string
 	for _, tx := range copies {
-		t.Logf("block %d, transaction %d: %s %s %.8s: %s", tx.Block, tx.Index, tx.Function, tx.Args, tx.ID, tx.Code)
+		t.Log(tx)
 		if tx.Valid() {
 			valid = append(valid, tx.ID)
 		}
@@ -202,11 +202,12 @@ func requireOneEffect(t *testing.T, copies []fabricledger.Tx, hash string) {
 // requireLast checks that the last valid write of a key is this one.
 func requireLast(t *testing.T, rig *fabricRig, key, value string) {
 	t.Helper()
-	var last fabricledger.Tx
+	var last *fabricledger.Tx
 	for _, tx := range rig.byArgument(t)[key] {
 		if tx.Valid() {
 			last = tx
 		}
 	}
+	require.NotNil(t, last)
 	require.Equal(t, []string{key, value}, last.Args)
 }

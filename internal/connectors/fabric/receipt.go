@@ -28,6 +28,11 @@ type rawLog struct {
 
 // Receipt implements ffcapi.Connector.
 func (c *Connector) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcapi.Receipt, error) {
+	if q.Ledger == "" {
+		first := *q
+		first.Ledger = c.cfg.Channels[0]
+		q = &first
+	}
 	m, err := receiptMatcher(q)
 	if err != nil {
 		return nil, err

@@ -9,9 +9,9 @@ import (
 )
 
 // decode lists the endorsed transactions of a block.
-func decode(b *common.Block) ([]Tx, error) {
+func decode(b *common.Block) ([]*Tx, error) {
 	filter := b.GetMetadata().GetMetadata()[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
-	var txs []Tx
+	var txs []*Tx
 	for i, raw := range b.GetData().GetData() {
 		var env common.Envelope
 		var payload common.Payload
@@ -26,7 +26,7 @@ func decode(b *common.Block) ([]Tx, error) {
 		if header.GetType() != int32(common.HeaderType_ENDORSER_TRANSACTION) {
 			continue
 		}
-		tx := Tx{ID: header.GetTxId(), Block: b.GetHeader().GetNumber(), Index: i, Code: peer.TxValidationCode(filter[i]), envelope: &env}
+		tx := &Tx{ID: header.GetTxId(), Block: b.GetHeader().GetNumber(), Index: i, Code: peer.TxValidationCode(filter[i]), envelope: &env}
 		if err := tx.read(payload.GetData()); err != nil {
 			return nil, fmt.Errorf("transaction %s: %w", tx.ID, err)
 		}

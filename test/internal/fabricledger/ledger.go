@@ -38,6 +38,11 @@ type Tx struct {
 	envelope *common.Envelope
 }
 
+// String names the transaction by its place, its call and what became of it.
+func (t *Tx) String() string {
+	return fmt.Sprintf("%d/%d %s%q %s: %s", t.Block, t.Index, t.Function, t.Args, t.ID, t.Code)
+}
+
 // Valid reports whether the transaction changed the ledger.
 func (t *Tx) Valid() bool { return t.Code == peer.TxValidationCode_VALID }
 
@@ -72,7 +77,7 @@ func Open(profile, wallet, name string) (*Reader, error) {
 func (r *Reader) Close() error { return errors.Join(r.gw.Close(), r.conn.Close()) }
 
 // Transactions reads a channel from its first block to the newest there is.
-func (r *Reader) Transactions(ctx context.Context, channel string) ([]Tx, error) {
+func (r *Reader) Transactions(ctx context.Context, channel string) ([]*Tx, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	network := r.gw.GetNetwork(channel)
@@ -88,7 +93,7 @@ func (r *Reader) Transactions(ctx context.Context, channel string) ([]Tx, error)
 	if err != nil {
 		return nil, fmt.Errorf("blocks: %w", err)
 	}
-	var all []Tx
+	var all []*Tx
 	for b := range blocks {
 		txs, err := decode(b)
 		if err != nil {
