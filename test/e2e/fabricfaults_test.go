@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -107,22 +107,26 @@ func ended(t *testing.T, c *client.Client, id string) *apitypes.TransactionWithS
 
 // crash is one way to die: at first, after posts of rivals, and then while that is repaired.
 type crash struct {
-	first  string // point at which the process dies
-	rivals int    // requests that are posted at once
-	second string // point at which the next process dies, which has nothing to do but to go on; "" for none
+	first  faultpoint.Point // at which the process dies
+	rivals int              // requests that are posted at once
+	second faultpoint.Point // at which the next process dies, which has nothing to do but to go on; "" for none
 }
 
-// crashes is a way to die at each point.
-func crashes(points []string) []crash {
+// crashes is a way to die at each point, and once more at each that is passed by who repairs a send of which nobody knows what became.
+func crashes(points []faultpoint.Point) []crash {
 	var all []crash
-	for _, p := range points {
-		switch faultpoint.Point(p) {
+	for i, p := range points {
+		switch p {
 		case faultpoint.BeforeAfresh, faultpoint.AfterAfresh: // somebody has to lose a race
 			all = append(all, crash{first: p, rivals: 2})
+			continue
 		case faultpoint.AfterLook: // something has to be open
-			all = append(all, crash{first: string(faultpoint.AfterClaim), rivals: 1, second: p})
 		default:
 			all = append(all, crash{first: p, rivals: 1})
+		}
+		claimed := p == faultpoint.BeforeClaim || p == faultpoint.AfterClaim
+		if i >= slices.Index(points, faultpoint.WorkerTook) && !claimed {
+			all = append(all, crash{first: faultpoint.AfterClaim, rivals: 1, second: p})
 		}
 	}
 	return all
@@ -132,8 +136,8 @@ func crashes(points []string) []crash {
 // comes to its end, and is on the ledger once.
 func TestFabricFaultPoints(t *testing.T) {
 	points := server.FaultPoints(t)
-	require.NotEmpty(t, points)
-	t.Logf("%d points: %s", len(points), strings.Join(points, " "))
+	require.Equal(t, faultpoint.Points(), points)
+	t.Logf("%d points: %s", len(points), points)
 	rig := newFabricRig(t, fabricnet.Options{})
 	for mode, storage := range map[string][]string{
 		"accept": {"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir()},
@@ -141,7 +145,7 @@ func TestFabricFaultPoints(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			r := &faultRun{fabricRig: rig, t: t, asset: mode, died: map[string]int{}}
+			r := &faultRun{fabricRig: rig, t: t, asset: mode, died: map[faultpoint.Point]int{}}
 			r.p = server.NewFaulty(t, rig.env(append(storage, "PYRALIS_FABRIC_ENDORSEAT="+mode)...), "run")
 			r.run(crashes(points))
 			for _, p := range points {
@@ -158,7 +162,7 @@ type faultRun struct {
 	p     *server.Process
 	asset string // that all requests write to
 	ids   []string
-	died  map[string]int // by point
+	died  map[faultpoint.Point]int
 }
 
 func (r *faultRun) run(crashes []crash) {

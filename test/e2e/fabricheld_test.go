@@ -27,7 +27,7 @@ import (
 func TestFabricHeldAttemptIsNotReplaced(t *testing.T) {
 	rig := newFabricRig(t, fabricnet.Options{})
 	p := server.NewFaulty(t, rig.env("PYRALIS_STORE_SQLITE_PATH="+t.TempDir(), "PYRALIS_FABRIC_TIMEOUTS_SUBMIT=100ms"), "run")
-	held, release := p.HoldAt(string(faultpoint.FabricBeforeSubmit))
+	held, release := p.HoldAt(faultpoint.FabricBeforeSubmit)
 	p.Start()
 	c := client.New(p.URL)
 	defer c.Close()
@@ -74,7 +74,7 @@ func TestFabricHeldOwner(t *testing.T) {
 		// An owner that knows that it lost the store sends nothing at all.
 		env := rig.env("PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL="+server.NewDatabase(t))
 		p := server.NewFaulty(t, env, "run")
-		held, release := p.HoldAt(string(faultpoint.BeforeSubmit))
+		held, release := p.HoldAt(faultpoint.BeforeSubmit)
 		p.Start()
 		c := client.New(p.URL)
 		defer c.Close()
@@ -107,7 +107,7 @@ func takeover(t *testing.T, rig *fabricRig, id string, i *client.Invocation, bet
 	env := rig.env("PYRALIS_STORE_TYPE=postgres", "PYRALIS_STORE_POSTGRES_URL="+server.NewDatabase(t))
 	before, after := server.NewFaulty(t, env, "run"), server.NewFaulty(t, env, "run")
 
-	held, release := before.HoldAt(string(faultpoint.BeforeSubmit))
+	held, release := before.HoldAt(faultpoint.BeforeSubmit)
 	before.Start()
 	c := client.New(before.URL)
 	defer c.Close()
@@ -116,7 +116,7 @@ func takeover(t *testing.T, rig *fabricRig, id string, i *client.Invocation, bet
 	before.Signal(syscall.SIGSTOP)
 	loseLock(t, env)
 
-	again, resend := after.HoldAt(string(faultpoint.BeforeSubmit))
+	again, resend := after.HoldAt(faultpoint.BeforeSubmit)
 	after.Start()
 	c = client.New(after.URL)
 	defer c.Close()

@@ -33,7 +33,7 @@ func NewFaulty(t *testing.T, env []string, args ...string) *Process {
 }
 
 // FaultPoints are the fault points that such a pyralis says it has.
-func FaultPoints(t *testing.T) []string {
+func FaultPoints(t *testing.T) (points []faultpoint.Point) {
 	t.Helper()
 	path, err := withPoints()
 	require.NoError(t, err)
@@ -41,19 +41,22 @@ func FaultPoints(t *testing.T) []string {
 	cmd.Env = append(os.Environ(), faultpoint.Variable+"=list")
 	out, err := cmd.Output()
 	require.NoError(t, err)
-	return strings.Fields(string(out))
+	for line := range strings.Lines(string(out)) {
+		points = append(points, faultpoint.Point(strings.TrimSuffix(line, "\n")))
+	}
+	return points
 }
 
 // KillAt has the next starts of the server die at a point; "" has them live.
-func (p *Process) KillAt(point string) {
+func (p *Process) KillAt(point faultpoint.Point) {
 	p.fault = nil
 	if point != "" {
-		p.fault = []string{faultpoint.Variable + "=" + point + "=kill"}
+		p.fault = []string{faultpoint.Variable + "=" + string(point) + "=kill"}
 	}
 }
 
 // DiesAt waits until the server has died at a point.
-func (p *Process) DiesAt(point string) {
+func (p *Process) DiesAt(point faultpoint.Point) {
 	p.t.Helper()
 	cmd := p.take()
 	cut := time.AfterFunc(diesWithin, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) })
@@ -64,14 +67,14 @@ func (p *Process) DiesAt(point string) {
 	require.Equal(p.t, syscall.SIGKILL, status.Signal(), "it was not killed at %s: %s", point, cmd.ProcessState)
 	log := p.Log()
 	last := max(0, strings.LastIndex(log, faultpoint.Mark))
-	require.True(p.t, strings.HasPrefix(log[last:], faultpoint.Mark+point+"\n"), "it was killed, but not at %s", point)
+	require.True(p.t, strings.HasPrefix(log[last:], faultpoint.Mark+string(point)+"\n"), "it was killed, but not at %s", point)
 }
 
 // HoldAt has the next starts of the server stand still at a point, with one visitor. held reports whether it is there, release lets it go on.
-func (p *Process) HoldAt(point string) (held func() bool, release func()) {
+func (p *Process) HoldAt(point faultpoint.Point) (held func() bool, release func()) {
 	p.t.Helper()
 	file := filepath.Join(p.t.TempDir(), "held")
-	p.fault = []string{faultpoint.Variable + "=" + point + "=hold:" + file}
+	p.fault = []string{faultpoint.Variable + "=" + string(point) + "=hold:" + file}
 	held = func() bool {
 		_, err := os.Stat(file)
 		return err == nil
