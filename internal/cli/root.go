@@ -52,7 +52,7 @@ func newRoot(plugins *plugin.Registry) *cobra.Command {
 	}
 	root.AddCommand(
 		newRun(plugins), newDev(plugins), newListen(), newTx(), newStream(), newListener(), newDeadLetter(),
-		newConfig(plugins), newImport(plugins), newOpenAPI(), newVersion(),
+		newFabric(plugins), newConfig(plugins), newImport(plugins), newOpenAPI(), newVersion(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root

@@ -11,11 +11,34 @@ import (
 )
 
 func fabricConnector() plugin.Connector {
-	return plugin.Connector{Name: "fabric", New: func(ctx context.Context, env plugin.Env) (ffcapi.Connector, error) {
-		var cfg fabric.Config
-		if err := json.Unmarshal(env.Config, &cfg); err != nil {
-			return nil, fmt.Errorf("configuration: %w", err)
-		}
-		return fabric.New(ctx, cfg, fabric.Options{Log: env.Log})
-	}}
+	return plugin.Connector{
+		Name: "fabric",
+		New: func(ctx context.Context, env plugin.Env) (ffcapi.Connector, error) {
+			cfg, err := fabricConfig(env)
+			if err != nil {
+				return nil, err
+			}
+			return fabric.New(ctx, cfg, fabric.Options{Log: env.Log})
+		},
+		Diagnose: diagnoseFabric,
+	}
+}
+
+func fabricConfig(env plugin.Env) (cfg fabric.Config, err error) {
+	if err := json.Unmarshal(env.Config, &cfg); err != nil {
+		return cfg, fmt.Errorf("configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+func diagnoseFabric(ctx context.Context, env plugin.Env, q plugin.Question) []plugin.Check {
+	cfg, err := fabricConfig(env)
+	if err != nil {
+		return []plugin.Check{{Hop: "configuration", State: plugin.CheckFailed, Detail: err.Error()}}
+	}
+	var out []plugin.Check
+	for _, c := range fabric.Diagnose(ctx, cfg, fabric.Question{Channel: q.Ledger, Chaincode: q.Contract, Identity: q.Signer}) {
+		out = append(out, plugin.Check{Peer: c.Peer, Ledger: c.Channel, Hop: c.Hop, State: c.State, Detail: c.Detail, Fix: c.Fix, Took: c.Took})
+	}
+	return out
 }

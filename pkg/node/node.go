@@ -203,19 +203,30 @@ func openStore(ctx context.Context, cfg config.Store, log *logrus.Entry) (*sqlst
 // noConfig is the section of a plug-in that has none.
 var noConfig = json.RawMessage("{}")
 
+// connectorEnv is what a connector gets of the configuration.
+func connectorEnv(cfg *config.Config, name string) (plugin.Env, error) {
+	env := plugin.Env{Config: noConfig, Dir: filepath.Join(cfg.Store.SQLite.Path, name)}
+	sections := map[string]any{config.ConnectorDevLedger: cfg.DevLedger, config.ConnectorFabric: cfg.Fabric}
+	if s, ok := sections[name]; ok {
+		var err error
+		if env.Config, err = config.JSON(s); err != nil {
+			return env, fmt.Errorf("configuration of %s: %w", name, err)
+		}
+	}
+	return env, nil
+}
+
 // newConnector makes the configured connector, and adds it to the parts if it is a service.
 func (n *Node) newConnector(ctx context.Context, plugins *plugin.Registry) (ffcapi.Connector, error) {
 	p, err := plugins.Connector(n.cfg.Connector)
 	if err != nil {
 		return nil, err
 	}
-	sections := map[string]any{config.ConnectorDevLedger: n.cfg.DevLedger, config.ConnectorFabric: n.cfg.Fabric}
-	env := plugin.Env{Config: noConfig, Dir: filepath.Join(n.cfg.Store.SQLite.Path, p.Name), Log: n.part(p.Name)}
-	if s, ok := sections[p.Name]; ok {
-		if env.Config, err = config.JSON(s); err != nil {
-			return nil, fmt.Errorf("configuration of %s: %w", p.Name, err)
-		}
+	env, err := connectorEnv(n.cfg, p.Name)
+	if err != nil {
+		return nil, err
 	}
+	env.Log = n.part(p.Name)
 	c, err := p.New(ctx, env)
 	if err != nil {
 		return nil, fmt.Errorf("connector %s: %w", p.Name, err)

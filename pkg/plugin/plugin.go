@@ -41,6 +41,8 @@ type Env struct {
 type Connector struct {
 	Name string // value of the key "connector"
 	New  func(ctx context.Context, env Env) (ffcapi.Connector, error)
+	// Diagnose, where there is one, looks for what lies in the way to the chain. See Check.
+	Diagnose func(ctx context.Context, env Env, q Question) []Check
 }
 
 // Policy makes a submission policy.

@@ -267,3 +267,11 @@ func deliverError(ctx context.Context, n *node, err error) *ffcapi.Error {
 	}
 	return e
 }
+
+// unreadable is how an orderer's answer to an envelope that it cannot read reaches a client of the gateway.
+const unreadable = "status=BAD_REQUEST"
+
+// ordererAnswered tells whether an orderer looked at an envelope that it cannot read. A BFT network's answers are in the details.
+func ordererAnswered(e *ffcapi.Error) bool {
+	return slices.ContainsFunc(append([]string{e.Message}, messages(e.Peers)...), containing(unreadable))
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/orderer"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer/lifecycle"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -291,7 +292,7 @@ func call(p *peer.SignedProposal) (header *common.Header, args []string, err err
 	return header, args, nil
 }
 
-// ProcessProposal implements peer.EndorserServer: it is asked for qscc only.
+// ProcessProposal implements peer.EndorserServer: it is asked for qscc, and for its channels.
 func (f *fakePeer) ProcessProposal(ctx context.Context, p *peer.SignedProposal) (*peer.ProposalResponse, error) {
 	f.mu.Lock()
 	frozen := f.frozen
@@ -310,8 +311,13 @@ func (f *fakePeer) ProcessProposal(ctx context.Context, p *peer.SignedProposal) 
 		return &peer.ProposalResponse{Response: &peer.Response{Status: 200, Payload: marshal(m)}}, nil
 	}
 	switch args[0] {
+	case "GetChannels":
+		return answer(&peer.ChannelQueryResponse{Channels: []*peer.ChannelInfo{{ChannelId: "ch1"}}})
 	case "GetChainInfo":
 		blocks := f.chain(args[1])
+		if len(blocks) == 0 {
+			return &peer.ProposalResponse{Response: &peer.Response{Status: 500, Message: fmt.Sprintf("channel '%s' not found", args[1])}}, nil
+		}
 		info := &common.BlockchainInfo{Height: uint64(len(blocks)), CurrentBlockHash: hashOf(blocks[len(blocks)-1].GetHeader())}
 		if f.snapshot > 0 {
 			info.BootstrappingSnapshotInfo = &common.BootstrappingSnapshotInfo{LastBlockInSnapshot: f.snapshot - 1}
@@ -321,6 +327,10 @@ func (f *fakePeer) ProcessProposal(ctx context.Context, p *peer.SignedProposal) 
 		if b, _, ok := f.find(args[2]); ok {
 			return answer(b)
 		}
+	case "QueryChaincodeDefinitions":
+		return answer(&lifecycle.QueryChaincodeDefinitionsResult{})
+	default:
+		return &peer.ProposalResponse{Response: &peer.Response{Status: 404, Message: args[0] + " is not known here"}}, nil
 	}
 	return &peer.ProposalResponse{Response: &peer.Response{
 		Status: 500, Message: fmt.Sprintf("Failed to get block for txID %s, error no such transaction ID [%s] in index", args[2], args[2]),
@@ -417,12 +427,16 @@ func (f *fakePeer) Submit(ctx context.Context, r *gateway.SubmitRequest) (*gatew
 	if err := f.hang(ctx); err != nil {
 		return nil, err
 	}
+	envelope := marshal(r.GetPreparedTransaction())
+	if decodeTx(&tx{}, envelope) != nil {
+		return nil, status.Error(codes.Aborted, "received unsuccessful response from orderer: status=BAD_REQUEST, info=it cannot be read")
+	}
 	f.set(func() {
 		f.submits++
-		if e := marshal(r.GetPreparedTransaction()); f.paused {
-			f.pool = append(f.pool, e)
+		if f.paused {
+			f.pool = append(f.pool, envelope)
 		} else {
-			f.order(e)
+			f.order(envelope)
 		}
 	})
 	f.mu.Lock()

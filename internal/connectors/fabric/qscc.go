@@ -66,16 +66,25 @@ func (n *node) ask(ctx context.Context, s *signer, channel, function string, arg
 	for _, arg := range args {
 		inv.args = append(inv.args, []byte(arg))
 	}
-	proposed, err := s.propose(inv)
-	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", function, err)
-	}
-	r, err := peer.NewEndorserClient(n.conn).ProcessProposal(ctx, proposed.GetProposal())
-	if err != nil {
-		return nil, callError(ctx, stageLedger, err)
+	r, e := n.execute(ctx, s, inv)
+	if e != nil {
+		return nil, e
 	}
 	if st := r.GetResponse().GetStatus(); st < 200 || st >= 400 {
 		return nil, responseError(n, r.GetResponse())
 	}
 	return r.GetResponse().GetPayload(), nil
+}
+
+// execute has a chaincode simulate a call on this very peer. What the chaincode answers is no error.
+func (n *node) execute(ctx context.Context, s *signer, inv *invocation) (*peer.ProposalResponse, *ffcapi.Error) {
+	proposed, err := s.propose(inv)
+	if err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: %w", inv.function, err)
+	}
+	r, err := peer.NewEndorserClient(n.conn).ProcessProposal(ctx, proposed.GetProposal())
+	if err != nil {
+		return nil, callError(ctx, stageLedger, err)
+	}
+	return r, nil
 }
