@@ -53,6 +53,8 @@ for scenario in "$@"; do
       both events flags="$(past $((n / 10)))" drv="-n $((n / 10)) -batch 50 -window 8 -ack-delay 10ms" ;;
     latency-default) both latency flags="-block-time 10ms -live-events 10" drv="-dur $((10 / scale > 2 ? 10 / scale : 2))s -batch-timeout=" ;; # the server's own
     latency) both latency flags="-block-time 10ms -live-events 10" drv="-dur $((10 / scale > 2 ? 10 / scale : 2))s -batch 50 -batch-timeout 5ms" ;;
+    fabric-replay) REPS=$reps N=$((30000 / scale)) ./fabric.sh replay >> "$out" || exit 1 ;;
+    fabric-submit) REPS=$reps N=$((5000 / scale)) ./fabric.sh submit >> "$out" || exit 1 ;;
     listing)
       for _ in $(seq "$reps"); do
         for srv in fftm pyralis; do
