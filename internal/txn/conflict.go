@@ -10,11 +10,15 @@ func (m *Manager) outdated(v *policy.View) bool {
 	return v.Tx.Phase == policy.Ready && v.Tx.Replaceable && m.contention.outdated(v.Tx.ID, v.Tx.Attempt)
 }
 
+// racesUnknown is how many races a transaction has to lose of which the keys are not known, until it waits for its turn on its contract. To
+// prepare it afresh once without waiting is right for most, since they lost against one other.
+const racesUnknown = 2
+
 // inTurn has a transaction wait that is to be prepared afresh, or sent for the first time, while another one has its turn on one of their
 // conflict keys. What may have left is sent again whoever's turn it is. Where there are nonces, these decide about turns.
 func (m *Manager) inTurn(s *txstate.State, v *policy.View, d *policy.Decision) {
 	starts := d.Do == policy.Prepare && v.Tx.Replaceable || d.Do == policy.Submit && v.Tx.Phase == policy.Ready
-	keys := s.ConflictKeys()
+	keys := contested(s)
 	if !starts || v.Tx.Nonce != nil || len(keys) == 0 {
 		return
 	}
@@ -24,6 +28,25 @@ func (m *Manager) inTurn(s *txstate.State, v *policy.View, d *policy.Decision) {
 		// The engine remembers nothing of a decision that was not carried out.
 		*d = policy.Decision{Do: policy.Wait, Until: st.until, State: v.State}
 	}
+}
+
+// contested are the keys on which a transaction waits for its turn. Its connector may not know any: then it is the contract, for those
+// that lost again and again.
+func contested(s *txstate.State) []string {
+	keys := s.ConflictKeys()
+	if len(keys) > 0 {
+		return keys
+	}
+	lost := 0
+	for i := range s.Attempts {
+		if o := s.Attempts[i].Outcome; o != nil && o.Final && o.Retryable {
+			lost++
+		}
+	}
+	if lost < racesUnknown {
+		return nil
+	}
+	return []string{"\x00" + s.Tx.To} // no key of a ledger, as far as connectors write them
 }
 
 // yield ends the turn of a transaction about which something was written that others are told of: it has ended, was found to have lost a

@@ -29,6 +29,7 @@ type register struct {
 	pool     []string                  // hashes that were sent since the last block
 	known    map[string]bool
 	prepared int
+	keyless  bool             // it is not told what the keys are
 	refuse   map[string]error // by method: the answer to Prepare
 	lose     map[string]bool  // by method: sends that never arrive, and are never answered
 }
@@ -54,6 +55,9 @@ func (r *register) prepare(_ context.Context, req *ffcapi.Request) (*ffcapi.Prep
 		read[k] = r.versions[k]
 	}
 	r.read[hashOf(payload)] = read
+	if r.keyless {
+		keys = nil
+	}
 	return &ffcapi.Prepared{Payload: []byte(payload), Hash: hashOf(payload), ConflictKeys: keys}, nil
 }
 
@@ -217,6 +221,24 @@ func TestAllThatWantOneKeySucceed(t *testing.T) {
 		require.LessOrEqual(t, len(r.attempts(id)), 2)
 	}
 	r.shown(ids...)
+}
+
+// TestTurnsWithoutKeys: whoever loses twice and does not know over what has his turn on the contract.
+func TestTurnsWithoutKeys(t *testing.T) {
+	t.Parallel()
+	r, reg := race(t, fabric.DefaultConfig(), setup{})
+	reg.keyless = true
+	ids := make([]string, 20)
+	for i := range ids {
+		ids[i] = fmt.Sprint("tx", i)
+		r.submit(changing(ids[i], "k"))
+	}
+	reg.pooled(t, len(ids))
+	r.view.block(0, reg.block()...)
+	reg.pooled(t, len(ids)-1)
+	r.chain(reg, ids...)
+	r.succeeded(ids...)
+	require.Equal(t, len(ids)-1+len(ids)-2, r.lost(ids...))
 }
 
 // TestNewcomersWaitForTheirTurn: what is accepted while others take turns would only fail one of them. It waits, and what it has prepared is

@@ -46,7 +46,8 @@ func TestFabricConflicts(t *testing.T) {
 	}
 
 	t.Run("at once", func(t *testing.T) { contest(t, "at-once").all(1) })
-	t.Run("again and again", func(t *testing.T) { contest(t, "again").all(4) })
+	t.Run("again and again", func(t *testing.T) { contest(t, "again").all(10) })
+	t.Run("endorsed late", func(t *testing.T) { contest(t, "late", "PYRALIS_FABRIC_ENDORSEAT=submit").all(1) })
 	t.Run("without retries", func(t *testing.T) {
 		contest(t, "off", "PYRALIS_POLICIES_FABRIC_RETRYCONFLICTS=false").losers(func(r *apitypes.Receipt) string {
 			return "MVCC_READ_CONFLICT in block " + r.BlockNumber.Int().String()
@@ -101,15 +102,22 @@ func (c *contest) crowd(each int) []*apitypes.TransactionWithStatus {
 	}
 	posts.Wait()
 	var txs []*apitypes.TransactionWithStatus
-	attempts := 0
+	attempts, lost, most := 0, 0, 0
 	for n := range contenders / each {
 		for i := range each {
 			tx := c.end(fmt.Sprintf("%s-%d-%d", c.key, n, i))
 			attempts += tx.Attempt
+			most = max(most, tx.Attempt)
+			for _, a := range tx.Attempts {
+				if a.Receipt != nil && !a.Receipt.Success {
+					lost++
+				}
+			}
 			txs = append(txs, tx)
 		}
 	}
-	c.t.Logf("%d transactions on one key: %v, %d attempts", len(txs), time.Since(began).Round(time.Millisecond), attempts)
+	c.t.Logf("%d transactions on one key: %v, %d attempts, of one %d at most, of which %d lost",
+		len(txs), time.Since(began).Round(time.Millisecond), attempts, most, lost)
 	return txs
 }
 
