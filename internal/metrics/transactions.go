@@ -21,6 +21,7 @@ var acceptanceNames = [acceptances]string{"new", "replay", "refused", "overloade
 type Transactions struct {
 	accepted        [acceptances]prometheus.Counter
 	ended, answered *prometheus.CounterVec
+	renewed         *prometheus.CounterVec
 }
 
 // Load is how busy the transaction manager is.
@@ -29,6 +30,7 @@ type Load struct {
 	Sending int // batches being sent
 	Limit   int // batches that may be sent at once: shrinks when the chain asks to slow down
 	Signers int // with open transactions
+	InLine  int // that wait for their turn on their conflict keys
 }
 
 // NewTransactions registers the metrics.
@@ -44,10 +46,14 @@ func NewTransactions(reg prometheus.Registerer) *Transactions {
 			Name: "pyralis_transaction_sends_total", Help: "Submit calls, by the kind of answer; \"taken\" for success.",
 		}, []string{"answer"}),
 	}
+	t.renewed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pyralis_transaction_renewals_total",
+		Help: "Transactions prepared afresh: \"conflict\" after a block held them as failed, \"unsent\" before they were sent, because others had changed what they had read.",
+	}, []string{"reason"})
 	for a, name := range acceptanceNames {
 		t.accepted[a] = accepted.WithLabelValues(name)
 	}
-	reg.MustRegister(accepted, t.ended, t.answered)
+	reg.MustRegister(accepted, t.ended, t.answered, t.renewed)
 	return t
 }
 
@@ -61,6 +67,7 @@ func RegisterLoad(reg prometheus.Registerer, load func() Load) {
 		"pyralis_transaction_sends_in_flight": {"Batches of sends under way.", func(l Load) int { return l.Sending }},
 		"pyralis_transaction_sends_limit":     {"Batches of sends that may be under way; it shrinks when the chain asks to slow down.", func(l Load) int { return l.Limit }},
 		"pyralis_transactions_signers":        {"Signers with transactions that are not final.", func(l Load) int { return l.Signers }},
+		"pyralis_transactions_in_line":        {"Transactions that wait until others have ended that change the same keys of a ledger.", func(l Load) int { return l.InLine }},
 	} {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: g.help}, func() float64 { return float64(g.of(load())) }))
 	}
@@ -78,6 +85,18 @@ func (t *Transactions) Ended(status string) {
 	if t != nil {
 		t.ended.WithLabelValues(status).Inc()
 	}
+}
+
+// Renewed counts a transaction that was prepared afresh. conflict: because a block held it as failed.
+func (t *Transactions) Renewed(conflict bool) {
+	if t == nil {
+		return
+	}
+	reason := "unsent"
+	if conflict {
+		reason = "conflict"
+	}
+	t.renewed.WithLabelValues(reason).Inc()
 }
 
 // Sent counts a Submit call; kind is the kind of its error, "" for success.

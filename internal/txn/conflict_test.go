@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/policies/fabric"
 	"github.com/pyralis-io/pyralis/internal/policies/pace"
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -245,7 +248,8 @@ func TestTurnsWithoutKeys(t *testing.T) {
 // replaced before it was sent.
 func TestNewcomersWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
-	r, reg := race(t, fabric.DefaultConfig(), setup{})
+	counts := prometheus.NewRegistry()
+	r, reg := race(t, fabric.DefaultConfig(), setup{opts: func(o *txn.Options) { o.Counts = metrics.NewTransactions(counts) }})
 	r.submit(changing("a", "k"))
 	r.submit(changing("b", "k"))
 	reg.pooled(t, 2)
@@ -259,6 +263,7 @@ func TestNewcomersWaitForTheirTurn(t *testing.T) {
 		require.NoError(t, err)
 		return tx.BlockedBy != "" && strings.Contains(tx.Progress.Message, "waits for transaction "+tx.BlockedBy)
 	}, wait, tick)
+	require.Equal(t, 1, r.Load().InLine)
 	r.chain(reg, "a", "b", "c", "d")
 	r.succeeded("a", "b", "c", "d")
 	require.Equal(t, 1, r.lost("a", "b", "c", "d"))
@@ -266,6 +271,12 @@ func TestNewcomersWaitForTheirTurn(t *testing.T) {
 	require.Len(t, attempts, 2)
 	require.Zero(t, attempts[0].Sends)
 	require.Equal(t, "replaced before anything left", attempts[0].Dead)
+	require.NoError(t, testutil.GatherAndCompare(counts, strings.NewReader(`
+		# HELP pyralis_transaction_renewals_total Transactions prepared afresh: "conflict" after a block held them as failed, "unsent" before they were sent, because others had changed what they had read.
+		# TYPE pyralis_transaction_renewals_total counter
+		pyralis_transaction_renewals_total{reason="conflict"} 1
+		pyralis_transaction_renewals_total{reason="unsent"} 1
+	`), "pyralis_transaction_renewals_total"))
 }
 
 // TestTwoKeysInBothOrders: nobody waits for one who waits for him.

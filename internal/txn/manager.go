@@ -97,7 +97,11 @@ func (m *Manager) Start(ctx context.Context) error {
 }
 
 // Load is how busy the manager is.
-func (m *Manager) Load() metrics.Load { return m.sched.busyness() }
+func (m *Manager) Load() metrics.Load {
+	load := m.sched.busyness()
+	load.InLine = m.contention.waiting()
+	return load
+}
 
 // Stop ends what is under way at the connector and waits for the goroutines. An answer that is already there is still stored.
 func (m *Manager) Stop(ctx context.Context) error {

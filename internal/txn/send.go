@@ -198,6 +198,7 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 	if err != nil {
 		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
 	}
+	m.opts.Counts.Renewed(j.state.View().Outcome != nil)
 	return txstate.Fresh{
 		Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, Fee: req.fee, NodeNext: next, Now: m.opts.Now(),
 	}, nil
