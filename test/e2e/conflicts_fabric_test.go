@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -24,24 +22,14 @@ const contenders = 50
 // TestFabricConflicts has many clients change one key at once: with the default policy all succeed, and what was tried can be seen; without
 // retries one succeeds in each block, and the record of each of the others says where it lost.
 func TestFabricConflicts(t *testing.T) {
-	net, err := fabricnet.New(fabricnet.Options{Dir: filepath.Join(t.TempDir(), "net"), Log: t.Logf})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, net.Stop()) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	require.NoError(t, net.Start(ctx))
-
+	rig := newFabricRig(t, fabricnet.Options{})
 	contest := func(t *testing.T, name string, more ...string) *contest {
 		t.Helper()
-		p := server.New(t, append([]string{
-			"PYRALIS_CONNECTOR=fabric",
-			"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
-			"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1", "PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(),
-		}, more...), "run")
+		p := server.New(t, rig.env(append(more, "PYRALIS_STORE_SQLITE_PATH="+t.TempDir())...), "run")
 		p.Start()
 		c := &contest{t: t, api: client.New(p.URL), key: name}
 		c.post(name+"-create", "create")
-		require.Equal(t, "Succeeded", c.end(name+"-create").Status)
+		require.Equal(t, "Succeeded", ended(t, c.api, name+"-create").Status)
 		return c
 	}
 
@@ -58,6 +46,28 @@ func TestFabricConflicts(t *testing.T) {
 	})
 }
 
+// TestFabricSameEnvelopeManyTimes: what is in no block for a while is sent again, and has one effect, and the copies change nothing of that.
+func TestFabricSameEnvelopeManyTimes(t *testing.T) {
+	rig := newFabricRig(t, fabricnet.Options{BatchTimeout: 5 * time.Second})
+	p := server.New(t, rig.env("PYRALIS_STORE_SQLITE_PATH="+t.TempDir(), "PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=200ms"), "run")
+	p.Start()
+	api := client.New(p.URL)
+	defer api.Close()
+	persist(t, api, put("often", "state"))
+	tx := ended(t, api, "often")
+	require.Equal(t, "Succeeded", tx.Status, tx.ErrorMessage)
+	require.Equal(t, 1, tx.Attempt)
+	copies := rig.byArgument(t)["often"]
+	requireOneEffect(t, copies, tx.TransactionHash)
+	require.GreaterOrEqual(t, len(copies), 3, "copies on the ledger")
+
+	persist(t, api, put("another", "another")) // its block comes after those of all copies
+	require.Equal(t, "Succeeded", ended(t, api, "another").Status)
+	again := ended(t, api, "often")
+	require.Equal(t, []any{tx.Status, tx.Updated, tx.Receipt}, []any{again.Status, again.Updated, again.Receipt})
+	requireOneEffect(t, rig.byArgument(t)["often"], tx.TransactionHash)
+}
+
 // contest is one key of the ledger, and a server over which many change it.
 type contest struct {
 	t   *testing.T
@@ -70,19 +80,6 @@ func (c *contest) post(id, method string) {
 		ID: id, From: "user1", To: "ch1/assets", Method: method, Params: []any{c.key, map[string]any{"by": id}},
 	})
 	require.NoError(c.t, err)
-}
-
-// end waits for the end of a transaction.
-func (c *contest) end(id string) *apitypes.TransactionWithStatus {
-	c.t.Helper()
-	var tx *apitypes.TransactionWithStatus
-	require.Eventually(c.t, func() bool {
-		var err error
-		tx, err = c.api.Transaction(c.t.Context(), id, true)
-		require.NoError(c.t, err)
-		return tx.Status == "Succeeded" || tx.Status == "Failed"
-	}, 3*time.Minute, 100*time.Millisecond, "%s does not end", id)
-	return tx
 }
 
 // crowd has each client post some transactions, one after the other, and waits for all.
@@ -105,7 +102,7 @@ func (c *contest) crowd(each int) []*apitypes.TransactionWithStatus {
 	attempts, lost, most := 0, 0, 0
 	for n := range contenders / each {
 		for i := range each {
-			tx := c.end(fmt.Sprintf("%s-%d-%d", c.key, n, i))
+			tx := ended(c.t, c.api, fmt.Sprintf("%s-%d-%d", c.key, n, i))
 			attempts += tx.Attempt
 			most = max(most, tx.Attempt)
 			for _, a := range tx.Attempts {
