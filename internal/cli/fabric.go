@@ -20,7 +20,7 @@ import (
 
 func newFabric(plugins *plugin.Registry) *cobra.Command {
 	cmd := &cobra.Command{Use: "fabric", Short: "Set up and examine the connection to a Hyperledger Fabric network", Args: cobra.NoArgs}
-	cmd.AddCommand(newFabricDoctor(plugins))
+	cmd.AddCommand(newFabricInit(plugins), newFabricDoctor(plugins))
 	return cmd
 }
 

@@ -21,6 +21,7 @@ func fabricConnector() plugin.Connector {
 			return fabric.New(ctx, cfg, fabric.Options{Log: env.Log})
 		},
 		Diagnose: diagnoseFabric,
+		Complete: completeFabric,
 	}
 }
 
@@ -41,4 +42,15 @@ func diagnoseFabric(ctx context.Context, env plugin.Env, q plugin.Question) []pl
 		out = append(out, plugin.Check{Peer: c.Peer, Ledger: c.Channel, Hop: c.Hop, State: c.State, Detail: c.Detail, Fix: c.Fix, Took: c.Took})
 	}
 	return out
+}
+
+func completeFabric(ctx context.Context, env plugin.Env) (json.RawMessage, error) {
+	cfg, err := fabricConfig(env)
+	if err != nil {
+		return nil, err
+	}
+	if cfg, err = fabric.Complete(ctx, cfg); err != nil {
+		return nil, err
+	}
+	return json.Marshal(cfg)
 }

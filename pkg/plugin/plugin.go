@@ -43,6 +43,8 @@ type Connector struct {
 	New  func(ctx context.Context, env Env) (ffcapi.Connector, error)
 	// Diagnose, where there is one, looks for what lies in the way to the chain. See Check.
 	Diagnose func(ctx context.Context, env Env, q Question) []Check
+	// Complete, where there is one, returns Env.Config with what it lacks, as far as that can be found out. The error names what has to be given.
+	Complete func(ctx context.Context, env Env) (json.RawMessage, error)
 }
 
 // Policy makes a submission policy.
