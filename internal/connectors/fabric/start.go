@@ -23,7 +23,7 @@ const skew = 2 * time.Minute
 
 // startOf resolves fromBlock.
 func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi.Cursor, err error) {
-	find := c.startAtNumber
+	find := startAtNumber
 	switch id, isTx := strings.CutPrefix(from, fromTx); {
 	case strings.EqualFold(from, fromEarliest):
 		return c.startAtFirst(ctx, ledger)
@@ -34,7 +34,7 @@ func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi
 	case isTx:
 		find = startAtTx
 	case strings.HasPrefix(from, fromTime):
-		find = c.startAtTime
+		find = startAtTime
 	}
 	err = c.visit(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
 		at, err = find(ctx, n, s, ledger, from)
@@ -46,35 +46,26 @@ func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi
 // startAtFirst is the first block that some peer has. Where no peer can be asked it is block 0: a listener that is changed keeps its position, and
 // asks for any start that is always there.
 func (c *Connector) startAtFirst(ctx context.Context, ledger string) (at ffcapi.Cursor, err error) {
-	e := c.visit(ctx, c.cfg.Timeouts.Evaluate, ledger, func(ctx context.Context, n *node, s *signer) error {
+	err = c.visit(ctx, c.cfg.Timeouts.Evaluate, ledger, func(ctx context.Context, n *node, s *signer) error {
 		info, e := c.probe(ctx, n, s, ledger)
+		if e == nil {
+			e = info.pruned(n, 0)
+		}
 		if e != nil {
 			return e
 		}
-		at = ffcapi.BlockStart(c.oldest(ctx, n, s, ledger, info))
 		return nil
 	})
-	if e != nil && ffcapi.KindOf(e).Final() {
+	switch e := ffcapi.AsError(err); {
+	case e == nil:
+		return at, nil
+	case e.Kind == ffcapi.Pruned:
+		return ffcapi.BlockStart(e.FirstBlock), nil
+	case e.Kind.Final():
 		return at, e
+	default:
+		return at, nil
 	}
-	return at, nil
-}
-
-// oldest is the first block that some peer has, given what one of them says.
-func (c *Connector) oldest(ctx context.Context, asked *node, s *signer, ledger string, info chainInfo) uint64 {
-	first := info.first
-	for _, n := range c.peers.nodes {
-		if first == 0 {
-			break
-		}
-		if n == asked {
-			continue
-		}
-		if other, e := c.probe(ctx, n, s, ledger); e == nil {
-			first = min(first, other.first)
-		}
-	}
-	return first
 }
 
 func startAtHead(ctx context.Context, n *node, s *signer, ledger, _ string) (at ffcapi.Cursor, err error) {
@@ -86,7 +77,7 @@ func startAtHead(ctx context.Context, n *node, s *signer, ledger, _ string) (at 
 }
 
 // startAtNumber refuses a block that no peer has any more. One that is not there yet is a start in the future, as it is for every chain.
-func (c *Connector) startAtNumber(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
+func startAtNumber(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
 	number, err := strconv.ParseUint(from, 10, 64)
 	if err != nil {
 		return at, invalid("fromBlock", `%q is none of %q, %q, a block number, "%s<transaction id>" and "%s<RFC 3339 time>"`,
@@ -96,7 +87,7 @@ func (c *Connector) startAtNumber(ctx context.Context, n *node, s *signer, ledge
 	if e != nil {
 		return at, e
 	}
-	if e := info.pruned(n, number); e != nil && c.oldest(ctx, n, s, ledger, info) > number {
+	if e := info.pruned(n, number); e != nil {
 		return at, e
 	}
 	return ffcapi.BlockStart(number), nil
@@ -123,7 +114,7 @@ func startAtTx(ctx context.Context, n *node, s *signer, ledger, from string) (at
 // startAtTime begins with the first block that has a transaction of that time or a later one. Times of clients do not rise from block to block.
 // A search by halves for a somewhat earlier time ends at a block before which none can be meant, if no clock is off by more than the skew;
 // from there on the blocks are read one by one.
-func (c *Connector) startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
+func startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
 	text := strings.TrimPrefix(from, fromTime)
 	wanted, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
-	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 const (
@@ -20,9 +19,6 @@ const (
 	// patience is how many probes may show a block that does not come before the stream counts as dead.
 	patience = 3
 )
-
-// tailBackoff is the wait after each peer has been tried in vain.
-var tailBackoff = retry.Backoff{Initial: 250 * time.Millisecond, Max: 30 * time.Second, Factor: 2, Jitter: true}
 
 // tail is the one block stream at the head of a channel. It receives and decodes each new block once, for all who follow, and keeps the recent
 // ones for those who are a little behind. It runs while somebody follows. When the stream fails it goes on with the next peer, at the very next
@@ -122,7 +118,7 @@ func (t *tail) wake() {
 // run keeps a stream open until ctx is done.
 func (t *tail) run(ctx context.Context) {
 	for failures := 1; ; failures++ {
-		n, failed := t.c.peers.pick()
+		n := t.c.peers.order()[0]
 		progress, err := t.read(ctx, n)
 		if ctx.Err() != nil {
 			return
@@ -132,14 +128,14 @@ func (t *tail) run(ctx context.Context) {
 		}
 		away := atFault(ctx, err)
 		if away {
-			failed()
+			t.c.peers.failed(n, err)
 		}
 		round := len(t.c.peers.nodes)
 		t.lost(ctx, err, !away || failures >= round)
 		if failures < round && away {
 			continue
 		}
-		if t.pause(ctx, tailBackoff.Delay(max(1, failures-round+1), nil)) != nil {
+		if t.pause(ctx, t.c.peers.backoff.Delay(max(1, failures-round+1), nil)) != nil {
 			return
 		}
 	}
@@ -223,7 +219,10 @@ func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 		if err != nil {
 			return progress, err
 		}
-		progress = true
+		if !progress {
+			progress = true
+			t.c.peers.worked(n)
+		}
 		quiet.Reset(t.c.quiet)
 	}
 }

@@ -212,6 +212,23 @@ func TestTailGoesOnAtTheNextPeer(t *testing.T) {
 	}
 }
 
+// What the tail holds serves a session only if Upto is in it with its very hash.
+func TestSessionForAnotherBlockThanTheTails(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connect(t, f)
+	for range 3 {
+		f.mine(eventTx("x"))
+	}
+	one := followBlocks(t, c, "ch1", f.ref(2))
+	one.until(t, 2, 3)
+	for _, from := range []uint64{2, 3} {
+		pages, err := readEvents(t, c, ffcapi.BlockStart(from), ffcapi.BlockRef{Number: 3, Hash: "another"}, 0)
+		requireKind(t, err, ffcapi.Unavailable, "has another block 3 of ch1")
+		require.Empty(t, pages)
+	}
+}
+
 func TestTailTellsWhenNoPeerIsLeft(t *testing.T) {
 	t.Parallel()
 	a, b := newFakePeer(t), newFakePeer(t)

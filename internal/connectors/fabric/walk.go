@@ -19,11 +19,10 @@ type walk struct {
 	next uint64
 	upto ffcapi.BlockRef
 
-	s      *signer
-	n      *node // whose stream is read
-	failed func()
-	st     *stream
-	quiet  *time.Timer
+	s     *signer
+	n     *node // whose stream is read
+	st    *stream
+	quiet *time.Timer
 }
 
 // unlinkedError is a block that does not follow the one before it.
@@ -54,7 +53,7 @@ func (w *walk) before(ctx context.Context) (*block, error) {
 	}
 	n := w.n
 	if n == nil {
-		n, _ = w.c.peers.pick()
+		n = w.c.peers.order()[0]
 	}
 	return n.block(ctx, w.s, w.t.channel, w.last.Number)
 }
@@ -71,8 +70,8 @@ func (w *walk) block(ctx context.Context) (*block, error) {
 	} else {
 		var err error
 		if b, err = w.read(ctx); err != nil {
-			if w.failed != nil && ffcapi.KindOf(err) == ffcapi.Unavailable {
-				w.failed()
+			if ffcapi.KindOf(err) == ffcapi.Unavailable {
+				w.c.peers.failed(w.n, err)
 			}
 			return nil, err
 		}
@@ -126,12 +125,12 @@ func (w *walk) read(ctx context.Context) (*block, error) {
 
 // open begins a stream at the next block. A peer that began from a snapshot, after that block, is passed over if another one has it.
 func (w *walk) open(ctx context.Context) error {
-	n, failed := w.c.peers.pick()
-	w.n, w.failed = n, failed
+	n := w.c.peers.order()[0]
+	w.n = n
 	err := w.fit(ctx, n)
 	if ffcapi.KindOf(err) == ffcapi.Pruned {
 		n, err = w.elsewhere(ctx, n, err)
-		w.n, w.failed = n, nil
+		w.n = n
 	}
 	if err != nil {
 		return err
@@ -145,15 +144,15 @@ func (w *walk) open(ctx context.Context) error {
 
 // elsewhere looks for a peer that has the next block. If there is none, the error names the first block of the one that goes back furthest.
 func (w *walk) elsewhere(ctx context.Context, lacks *node, pruned error) (*node, error) {
-	for _, n := range w.c.peers.nodes {
+	for _, n := range w.c.peers.order() {
 		if n == lacks {
 			continue
 		}
 		err := w.fit(ctx, n)
 		switch {
 		case err == nil:
-			w.c.log.WithField("channel", w.t.channel).WithField("block", w.next).
-				Infof("Old blocks are read from %s: %s began from a snapshot and does not have them", n.address, lacks.address)
+			w.c.log.WithField("channel", w.t.channel).WithField("block", w.next).WithField("peer", lacks.label()).WithField("instead", n.label()).
+				Info("A peer lacks old blocks. Another one is asked for them")
 			return n, nil
 		case ffcapi.KindOf(err) == ffcapi.Pruned && ffcapi.AsError(err).FirstBlock < ffcapi.AsError(pruned).FirstBlock:
 			pruned = err
