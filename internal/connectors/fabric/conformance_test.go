@@ -71,20 +71,30 @@ func open(t *testing.T, n *fabricnet.Network) *fabric.Connector {
 
 func TestFabricConformance(t *testing.T) {
 	t.Parallel()
-	for orgs := 1; orgs <= 2; orgs++ {
-		t.Run(fmt.Sprintf("%d organisations", orgs), func(t *testing.T) {
+	for _, v := range []struct {
+		orgs      int
+		endorseAt string
+	}{{1, fabric.EndorseAtAccept}, {2, fabric.EndorseAtAccept}, {2, fabric.EndorseAtSubmit}} {
+		t.Run(fmt.Sprintf("%d organisations, endorsed at %s", v.orgs, v.endorseAt), func(t *testing.T) {
 			t.Parallel()
-			n := startNetwork(t, fabricnet.Options{Orgs: orgs, BatchTimeout: 50 * time.Millisecond})
+			n := startNetwork(t, fabricnet.Options{Orgs: v.orgs, BatchTimeout: 50 * time.Millisecond})
+			connect := func(t *testing.T) *fabric.Connector {
+				t.Helper()
+				return openWith(t, n, func(c *fabric.Config) { c.EndorseAt = v.endorseAt })
+			}
 			ffcapitest.Run(t, func(t *testing.T) *ffcapitest.Fixture {
 				t.Helper()
 				return &ffcapitest.Fixture{
-					Connector: open(t, n),
+					Connector: connect(t),
 					Ledger:    fabricnet.Channel,
 					Contract:  assets,
 					Signer:    func() string { return "user1" },
-					Reopen:    func(t *testing.T) ffcapi.Connector { t.Helper(); return open(t, n) },
+					Reopen:    func(t *testing.T) ffcapi.Connector { t.Helper(); return connect(t) },
 				}
-			}, ffcapitest.Features{Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true, Simulates: true})
+			}, ffcapitest.Features{
+				Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true,
+				Simulates: v.endorseAt == fabric.EndorseAtAccept, SimulatesLate: v.endorseAt == fabric.EndorseAtSubmit,
+			})
 		})
 	}
 }

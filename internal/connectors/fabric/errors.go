@@ -59,6 +59,7 @@ const (
 	peersDisagree = "ProposalResponsePayloads do not match"
 	knownAlready  = "duplicate transaction found"
 	overLimit     = "exceeding concurrency limit"
+	wrongCall     = "invalid invocation: " // called as init, or not, when it had to be the other way
 	tooLarge      = "larger than max"
 	tooSlow       = "timeout expired while executing transaction"
 	noSuchTx      = "no such transaction ID"
@@ -156,6 +157,8 @@ func kindOfWords(stage string, st *status.Status, peers []ffcapi.PeerError) ffca
 		return refusalKind(stage, all)
 	case stage == stageSubmit && st.Code() == codes.Aborted:
 		return ordererKind(st.Message())
+	case said(containing(wrongCall)):
+		return ffcapi.InvalidInput
 	case said(notThere.MatchString):
 		return ffcapi.NotFound
 	case said(denied.MatchString):

@@ -45,6 +45,8 @@ func TestCallErrors(t *testing.T) {
 		{stageEndorse, grpcError(t, codes.Aborted, collected, "make sure the chaincode ghost has been successfully defined on channel ch1 and try again"), ffcapi.NotFound, "", ""},
 		{stageEndorse, grpcError(t, codes.FailedPrecondition, "no combination of peers can be derived which satisfy the endorsement policy"), ffcapi.Unavailable, "", ""},
 		{stageEndorse, grpcError(t, codes.Unavailable, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)"), ffcapi.RateLimited, "", ""},
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "error in simulation: failed to execute transaction x: invalid invocation: chaincode 'a' has not been initialized for this version, must call as init first"), ffcapi.InvalidInput, "", ""},
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "error in simulation: failed to execute transaction x: error sending: timeout expired while executing transaction"), ffcapi.Timeout, "", ""},
 		{stageEndorse, grpcError(t, codes.DeadlineExceeded, "endorsement timeout expired while collecting endorsements"), ffcapi.Timeout, "", ""},
 		{stageEndorse, errors.New("no status at all"), ffcapi.Unavailable, "", ""},
 		{stageEvaluate, grpcError(t, codes.Unknown, "evaluate call to endorser returned error: chaincode response 404, gone", "chaincode response 404, gone"), ffcapi.NotFound, "", "gone"},

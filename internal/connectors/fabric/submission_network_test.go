@@ -1,0 +1,110 @@
+//go:build fabric
+
+package fabric_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/connectors/fabric"
+	"github.com/pyralis-io/pyralis/test/fabricnet"
+)
+
+func openWith(t *testing.T, n *fabricnet.Network, change func(*fabric.Config)) *fabric.Connector {
+	t.Helper()
+	cfg := fabric.Config{
+		Profile: n.Profile(), MSPID: "Org1MSP", Channels: []string{fabricnet.Channel}, Wallet: n.Wallet(), Identity: "user1",
+	}
+	change(&cfg)
+	c, err := fabric.New(t.Context(), cfg, fabric.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+func endorseAtSubmit(cfg *fabric.Config) { cfg.EndorseAt = fabric.EndorseAtSubmit }
+
+// TestFabricSubmission is what becomes of transactions when something is in their way, in both ways to endorse.
+func TestFabricSubmission(t *testing.T) {
+	t.Parallel()
+	n := startNetwork(t, fabricnet.Options{BatchTimeout: 100 * time.Millisecond})
+	t.Run("endorsed when it is sent", func(t *testing.T) { lateEndorsement(t, n) })
+	t.Run("transient data", func(t *testing.T) { transientData(t, n) })
+	t.Run("a chaincode in trouble", func(t *testing.T) { chaincodeTrouble(t, n) })
+}
+
+func lateEndorsement(t *testing.T, n *fabricnet.Network) {
+	c, ctx := openWith(t, n, endorseAtSubmit), t.Context()
+	require.NoError(t, n.KillNode(fabricnet.NodePeer1))
+	sub := submission(t, c, request("user1", "create", `"late"`, `1`))
+	require.NotEmpty(t, sub.Prepared.Hash)
+	_, err := c.Submit(ctx, sub)
+	e := requireError(t, err, ffcapi.Unavailable)
+	require.Equal(t, ffcapi.SentNo, e.Sent)
+	require.NoError(t, n.StartNode(ctx, fabricnet.NodePeer1))
+	require.NoError(t, n.WaitReady(ctx))
+
+	require.True(t, commit(t, c, sub).Success)
+	for range 2 { // whatever the chaincode would say to it: it is on the ledger
+		_, err = c.Submit(ctx, sub)
+		e = requireError(t, err, ffcapi.KnownTransaction)
+		require.Equal(t, ffcapi.SentYes, e.Sent)
+		require.Equal(t, sub.Prepared.Hash, e.Hash)
+	}
+	rival := submission(t, c, request("user1", "create", `"late"`, `2`))
+	_, err = c.Submit(ctx, rival)
+	e = requireError(t, err, ffcapi.Reverted)
+	require.Equal(t, "asset late already exists", e.Message)
+	require.Equal(t, ffcapi.SentNo, e.Sent)
+	require.Equal(t, "Org1MSP", e.Peers[0].MSP)
+}
+
+func transientData(t *testing.T, n *fabricnet.Network) {
+	const hush = "tell-nobody-7d1f"
+	for _, endorseAt := range []string{fabric.EndorseAtAccept, fabric.EndorseAtSubmit} {
+		c := openWith(t, n, func(cfg *fabric.Config) { cfg.EndorseAt = endorseAt })
+		r := request("user1", "putTransient", quote("transient-"+endorseAt), `"secret"`)
+		r.Options = json.RawMessage(`{"transient":{"secret":"` + hush + `"}}`)
+		sub := submission(t, c, r)
+		require.True(t, sub.Prepared.Sensitive)
+		require.True(t, commit(t, c, sub).Success, "the chaincode got it")
+		if endorseAt == fabric.EndorseAtAccept {
+			require.NotContains(t, string(sub.Prepared.Payload), hush, "an envelope has none")
+		}
+	}
+}
+
+func chaincodeTrouble(t *testing.T, n *fabricnet.Network) {
+	c, ctx := openWith(t, n, func(cfg *fabric.Config) {
+		cfg.Timeouts.Endorse, cfg.Timeouts.Evaluate = 2*time.Second, 2*time.Second
+	}), t.Context()
+	_, err := c.Prepare(ctx, request("user1", "sleep", `"15000"`))
+	require.Contains(t, requireError(t, err, ffcapi.Timeout).Message, "chaincode ch1/assets: no answer in time")
+	_, err = c.Query(ctx, request("", "sleep", `"15000"`))
+	require.Contains(t, requireError(t, err, ffcapi.Timeout).Message, "chaincode ch1/assets: no answer in time")
+
+	patient := open(t, n)
+	_, err = patient.Prepare(ctx, request("user1", "panic"))
+	e := requireError(t, err, ffcapi.Unavailable)
+	require.NotEmpty(t, e.Peers, "%v", err)
+	require.NoError(t, n.KillNode(fabricnet.NodeChaincode)) // what is left of it
+	require.NoError(t, n.StartNode(ctx, fabricnet.NodeChaincode))
+	require.NoError(t, n.WaitReady(ctx))
+	_, err = patient.Prepare(ctx, request("user1", "create", `"after"`, `1`))
+	require.NoError(t, err)
+
+	for _, org := range []string{"Org9MSP", "Org2MSP"} {
+		r := request("user1", "create", `"x"`, `1`)
+		r.Options = json.RawMessage(`{"endorsingOrganizations":["` + org + `"]}`)
+		_, err = patient.Prepare(ctx, r)
+		require.ErrorContains(t, requireError(t, err, ffcapi.Unavailable), org)
+	}
+	init := request("user1", "list")
+	init.Options = json.RawMessage(`{"init":true}`)
+	_, err = patient.Prepare(ctx, init)
+	require.ErrorContains(t, requireError(t, err, ffcapi.InvalidInput), "does not require initialization")
+}
