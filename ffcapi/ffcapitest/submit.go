@@ -84,8 +84,8 @@ var submitPromises = []promise{
 				switch {
 				case err == nil:
 					hashes[i] = s.Hash
-				case ffcapi.KindOf(err) == ffcapi.KnownTransaction:
-					hashes[i] = ffcapi.AsError(err).Hash
+				case ffcapi.KindOf(err) == ffcapi.KnownTransaction, b.features.SimulatesLate && ffcapi.AsError(err).Sent == ffcapi.SentNo:
+					hashes[i] = ffcapi.AsError(err).Hash // refused because of what another one did
 				}
 			})
 		}
