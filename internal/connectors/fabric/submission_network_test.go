@@ -32,12 +32,13 @@ func endorseAtSubmit(cfg *fabric.Config) { cfg.EndorseAt = fabric.EndorseAtSubmi
 func TestFabricSubmission(t *testing.T) {
 	t.Parallel()
 	n := startNetwork(t, fabricnet.Options{BatchTimeout: 100 * time.Millisecond})
-	t.Run("endorsed when it is sent", func(t *testing.T) { lateEndorsement(t, n) })
-	t.Run("transient data", func(t *testing.T) { transientData(t, n) })
-	t.Run("a chaincode in trouble", func(t *testing.T) { chaincodeTrouble(t, n) })
+	lateEndorsement(t, n)
+	transientData(t, n)
+	chaincodeTrouble(t, n)
 }
 
 func lateEndorsement(t *testing.T, n *fabricnet.Network) {
+	t.Helper()
 	c, ctx := openWith(t, n, endorseAtSubmit), t.Context()
 	require.NoError(t, n.KillNode(fabricnet.NodePeer1))
 	sub := submission(t, c, request("user1", "create", `"late"`, `1`))
@@ -64,6 +65,7 @@ func lateEndorsement(t *testing.T, n *fabricnet.Network) {
 }
 
 func transientData(t *testing.T, n *fabricnet.Network) {
+	t.Helper()
 	const hush = "tell-nobody-7d1f"
 	for _, endorseAt := range []string{fabric.EndorseAtAccept, fabric.EndorseAtSubmit} {
 		c := openWith(t, n, func(cfg *fabric.Config) { cfg.EndorseAt = endorseAt })
@@ -79,6 +81,7 @@ func transientData(t *testing.T, n *fabricnet.Network) {
 }
 
 func chaincodeTrouble(t *testing.T, n *fabricnet.Network) {
+	t.Helper()
 	c, ctx := openWith(t, n, func(cfg *fabric.Config) {
 		cfg.Timeouts.Endorse, cfg.Timeouts.Evaluate = 2*time.Second, 2*time.Second
 	}), t.Context()
