@@ -211,6 +211,7 @@ type Reply struct {
 	TransactionHash  string          `json:"transactionHash,omitempty"`
 	ErrorMessage     string          `json:"errorMessage,omitempty"` // Pyralis
 	ContractLocation json.RawMessage `json:"contractLocation,omitempty"`
+	Result           json.RawMessage `json:"result,omitempty"` // Pyralis
 }
 
 // ReplyHeaders names the transaction of a reply.

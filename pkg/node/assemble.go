@@ -273,7 +273,7 @@ func reply(e store.StatusEntry) *apitypes.Reply {
 		m.ErrorMessage = e.Tx.Error
 	}
 	if o := e.Tx.Outcome; o != nil {
-		m.ProtocolID, m.ContractLocation = txn.ProtocolID(o), o.ContractLocation
+		m.ProtocolID, m.ContractLocation, m.Result = txn.ProtocolID(o), o.ContractLocation, o.Result
 	}
 	return m
 }

@@ -71,6 +71,10 @@ func TestRepliesAndEventsReachTheWebSocket(t *testing.T) {
 	require.Equal(t, apitypes.TransactionSuccess, reply.Headers.Type)
 	require.NotEmpty(t, reply.TransactionHash)
 	require.NotEmpty(t, reply.ProtocolID)
+	tx, err := c.Transaction(t.Context(), "car-1", false)
+	require.NoError(t, err)
+	require.NotEmpty(t, tx.Receipt.Result)
+	require.JSONEq(t, string(tx.Receipt.Result), string(reply.Result), "what the method returned")
 
 	var batch apitypes.EventBatch
 	require.NoError(t, events.ReadJSON(&batch))
