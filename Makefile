@@ -55,8 +55,8 @@ e2e-dev: ## The end-to-end tests on the dev ledger, with SQLite and PostgreSQL (
 	scripts/test-services go test -tags e2e -count=1 -timeout 20m $(ARGS) ./test/e2e/...
 
 .PHONY: e2e-fabric
-e2e-fabric: ## The tests that need a real Fabric network, which they build and start (ARGS="-run Fabric")
-	scripts/test-services go test -tags e2e,fabric -count=1 -timeout 30m -p 1 $(or $(ARGS),-run Fabric) ./test/... ./internal/connectors/fabric/...
+e2e-fabric: ## The tests that need a real Fabric network, which they build and start, with a few kills of its parts (ARGS="-run Fabric")
+	CHAOS_KILLS=$${CHAOS_KILLS:-3} scripts/test-services go test -tags e2e,fabric,chaos -count=1 -timeout 30m -p 1 $(or $(ARGS),-run Fabric) ./test/... ./internal/connectors/fabric/...
 
 .PHONY: bench
 bench: build ## Measure Pyralis and FFTM side by side (ARGS="submit events", REPS=5, SCALE=10 for a short one; see test/bench/README.md)
