@@ -39,6 +39,13 @@ func TestEndorseAtSubmit(t *testing.T) {
 	require.Equal(t, stageEndorse, e.Stage)
 	require.Equal(t, sub.Prepared.Hash, e.Hash)
 
+	f.set(func() {
+		f.refuse = f.says("error validating proposal: access denied: channel [ch1] creator org [Org1MSP]")
+	})
+	_, err = c.Submit(ctx, sub)
+	e = requireKind(t, err, ffcapi.Unauthorized, `identity "user1" of Org1MSP`)
+	require.Equal(t, ffcapi.SentNo, e.Sent)
+
 	f.set(func() { f.refuse = nil })
 	for range 2 { // endorsed anew each time: the orderer holds both back
 		f.set(func() { f.paused = true })

@@ -164,6 +164,7 @@ func (c *Connector) endorseLate(
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Endorse)
 	defer cancel()
 	prepared, _, err := n.endorse(limited, s, proposed, sub.To)
+	err = s.blame(err)
 	if ffcapi.KindOf(err).Final() && c.onLedger(limited, n, sub.Prepared.Ledger, proposed.GetTransactionId()) {
 		err = ffcapi.Errorf(ffcapi.KnownTransaction, "it is on the ledger: %w", err)
 	}
