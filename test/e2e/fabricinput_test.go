@@ -102,6 +102,7 @@ func TestFabricBadReads(t *testing.T) {
 		"ListenerField":    {listeners, `{"name":"l","filters":[{"channel":"ch1","chaincode":"assets","evnt":"E"}]}`, 400, "PY10200", []string{"evnt"}},
 		"ListenerType":     {listeners, `{"name":"l","filters":[{"channel":"ch1","type":"blok"}]}`, 400, "PY10200", []string{"blok"}},
 		"ListenerStart":    {listeners, `{"name":"l","fromBlock":"yesterday","filters":[{"channel":"ch1","chaincode":"assets","event":"E"}]}`, 400, "", []string{"fromBlock", "yesterday"}},
+		"ListenerTxid":     {listeners, `{"name":"l","fromBlock":"txid:` + strings.Repeat("cd", 32) + `","filters":[{"channel":"ch1","chaincode":"assets","event":"E"}]}`, 400, "PY10200", []string{"fromBlock", "cdcdcd"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var answer apitypes.ErrorBody
