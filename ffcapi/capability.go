@@ -16,6 +16,14 @@ type Sequencer interface {
 	Cancel(ctx context.Context, ledger, signer string, nonce uint64) (*Prepared, error)
 }
 
+// Finisher is implemented by chains on which Prepare may leave something to be done shortly before the first send.
+type Finisher interface {
+	// Finish does what Prepare has left, for a transaction of which nothing was sent, and sends nothing. What it refuses is
+	// therefore known to have no effect, which is not so of what Submit refuses after a crash. Hash and Ledger stay as they
+	// are; nil says that nothing was left. Errors are those of Prepare.
+	Finish(ctx context.Context, sub *Submission) (*Prepared, error)
+}
+
 // FeeEstimator is implemented by chains on which a transaction offers a fee. The JSON is the chain's own and is passed
 // back in [Submission].Fee.
 type FeeEstimator interface {

@@ -18,7 +18,8 @@
 //   - One idempotency key, one transaction. The key is looked up before Prepare, and again whenever Prepare or the store refuse:
 //     somebody else may have been faster, and then the refusal is about what he did.
 //   - No call of the connector is made with a lock held or a database transaction open; all have a deadline.
-//   - The claim of a send is durable before its first byte leaves.
+//   - The claim of a send is durable before its first byte leaves. What can still be refused without a send is done before the claim, so that
+//     the refusal ends the transaction even if the process dies meanwhile.
 //   - Where a chain has nonces, one Submit per signer is under way at most, in the order of the nonces: what comes later waits
 //     until a node took what comes before, or until it is known that its nonce is used.
 //   - While a node refuses one that it had taken before, those behind it that are out as well are not sent again: its own send goes first.

@@ -22,6 +22,7 @@ type Manager struct {
 	log       *logrus.Entry
 	sequencer ffcapi.Sequencer // nil: the chain has no nonces
 	deployer  ffcapi.Deployer  // nil: contracts cannot be deployed
+	finisher  ffcapi.Finisher  // nil: Prepare leaves nothing to be done
 
 	sched      *schedule
 	flights    flights
@@ -61,6 +62,7 @@ func New(o Options) (*Manager, error) {
 	m.trouble.now = o.Now
 	m.sequencer, _ = o.Connector.(ffcapi.Sequencer)
 	m.deployer, _ = o.Connector.(ffcapi.Deployer)
+	m.finisher, _ = o.Connector.(ffcapi.Finisher)
 	m.sched = newSchedule(m.sequencer != nil, o.Workers, o.Now)
 	m.contention = newContention(o.KeyTurn, o.Now)
 	m.ledgers.init()

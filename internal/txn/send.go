@@ -198,10 +198,14 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 	if err != nil {
 		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
 	}
-	m.opts.Counts.Renewed(j.state.View().Outcome != nil)
-	return txstate.Fresh{
+	fresh := txstate.Fresh{
 		Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, Fee: req.fee, NodeNext: next, Now: m.opts.Now(),
-	}, nil
+	}
+	if fresh, err = m.finishFresh(call, &j.state, fresh); err != nil {
+		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
+	}
+	m.opts.Counts.Renewed(j.state.View().Outcome != nil)
+	return fresh, nil
 }
 
 func attemptOf(p *ffcapi.Prepared, from string) store.Attempt {

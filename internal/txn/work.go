@@ -150,7 +150,13 @@ func (m *Manager) begin(ctx context.Context, j *job) {
 	if j.it.resume {
 		in = txstate.Resumed{Now: m.opts.Now()}
 	}
-	err := m.apply(ctx, j, in)
+	done, err := m.finish(ctx, j)
+	if done != nil {
+		in = done
+	}
+	if err == nil {
+		err = m.apply(ctx, j, in)
+	}
 	if err == nil {
 		j.it.resume, j.it.doubt = false, false
 		err = m.follow(ctx, j)

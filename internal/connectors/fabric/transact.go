@@ -134,6 +134,36 @@ func (c *Connector) submitTo(ctx context.Context, n *node, sub *ffcapi.Submissio
 	return nil
 }
 
+// Finish implements ffcapi.Finisher: it has endorsed what Prepare left to be endorsed, and keeps the envelope for all sends.
+func (c *Connector) Finish(ctx context.Context, sub *ffcapi.Submission) (*ffcapi.Prepared, error) {
+	p, err := readPayload(sub.Prepared.Payload)
+	switch {
+	case err != nil:
+		return nil, invalid("payload", "%v", err)
+	case p.prepared != nil:
+		return nil, nil //nolint:nilnil // it was endorsed when it was accepted
+	}
+	began := time.Now()
+	err = c.peers.try(ctx, func(n *node) (err error) {
+		p.prepared, err = c.endorseLate(ctx, n, sub, p.proposed)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := *sub.Prepared
+	if out.Payload, err = signedPayload(p.prepared); err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "envelope: %w", err)
+	}
+	if out.ConflictKeys, err = conflictKeys(out.Ledger, p.prepared.GetEnvelope()); err != nil {
+		return nil, ffcapi.Errorf(ffcapi.Internal, "transaction %s: %w", out.Hash, err)
+	}
+	if out.Sensitive {
+		out.SendBefore = began.Add(c.cfg.TransientRetention)
+	}
+	return &out, nil
+}
+
 // endorseLate has the proposal of a submission endorsed. When that fails, nothing has gone to an orderer.
 func (c *Connector) endorseLate(
 	ctx context.Context, n *node, sub *ffcapi.Submission, proposed *gateway.ProposedTransaction,

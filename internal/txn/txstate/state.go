@@ -18,11 +18,14 @@ type State struct {
 	// because of what its sends answered.
 	Generation int64
 
-	Sending   bool          // a send of the newest attempt is under way
-	Claimed   bool          // that send was counted in the store before it began
-	SentAt    time.Time     // when it began
-	Answer    time.Time     // when the newest one ended
-	Lost      bool          // the chain has used the nonce, and all attempts with it are dead: it was somebody else
+	Sending    bool      // a send of the newest attempt is under way
+	Claimed    bool      // that send was counted in the store before it began
+	SentAt     time.Time // when it began
+	Answer     time.Time // when the newest one ended
+	Lost       bool      // the chain has used the nonce, and all attempts with it are dead: it was somebody else
+	Incomplete bool      // Prepare has left something to be done of the newest attempt, and it could not be
+	Tried      time.Time // when that was found out
+
 	LastError *ffcapi.Error // answer to the newest Submit or Prepare if it failed; nil after success and after a restart
 }
 
@@ -146,6 +149,9 @@ func (s *State) View() policy.View {
 		},
 		State:     s.Tx.PolicyState,
 		LastError: s.LastError,
+	}
+	if s.Tried.After(v.Tx.LastSubmit) {
+		v.Tx.LastSubmit = s.Tried // LastError is as new as that
 	}
 	if o := s.outcome(); o != nil {
 		v.Outcome = &policy.Outcome{Block: o.Block, Success: o.Success, Reason: o.Reason, Retryable: o.Retryable, Final: o.Final}

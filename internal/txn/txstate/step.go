@@ -76,7 +76,7 @@ func (in Decided) step(s *State, e *Effects) {
 func (s *State) decidedSubmit(e *Effects, in Decided) {
 	a := s.newest()
 	switch {
-	case s.Sending || a.State == store.AttemptDone || s.outcome() != nil:
+	case s.Sending || a.State == store.AttemptDone || s.outcome() != nil || s.Incomplete:
 		s.wait(e, in.Until, in.Now, true)
 	case s.LastError != nil && s.LastError.Kind == ffcapi.NonceTooLow:
 		s.reconcile(e)

@@ -27,7 +27,7 @@ func (s *State) supersede(e *Effects, r replacement) {
 	if r.Gas != "" {
 		s.Tx.Gas = r.Gas
 	}
-	s.LastError = nil
+	s.LastError, s.Incomplete = nil, false
 	s.Tx.Fee = nil
 	s.setSub(store.SubPrepared, r.Now)
 	s.progress(e, r.Now)
