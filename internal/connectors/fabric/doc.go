@@ -5,7 +5,7 @@
 //
 //	with endorseAt: submit
 //	Prepare ─▶ proposal, signed                                             kept by the core; no peer is asked
-//	Submit  ─▶ the same proposal ─▶ gateway.Endorse ─▶ envelope ─▶ gateway.Submit ─▶ orderer
+//	Finish  ─▶ the same proposal ─▶ gateway.Endorse ─▶ envelope, signed     kept by the core before the first Submit
 //
 //	Query   ─▶ gateway.Evaluate
 //	Blocks ◀───── tail: one Deliver per channel, at the head ◀── decode.go (pure)
