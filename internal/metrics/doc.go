@@ -9,6 +9,6 @@
 // pyralis.transaction ties them together.
 //
 // Invariants: names and labels are stable, and no label has values that users make up (no ids, signers or names of contracts), so that the
-// number of series is bounded. The one exception is the name of an event stream: there are as many series of it as there are streams, and they go with
-// it. All types that count work as nil: then nothing is measured.
+// number of series is bounded. The exceptions are the name of an event stream and that of an identity: there are as many series of them as there are streams and
+// identities, and they go with them. All types that count work as nil: then nothing is measured.
 package metrics

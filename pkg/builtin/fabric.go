@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -18,11 +19,28 @@ func fabricConnector() plugin.Connector {
 			if err != nil {
 				return nil, err
 			}
-			return fabric.New(ctx, cfg, fabric.Options{Log: env.Log})
+			c, err := fabric.New(ctx, cfg, fabric.Options{Log: env.Log})
+			if err != nil {
+				return nil, err
+			}
+			return c, measureFabric(c, env)
 		},
 		Diagnose: diagnoseFabric,
 		Complete: completeFabric,
 	}
+}
+
+// measureFabric hands over what a connector measures, which is of no use if that cannot be.
+func measureFabric(c *fabric.Connector, env plugin.Env) error {
+	if env.Measure == nil {
+		return nil
+	}
+	for _, m := range c.Metrics() {
+		if err := env.Measure(plugin.Metric(m)); err != nil {
+			return errors.Join(err, c.Close())
+		}
+	}
+	return nil
 }
 
 func fabricConfig(env plugin.Env) (cfg fabric.Config, err error) {

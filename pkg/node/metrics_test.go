@@ -2,13 +2,21 @@ package node_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"fmt"
+	"math/big"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/require"
@@ -31,8 +39,21 @@ func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, config(t, "PYRALIS_MONITORING_ENABLED=true", "PYRALIS_MONITORING_PORT=0"), builtin.Plugins())
 	t.Cleanup(func() { require.NoError(t, n.Stop(context.WithoutCancel(t.Context()))) })
+	all := n.Metrics()
+	// The peers need not be there for a connector to say what it measures.
+	wallet := t.TempDir()
+	writePair(t, wallet)
+	fabric := newNode(t, config(t, "PYRALIS_MONITORING_ENABLED=true", "PYRALIS_MONITORING_PORT=0", "PYRALIS_CONNECTOR=fabric",
+		"PYRALIS_FABRIC_MSPID=Org1MSP", "PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1", "PYRALIS_FABRIC_WALLET="+wallet,
+		`PYRALIS_FABRIC_PEERS=[{"url":"grpc://127.0.0.1:1"}]`), builtin.Plugins())
+	t.Cleanup(func() { require.NoError(t, fabric.Stop(context.WithoutCancel(t.Context()))) })
+	for _, d := range fabric.Metrics() {
+		if !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
 	var rows []string
-	for _, d := range n.Metrics() {
+	for _, d := range all {
 		if !strings.Contains(d, `"pyralis_`) {
 			continue
 		}
@@ -50,6 +71,23 @@ func TestMetricsAreDocumented(t *testing.T) {
 		return
 	}
 	require.Equal(t, strings.Join(rows, ""), table)
+}
+
+// writePair writes the identity user1 into a wallet.
+func writePair(t *testing.T, wallet string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	dir := filepath.Join(wallet, "user1")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600))
+	}
 }
 
 func TestMetricsOfStreamsAreServed(t *testing.T) {

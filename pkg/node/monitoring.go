@@ -15,6 +15,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/stream"
 	"github.com/pyralis-io/pyralis/internal/txn"
+	"github.com/pyralis-io/pyralis/pkg/plugin"
 )
 
 // sideTimeout is what requests of operators that are under way may take of a stop: the profile of a minute must not cost the transactions
@@ -92,6 +93,14 @@ func (n *Node) observe(chain *confirm.Engine, transactions *txn.Manager, streams
 	metrics.RegisterLedgers(n.registry, chain.States)
 	metrics.RegisterLoad(n.registry, transactions.Load)
 	metrics.RegisterStreams(n.registry, streams.States)
+}
+
+// measurer takes what plug-ins measure; nil: nothing is.
+func (n *Node) measurer() func(plugin.Metric) error {
+	if n.registry == nil {
+		return nil
+	}
+	return func(m plugin.Metric) error { return metrics.Func(m).Register(n.registry) }
 }
 
 // requests is what the REST API tells its answers to; nil: nobody.

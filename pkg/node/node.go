@@ -226,7 +226,7 @@ func (n *Node) newConnector(ctx context.Context, plugins *plugin.Registry) (ffca
 	if err != nil {
 		return nil, err
 	}
-	env.Log = n.part(p.Name)
+	env.Log, env.Measure = n.part(p.Name), n.measurer()
 	c, err := p.New(ctx, env)
 	if err != nil {
 		return nil, fmt.Errorf("connector %s: %w", p.Name, err)

@@ -35,6 +35,17 @@ type Env struct {
 	// Dir is a directory for the plug-in alone. It may not exist yet.
 	Dir string
 	Log *logrus.Entry
+	// Measure adds a metric; nil: nothing is measured.
+	Measure func(Metric) error
+}
+
+// Metric is something that a plug-in measures, served with the metrics of the node.
+type Metric struct {
+	Name, Help string // as Prometheus has them, the name with a prefix of the plug-in's own
+	Labels     []string
+	Counter    bool // it only grows
+	// Read is called at each scrape, and calls emit for each series with a value for each of the labels.
+	Read func(emit func(value float64, labels ...string))
 }
 
 // Connector makes the connector of one kind of chain.

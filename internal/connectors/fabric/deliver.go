@@ -81,15 +81,15 @@ type stream struct {
 
 // open asks a peer for blocks. The stream lives until close or the end of ctx. What is wrong shows at the first block.
 func (n *node) open(ctx context.Context, s *signer, channel string, start, stop uint64) (*stream, error) {
-	request, err := seekRequest(s, n.certHash(), channel, start, stop)
-	if err != nil {
-		return nil, err
-	}
 	// The peer is not told of a deadline: it would end the stream by its own clock, a moment before ours, as if something were wrong.
 	caller := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
 	release := context.AfterFunc(caller, cancel)
 	client, err := peer.NewDeliverClient(n.conn).Deliver(ctx, grpc.ForceCodecV2(rawCodec{}))
+	var request *common.Envelope
+	if err == nil { // now there is a connection, and with it a certificate that the request can be bound to
+		request, err = seekRequest(s, n.certHash(), channel, start, stop)
+	}
 	if err == nil {
 		err = client.Send(request)
 	}

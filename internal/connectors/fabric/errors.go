@@ -265,7 +265,10 @@ func deliverError(ctx context.Context, n *node, err error) *ffcapi.Error {
 	case common.Status_FORBIDDEN:
 		e.Kind = ffcapi.Unauthorized
 	case common.Status_BAD_REQUEST:
-		e.Kind = ffcapi.Internal
+		// With mutual TLS it may have been bound to the connection before: gRPC sends what was not processed again over the next one.
+		if n.client == nil {
+			e.Kind = ffcapi.Internal
+		}
 	default:
 	}
 	return e

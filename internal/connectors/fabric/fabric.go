@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,6 +24,9 @@ type Connector struct {
 	cfg    Config
 	peers  *pool
 	wallet *wallet
+	client *clientCert // nil without mutual TLS
+	expiry *expiry
+	looked atomic.Int64 // when all certificates were looked at, in Unix nanoseconds
 	log    *logrus.Entry
 
 	tails tails
@@ -65,11 +69,18 @@ func New(ctx context.Context, cfg Config, o Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
+	if client != nil {
+		client.expiry = w.expiry
+	}
 	peers, err := newPool(known, &cfg, client, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	return &Connector{cfg: cfg, peers: peers, wallet: w, log: o.Log, quiet: 2 * time.Second, life: 15 * time.Second}, nil
+	c := &Connector{cfg: cfg, peers: peers, wallet: w, client: client, expiry: w.expiry, log: o.Log, quiet: 2 * time.Second, life: 15 * time.Second}
+	for _, n := range peers.nodes {
+		n.tick = c.lookAtCertificates
+	}
+	return c, nil
 }
 
 // Close ends the block streams and the connections.

@@ -41,7 +41,7 @@ const unconnected = "connection error: desc = "
 
 // torn is what gRPC says when a connection ends under a call.
 var torn = regexp.MustCompile(`^(error reading from server|transport is closing|closing transport|connection closed|the connection is draining|` +
-	`the stream is rejected|keepalive|last connection error|received prior goaway)`)
+	`the stream is rejected|keepalive|last connection error|received prior goaway|(read|write) tcp )`)
 
 // wantsClientCert is what peers say that ask for a certificate and get none, or one that they do not trust.
 var wantsClientCert = regexp.MustCompile(`tls: (certificate required|bad certificate|unknown certificate|certificate expired)`)
@@ -74,6 +74,10 @@ func (n *node) whyBroken(said string) string {
 		return "it asks for a client certificate: set fabric.tls.clientCertificate and fabric.tls.clientKey"
 	case wantsClientCert.MatchString(said):
 		return "it does not accept the client certificate (fabric.tls.clientCertificate): " + said
+	case !n.plain && strings.Contains(said, "server preface") && n.client == nil:
+		return "it broke off after the TLS handshake: it may ask for a client certificate (fabric.tls): " + said
+	case !n.plain && strings.Contains(said, "server preface"):
+		return "it broke off after the TLS handshake: it may not accept the client certificate (fabric.tls.clientCertificate): " + said
 	case n.plain && strings.Contains(said, "server preface"):
 		return "it does not speak gRPC without TLS: its url may have to begin with grpcs://: " + said
 	default:

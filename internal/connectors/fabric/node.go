@@ -35,11 +35,15 @@ type node struct {
 
 	failed func(error) // tells the pool
 	worked func()
+	tick   func() // is called now and then while something is under way
 }
 
 func newNode(e endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*node, error) {
-	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, failed: func(error) {}, worked: func() {}}
-	n.watch = &watch{silence: cfg.Timeouts.Silence, probe: func(ctx context.Context) error { return n.ping(ctx) }, lost: func() { n.failed(n.silent()) }}
+	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, failed: func(error) {}, worked: func() {}, tick: func() {}}
+	n.watch = &watch{
+		silence: cfg.Timeouts.Silence, tick: func() { n.tick() },
+		probe: func(ctx context.Context) error { return n.ping(ctx) }, lost: func() { n.failed(n.silent()) },
+	}
 	var creds credentials.TransportCredentials = &handshaker{n: n, log: log}
 	if e.plain {
 		creds = insecure.NewCredentials()

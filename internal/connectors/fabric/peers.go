@@ -33,6 +33,7 @@ type health struct {
 	since    time.Time
 	next     time.Time // when it is probed
 	failures int       // in a row, without a call that succeeded between them
+	total    uint64    // of all
 	timer    *time.Timer
 }
 
@@ -136,6 +137,7 @@ func (p *pool) failed(n *node, err error) {
 	now := time.Now()
 	if n.health.err == nil {
 		n.health.failures++
+		n.health.total++
 		n.health.since = now
 		p.log.WithError(err).WithField("peer", n.label()).Warn("A peer has failed")
 	}

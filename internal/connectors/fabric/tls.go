@@ -21,6 +21,7 @@ import (
 type clientCert struct {
 	cert, key source
 	log       *logrus.Entry
+	expiry    *expiry
 
 	mu     sync.Mutex
 	last   shownCert // guarded by mu
@@ -39,11 +40,13 @@ func newClientCert(ctx context.Context, cfg TLS, log *logrus.Entry) (*clientCert
 		return nil, nil //nolint:nilnil // most networks have no mutual TLS
 	}
 	c := &clientCert{
-		cert: source{"fabric.tls.clientCertificate", cfg.ClientCertificate}, key: source{"fabric.tls.clientKey", cfg.ClientKey}, log: log,
+		cert: source{tlsCertificate, cfg.ClientCertificate}, key: source{"fabric.tls.clientKey", cfg.ClientKey}, log: log, expiry: newExpiry(log),
 	}
 	var err error
-	c.last, err = c.load(ctx)
-	return c, err
+	if c.last, err = c.load(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *clientCert) load(ctx context.Context) (shownCert, error) {
@@ -79,6 +82,7 @@ func (c *clientCert) current() shownCert {
 		c.warned = err.Error()
 		c.log.WithError(err).Warn("The certificate for mutual TLS has changed into something that cannot be used. The one before is used on")
 	}
+	c.expiry.note(tlsCertificate, c.last.Leaf.NotAfter)
 	return c.last
 }
 

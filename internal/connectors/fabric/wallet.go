@@ -28,6 +28,7 @@ type wallet struct {
 	mspID    string // where an identity names none
 	declared map[string]declared
 	log      *logrus.Entry
+	expiry   *expiry
 	now      func() time.Time
 
 	mu    sync.Mutex
@@ -43,7 +44,7 @@ type cachedSigner struct {
 
 // newWallet checks what is declared.
 func newWallet(cfg *Config, log *logrus.Entry) (*wallet, error) {
-	w := &wallet{dir: cfg.Wallet, mspID: cfg.MSPID, declared: map[string]declared{}, log: log, now: time.Now, cache: map[string]*cachedSigner{}}
+	w := &wallet{dir: cfg.Wallet, mspID: cfg.MSPID, declared: map[string]declared{}, log: log, expiry: newExpiry(log), now: time.Now, cache: map[string]*cachedSigner{}}
 	for i, id := range cfg.Identities {
 		field := fmt.Sprintf("fabric.identities[%d]", i)
 		switch _, taken := w.declared[id.Name]; {
@@ -115,7 +116,12 @@ func (w *wallet) find(field, name string) (*signer, error) {
 		c.read = now // others need not look
 	}
 	w.mu.Unlock()
-	return w.load(field, name, from, c)
+	s, err := w.load(field, name, from, c)
+	if err != nil {
+		return nil, err
+	}
+	w.expiry.note(name, s.cert.NotAfter)
+	return s, nil
 }
 
 // origin tells where an identity is to be found.
@@ -142,6 +148,7 @@ func (w *wallet) load(field, name string, from origin, c *cachedSigner) (*signer
 		w.mu.Lock()
 		delete(w.cache, name)
 		w.mu.Unlock()
+		w.expiry.forget(name)
 		return nil, invalid(field, "there is no identity %q in the wallet", name)
 	}
 	var s *signer

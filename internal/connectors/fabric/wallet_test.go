@@ -33,6 +33,7 @@ func testWallet(t *testing.T, cfg Config) (w *wallet, pass func(time.Duration), 
 	require.NoError(t, err)
 	now := time.Now()
 	w.now = func() time.Time { return now }
+	w.expiry.now = w.now
 	return w, func(d time.Duration) { now = now.Add(d) }, logged
 }
 

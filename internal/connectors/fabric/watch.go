@@ -18,6 +18,7 @@ type watch struct {
 	silence time.Duration
 	probe   func(context.Context) error
 	lost    func() // is told when the peer was silent
+	tick    func() // is called now and then while something is under way
 
 	heard atomic.Int64 // when it gave the last sign of life, in Unix nanoseconds
 
@@ -80,6 +81,7 @@ func (w *watch) disarm() {
 
 // look probes the peer if it has been silent. turn is that of the timer that asks for it.
 func (w *watch) look(turn int) {
+	w.tick()
 	quiet := time.Since(time.Unix(0, w.heard.Load()))
 	wait := w.silence/2 - quiet
 	var err error
