@@ -33,6 +33,7 @@ type register struct {
 	known    map[string]bool
 	prepared int
 	keyless  bool             // it is not told what the keys are
+	rude     bool             // sends arrive, and are answered with a refusal
 	refuse   map[string]error // by method: the answer to Prepare
 	lose     map[string]bool  // by method: sends that never arrive, and are never answered
 }
@@ -74,6 +75,9 @@ func (r *register) submit(_ context.Context, sub *ffcapi.Submission, _ int) erro
 	if h := sub.Prepared.Hash; !r.known[h] { // the first copy counts
 		r.known[h] = true
 		r.pool = append(r.pool, h)
+	}
+	if r.rude {
+		return &ffcapi.Error{Kind: ffcapi.Unauthorized, Sent: ffcapi.SentMaybe, Message: "not you"}
 	}
 	return nil
 }
@@ -376,6 +380,24 @@ func TestRefusedInItsTurn(t *testing.T) {
 	row := r.until(second, store.SubFailed)
 	require.Equal(t, "the register is closed (prepared again after MVCC_READ_CONFLICT in block 1)", row.Error)
 	require.Len(t, r.attempts(second), 1)
+}
+
+// TestRefusedSendsOfThoseInLine: what a send was answered is no answer to the preparation that waits for its turn.
+func TestRefusedSendsOfThoseInLine(t *testing.T) {
+	t.Parallel()
+	r, reg := race(t, fabric.DefaultConfig(), setup{})
+	reg.rude = true
+	ids := []string{"a", "b", "c", "d"}
+	for _, id := range ids {
+		r.submit(changing(id, "k"))
+	}
+	reg.pooled(t, len(ids))
+	for _, id := range ids {
+		r.until(id, store.SubUnknownOutcome)
+	}
+	r.chain(reg, ids...)
+	r.succeeded(ids...)
+	require.Equal(t, len(ids)-1, r.lost(ids...))
 }
 
 // TestTurnsAfterARestart: the lines are forgotten, and form anew.

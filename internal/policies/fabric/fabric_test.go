@@ -160,6 +160,13 @@ func TestFreshPreparationFails(t *testing.T) {
 		}
 		d, _ := overcome(t, e, &v)
 		require.Equal(t, policy.Prepare, d.Do)
+		if ready {
+			replaced := v
+			replaced.Tx.Attempt, replaced.LastError, replaced.State = 2, nil, d.State
+			sent := e.Decide(replaced)
+			require.Equal(t, policy.Submit, sent.Do)
+			require.Nil(t, sent.State, "the failures of before are no failures of the new attempt")
+		}
 		v.LastError = ffcapi.Errorf(ffcapi.Reverted, "asset a already exists")
 		d = e.Decide(v)
 		require.Equal(t, policy.Fail, d.Do)
