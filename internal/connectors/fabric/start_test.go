@@ -128,4 +128,24 @@ func TestStartsOnPeersFromASnapshot(t *testing.T) {
 	one := followBlocks(t, both, "ch1", ffcapi.BlockRef{})
 	require.EqualValues(t, 0, one.next(t).Number)
 	one.until(t, 0, 9)
+
+	b.stop()
+	_, err = readEvents(t, both, ffcapi.Cursor{}, ffcapi.BlockRef{Number: 8, Hash: a.ref(8).Hash}, 0)
+	requireKind(t, err, ffcapi.Unavailable, "") // the peer that is away may have them
+}
+
+// A peer with another block in place of the last one is not asked again.
+func TestSessionLeavesAPeerWithAnotherUpto(t *testing.T) {
+	t.Parallel()
+	a, b := newFakePeer(t), newFakePeer(t)
+	shareChain(a, b)
+	a.mine(eventTx("on a"))
+	b.mine(eventTx("on b"))
+	c := connect(t, a, b)
+	upto := b.ref(1)
+	_, err := readEvents(t, c, ffcapi.BlockStart(1), upto, 0)
+	requireKind(t, err, ffcapi.Unavailable, a.address+" has another block 1 of ch1")
+	pages, err := readEvents(t, c, ffcapi.BlockStart(1), upto, 0)
+	require.NoError(t, err)
+	require.Equal(t, "on b", pages[0].Events[0].TxHash)
 }

@@ -63,6 +63,14 @@ func (w *walk) over() bool { return w.next > w.upto.Number }
 
 // block returns the next block. An *unlinkedError is no failure of the peer: its block is what the peer has.
 func (w *walk) block(ctx context.Context) (*block, error) {
+	b, err := w.take(ctx)
+	if w.st != nil && ffcapi.KindOf(err) == ffcapi.Unavailable {
+		w.c.peers.failed(w.n, err)
+	}
+	return b, err
+}
+
+func (w *walk) take(ctx context.Context) (*block, error) {
 	from := "the block stream"
 	b := w.t.below(w.next, w.upto)
 	if b != nil {
@@ -70,9 +78,6 @@ func (w *walk) block(ctx context.Context) (*block, error) {
 	} else {
 		var err error
 		if b, err = w.read(ctx); err != nil {
-			if ffcapi.KindOf(err) == ffcapi.Unavailable {
-				w.c.peers.failed(w.n, err)
-			}
 			return nil, err
 		}
 		from = w.n.address
@@ -125,40 +130,17 @@ func (w *walk) read(ctx context.Context) (*block, error) {
 
 // open begins a stream at the next block. A peer that began from a snapshot, after that block, is passed over if another one has it.
 func (w *walk) open(ctx context.Context) error {
-	n := w.c.peers.order()[0]
-	w.n = n
-	err := w.fit(ctx, n)
-	if ffcapi.KindOf(err) == ffcapi.Pruned {
-		n, err = w.elsewhere(ctx, n, err)
-		w.n = n
-	}
-	if err != nil {
-		return err
-	}
-	if w.st, err = n.open(ctx, w.s, w.t.channel, w.next, w.upto.Number); err != nil {
-		return deliverError(ctx, n, err)
-	}
-	w.quiet = time.NewTimer(w.c.quiet)
-	return nil
-}
-
-// elsewhere looks for a peer that has the next block. If there is none, the error names the first block of the one that goes back furthest.
-func (w *walk) elsewhere(ctx context.Context, lacks *node, pruned error) (*node, error) {
-	for _, n := range w.c.peers.order() {
-		if n == lacks {
-			continue
+	return w.c.peers.try(ctx, func(n *node) error {
+		if err := w.fit(ctx, n); err != nil {
+			return err
 		}
-		err := w.fit(ctx, n)
-		switch {
-		case err == nil:
-			w.c.log.WithField("channel", w.t.channel).WithField("block", w.next).WithField("peer", lacks.label()).WithField("instead", n.label()).
-				Info("A peer lacks old blocks. Another one is asked for them")
-			return n, nil
-		case ffcapi.KindOf(err) == ffcapi.Pruned && ffcapi.AsError(err).FirstBlock < ffcapi.AsError(pruned).FirstBlock:
-			pruned = err
+		st, err := n.open(ctx, w.s, w.t.channel, w.next, w.upto.Number)
+		if err != nil {
+			return deliverError(ctx, n, err)
 		}
-	}
-	return lacks, pruned
+		w.n, w.st, w.quiet = n, st, time.NewTimer(w.c.quiet)
+		return nil
+	})
 }
 
 // fit makes sure, before anything is read, that a peer has the next block and upto with its hash. One block alone needs no question: the
