@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -76,7 +75,7 @@ func (c *clinic) ask(file string, flags ...string) (r report) {
 	var exit *exec.ExitError
 	require.Equal(c.t, r.OK, err == nil)
 	if err != nil {
-		require.True(c.t, errors.As(err, &exit))
+		require.ErrorAs(c.t, err, &exit)
 		require.Equal(c.t, 1, exit.ExitCode())
 	}
 	return r

@@ -40,15 +40,8 @@ func Complete(ctx context.Context, cfg Config) (Config, error) {
 		return cfg, nil
 	}
 	joined, err := ask(ctx, cfg)
-	var e *ffcapi.Error
-	switch {
-	case err == nil:
-	case guessed && errors.As(err, &e) && e.Kind == ffcapi.Unauthorized:
-		return cfg, fmt.Errorf("fabric.mspID: it must be given: %s was a guess, which the peer does not accept", cfg.MSPID)
-	case guessed:
-		return cfg, fmt.Errorf("fabric.mspID: it must be given: it is not in the MSP folder, and no peer could be asked whether it is %s: %w", cfg.MSPID, err)
-	default:
-		return cfg, fmt.Errorf("fabric.channels: they must be given, since no peer could be asked for those that it has joined: %w", err)
+	if err != nil {
+		return cfg, unasked(err, cfg.MSPID, guessed)
 	}
 	if len(cfg.Channels) > 0 {
 		return cfg, nil
@@ -58,6 +51,19 @@ func Complete(ctx context.Context, cfg Config) (Config, error) {
 	}
 	cfg.Channels = joined
 	return cfg, nil
+}
+
+// unasked says what has to be given because no peer told it.
+func unasked(err error, mspID string, guessed bool) error {
+	var e *ffcapi.Error
+	switch {
+	case !guessed:
+		return fmt.Errorf("fabric.channels: they must be given, since no peer could be asked for those that it has joined: %w", err)
+	case errors.As(err, &e) && e.Kind == ffcapi.Unauthorized:
+		return fmt.Errorf("fabric.mspID: it must be given: %s was a guess, which the peer does not accept", mspID)
+	default:
+		return fmt.Errorf("fabric.mspID: it must be given: it is not in the MSP folder, and no peer could be asked whether it is %s: %w", mspID, err)
+	}
 }
 
 func onlyIdentity(w *wallet) (string, error) {

@@ -12,6 +12,11 @@
 //	Events ◀─┴─── walk: a Deliver of its own, from further back until it meets the tail
 //	Ledger, Receipt ◀── qscc of one peer
 //
+// # Before a node runs
+//
+// Diagnose (doctor_*.go) tries the way to each peer hop by hop with the same parsers and connections, and keeps each hop apart: what TLS has to say is lost once it is an
+// error of a call. Complete fills in a configuration. Neither needs a Connector.
+//
 // # Addresses
 //
 // Request.To is "channel/chaincode", or a chaincode on the first of the configured channels; both may be in the options instead. Request.From is the name of an identity in the wallet. A

@@ -150,16 +150,7 @@ func (x *peerExam) handshake(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", x.tlsTrouble(err)
 	}
-	// With TLS 1.3 a client learns that its certificate is not wanted only from the first thing that it reads: an HTTP/2 server speaks first.
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := c.SetReadDeadline(deadline); err != nil {
-			return "", err
-		}
-	}
-	if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
-		return "", x.tlsTrouble(err)
-	}
-	if _, err := c.Read(make([]byte, 1)); err != nil && asked {
+	if err := speak(ctx, c); err != nil && asked {
 		return "", clientTrouble(err, len(own) > 0)
 	}
 	leaf := c.ConnectionState().PeerCertificates[0]
@@ -171,6 +162,20 @@ func (x *peerExam) handshake(ctx context.Context) (string, error) {
 		return "", warning("have the peer's TLS certificate renewed", "%s: it expires in %s", detail, days(left))
 	}
 	return detail, nil
+}
+
+// speak waits for the first word of an HTTP/2 server. With TLS 1.3 a client learns only then that its certificate is not wanted.
+func speak(ctx context.Context, c *tls.Conn) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := c.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		return err
+	}
+	_, err := c.Read(make([]byte, 1))
+	return err
 }
 
 // tlsConfig is how this machine connects to the peer with TLS.
