@@ -72,15 +72,6 @@ func (p *pool) order() []*node {
 	return out
 }
 
-// errStream is what is known of a failure that only its caller can tell.
-var errStream = errors.New("it could not serve a stream of blocks")
-
-// pick returns the peer to ask, and how to say that it was not available.
-func (p *pool) pick() (n *node, failed func()) {
-	n = p.order()[0]
-	return n, func() { p.failed(n, errStream) }
-}
-
 // try calls f with a peer, and with the next ones as long as the answer is none: the peer was lost on the way, which for everything that
 // Pyralis sends is no reason not to send it again, or it lacks old blocks. A peer at fault is not the first for later calls.
 func (p *pool) try(ctx context.Context, f func(*node) error) error {

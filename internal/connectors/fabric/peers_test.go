@@ -125,7 +125,7 @@ func TestASilentPeerIsLeft(t *testing.T) {
 	c, _ := explicitly(t, first.wallet, nil, way.Addr(), second.address)
 	_, err := c.Ledger(t.Context(), "ch1")
 	require.NoError(t, err)
-	n, _ := c.peers.pick()
+	n := c.peers.order()[0]
 	s, err := c.reader()
 	require.NoError(t, err)
 	st, err := n.open(t.Context(), s, "ch1", 0, noEnd)

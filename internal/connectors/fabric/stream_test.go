@@ -268,7 +268,7 @@ func TestNextPeerAfterAPeerThatHangs(t *testing.T) {
 			left, leave := context.WithCancel(t.Context())
 			defer time.AfterFunc(50*time.Millisecond, leave).Stop()
 			requireKind(t, call(left, c, p), ffcapi.Timeout, "")
-			n, _ := c.peers.pick()
+			n := c.peers.order()[0]
 			require.Equal(t, a.address, n.address, "a caller who left says nothing about the peer")
 			late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
