@@ -222,10 +222,13 @@ func TestSessionForAnotherBlockThanTheTails(t *testing.T) {
 	}
 	one := followBlocks(t, c, "ch1", f.ref(2))
 	one.until(t, 2, 3)
-	for _, from := range []uint64{2, 3} {
-		pages, err := readEvents(t, c, ffcapi.BlockStart(from), ffcapi.BlockRef{Number: 3, Hash: "another"}, 0)
-		requireKind(t, err, ffcapi.Unavailable, "has another block 3 of ch1")
-		require.Empty(t, pages)
+	f.mine(eventTx("x"))
+	f.mine(eventTx("x"))
+	one.until(t, 3, 5)
+	for _, from := range []uint64{4, 5} {
+		pages, err := readEvents(t, c, ffcapi.BlockStart(from), ffcapi.BlockRef{Number: 5, Hash: "another"}, 1)
+		requireKind(t, err, ffcapi.Unavailable, "has another block 5 of ch1")
+		require.Empty(t, pages, "not even of the blocks before it")
 	}
 }
 
