@@ -178,6 +178,12 @@ func (m *malformed) Error() string { return m.err.Error() }
 // Unwrap returns the cause.
 func (m *malformed) Unwrap() error { return m.err }
 
+// isMalformed tells whether a peer's answer made no sense.
+func isMalformed(err error) bool {
+	var m *malformed
+	return errors.As(err, &m)
+}
+
 // close ends the stream and waits for its goroutines.
 func (s *stream) close() {
 	s.release()

@@ -240,6 +240,11 @@ func responseError(n *node, r *peer.Response) *ffcapi.Error {
 	return e
 }
 
+// notJoined tells whether a peer does not have the channel at all, which others may.
+func notJoined(e *ffcapi.Error) bool {
+	return e.Kind == ffcapi.NotFound && notThere.MatchString(e.Message)
+}
+
 // deliverStatus is the status with which a peer ends a block stream.
 type deliverStatus common.Status
 

@@ -102,7 +102,7 @@ func (c *Connector) channel(name string) error {
 	return ffcapi.Errorf(ffcapi.NotFound, "there is no channel %q: fabric.channels has %q", name, c.cfg.Channels)
 }
 
-// visit calls f with a peer, the reader's identity and a time limit, and again with the next peer if that one is lost.
+// visit calls f with a peer, the reader's identity and a time limit, and again with the next peer if that one does not serve.
 func (c *Connector) visit(ctx context.Context, limit time.Duration, channel string, f func(context.Context, *node, *signer) error) error {
 	if err := c.channel(channel); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (c *Connector) visit(ctx context.Context, limit time.Duration, channel stri
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return c.peers.try(ctx, func(n *node) error { return s.blame(f(limited, n, s)) })
+	return c.peers.look(ctx, channel, func(n *node) error { return s.blame(f(limited, n, s)) })
 }
 
 // blame names the identity in the error of a peer that does not let it in.

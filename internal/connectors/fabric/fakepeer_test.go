@@ -50,6 +50,7 @@ type fakePeer struct {
 	snapshot uint64 // first block, of a peer that began from a snapshot
 	mute     bool   // deliver nothing
 	frozen   bool   // nor answer anything
+	denied   bool   // nobody may look at the ledger
 	doubles  int    // so many envelopes are ordered twice
 	lost     int    // so many answers are lost
 	submits  int
@@ -204,6 +205,12 @@ func (f *fakePeer) Deliver(s peer.Deliver_DeliverServer) error {
 	}
 	f.count(1)
 	defer f.count(-1)
+	f.mu.Lock()
+	denied := f.denied
+	f.mu.Unlock()
+	if denied {
+		return finish(common.Status_FORBIDDEN)
+	}
 	for next <= stop {
 		f.mu.Lock()
 		var b *common.Block
@@ -317,6 +324,9 @@ func (f *fakePeer) ProcessProposal(ctx context.Context, p *peer.SignedProposal) 
 	case "GetChannels":
 		return answer(&peer.ChannelQueryResponse{Channels: []*peer.ChannelInfo{{ChannelId: "ch1"}}})
 	case "GetChainInfo":
+		if f.denied {
+			return &peer.ProposalResponse{Response: &peer.Response{Status: 500, Message: "access denied for [GetChainInfo]"}}, nil
+		}
 		blocks := f.chain(args[1])
 		if len(blocks) == 0 {
 			return &peer.ProposalResponse{Response: &peer.Response{Status: 500, Message: fmt.Sprintf("channel '%s' not found", args[1])}}, nil

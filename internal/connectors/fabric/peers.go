@@ -1,7 +1,6 @@
 package fabric
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
@@ -35,6 +33,7 @@ type health struct {
 	failures int       // in a row, without a call that succeeded between them
 	total    uint64    // of all
 	timer    *time.Timer
+	refused  map[string]time.Time // channels that another peer is asked about, and since when (route.go)
 }
 
 // newPool makes the connections. gRPC connects when they are first used.
@@ -70,55 +69,6 @@ func (p *pool) order() []*node {
 		}
 	})
 	return out
-}
-
-// try calls f with a peer, and with the next ones as long as the answer is none: the peer was lost on the way, which for everything that
-// Pyralis sends is no reason not to send it again, or it lacks old blocks. A peer at fault is not the first for later calls.
-func (p *pool) try(ctx context.Context, f func(*node) error) error {
-	var failure error
-	var without *node // began from a snapshot
-	for _, n := range p.order() {
-		err := f(n)
-		p.note(ctx, n, err)
-		pruned := ffcapi.KindOf(err) == ffcapi.Pruned
-		if without != nil && !pruned && !isLost(err) {
-			p.log.WithFields(logrus.Fields{"peer": without.label(), "instead": n.label()}).Info("A peer lacks old blocks. Another one is asked for them")
-		}
-		failure = graver(failure, err)
-		if err == nil || ctx.Err() != nil || !pruned && !isLost(err) {
-			return err
-		}
-		if pruned {
-			without = n
-		}
-	}
-	return failure
-}
-
-// note keeps what the outcome of a call says about a peer.
-func (p *pool) note(caller context.Context, n *node, err error) {
-	if err == nil {
-		p.worked(n)
-	} else if atFault(caller, err) {
-		p.failed(n, err)
-	}
-}
-
-// graver chooses what to say when several peers failed. That blocks are gone is true only if all say so; of those, the one with the most counts.
-func graver(a, b error) error {
-	if a == nil || b == nil {
-		return b
-	}
-	x, y := ffcapi.AsError(a), ffcapi.AsError(b)
-	if x.Kind == ffcapi.Pruned && (y.Kind != ffcapi.Pruned || y.FirstBlock < x.FirstBlock) {
-		return b
-	}
-	if x.Kind == ffcapi.Pruned || y.Kind == ffcapi.Pruned {
-		return a
-	}
-	both := *y
-	both.Peers = append([]ffcapi.PeerError{{Address: "before", Message: x.Message}}, slices.Concat(x.Peers, y.Peers)...)
-	return &both
 }
 
 // failed notes that a peer is not to be asked for a while. What fails beside it is the same failure.

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
@@ -27,8 +28,12 @@ func (n *node) chainInfo(ctx context.Context, s *signer, channel string) (chainI
 		return chainInfo{}, e
 	}
 	var info common.BlockchainInfo
-	if err := proto.Unmarshal(b, &info); err != nil || info.GetHeight() == 0 {
-		return chainInfo{}, ffcapi.Errorf(ffcapi.Internal, "%s: chain info of %s makes no sense: %w", n.address, channel, err)
+	err := proto.Unmarshal(b, &info)
+	if err == nil && info.GetHeight() == 0 {
+		err = errors.New("it has no block")
+	}
+	if err != nil {
+		return chainInfo{}, ffcapi.Errorf(ffcapi.Internal, "%s: chain info of %s makes no sense: %w", n.address, channel, &malformed{err})
 	}
 	out := chainInfo{head: ffcapi.BlockRef{Number: info.GetHeight() - 1, Hash: hex.EncodeToString(info.GetCurrentBlockHash())}}
 	if snap := info.GetBootstrappingSnapshotInfo(); snap != nil {
@@ -55,7 +60,7 @@ func (n *node) blockOf(ctx context.Context, s *signer, channel, txID string) (*b
 	}
 	out, err := decodeBlock(b)
 	if err != nil {
-		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: block of transaction %s: %w", n.address, txID, err)
+		return nil, ffcapi.Errorf(ffcapi.Internal, "%s: block of transaction %s: %w", n.address, txID, &malformed{err})
 	}
 	return out, nil
 }

@@ -56,6 +56,16 @@ func (t *tail) below(number uint64, upto ffcapi.BlockRef) *block {
 	return t.ring.at(number)
 }
 
+// source returns the peer that the tail reads from if it has delivered a block, nil otherwise.
+func (t *tail) source(ref ffcapi.BlockRef) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ring.holds(ref) {
+		return nil
+	}
+	return t.node
+}
+
 // head waits until the newest block is another one than at, or until life has passed since and a peer has shown meanwhile that at is
 // still the newest. It returns the newest block and, if it is not above at, the peer that says so.
 func (t *tail) head(ctx context.Context, at ffcapi.BlockRef, since time.Time, life time.Duration) (*block, *node, error) {

@@ -49,7 +49,7 @@ func (c *Connector) endorseInto(ctx context.Context, out *ffcapi.Prepared, s *si
 	defer cancel()
 	var prepared *gateway.PreparedTransaction
 	var result []byte
-	err := c.peers.try(ctx, func(n *node) (err error) {
+	err := c.peers.try(ctx, inv.channel, func(n *node) (err error) {
 		prepared, result, err = n.endorse(limited, s, proposed, inv.address())
 		return s.blame(err)
 	})
@@ -93,7 +93,7 @@ func (c *Connector) Submit(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 		return nil, &ffcapi.Error{Kind: ffcapi.InvalidInput, Sent: ffcapi.SentNo, Stage: stageSubmit, Message: "payload: " + err.Error(), Err: err}
 	}
 	sent := false // an earlier peer may have it
-	err = c.peers.try(ctx, func(n *node) error {
+	err = c.peers.try(ctx, sub.Prepared.Ledger, func(n *node) error {
 		err := c.submitTo(ctx, n, sub, p)
 		if err == nil {
 			return nil
@@ -144,7 +144,7 @@ func (c *Connector) Finish(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 		return nil, nil //nolint:nilnil // it was endorsed when it was accepted
 	}
 	began := time.Now()
-	err = c.peers.try(ctx, func(n *node) (err error) {
+	err = c.peers.try(ctx, sub.Prepared.Ledger, func(n *node) (err error) {
 		p.prepared, err = c.endorseLate(ctx, n, sub, p.proposed)
 		return err
 	})
@@ -242,7 +242,7 @@ func (c *Connector) Query(ctx context.Context, req *ffcapi.Request) (json.RawMes
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Evaluate)
 	defer cancel()
 	var result []byte
-	err = c.peers.try(ctx, func(n *node) (err error) {
+	err = c.peers.try(ctx, inv.channel, func(n *node) (err error) {
 		result, err = n.evaluate(limited, s, proposed, inv.address())
 		return s.blame(err)
 	})

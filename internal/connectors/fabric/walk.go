@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -51,11 +52,15 @@ func (w *walk) before(ctx context.Context) (*block, error) {
 	if b := w.t.below(w.last.Number, w.upto); b != nil {
 		return b, nil
 	}
-	n := w.n
-	if n == nil {
-		n = w.c.peers.order()[0]
+	if w.n != nil {
+		return w.n.block(ctx, w.s, w.t.channel, w.last.Number)
 	}
-	return n.block(ctx, w.s, w.t.channel, w.last.Number)
+	var b *block
+	err := w.c.peers.look(ctx, w.t.channel, func(n *node) (err error) {
+		b, err = n.block(ctx, w.s, w.t.channel, w.last.Number)
+		return w.s.blame(err)
+	})
+	return b, err
 }
 
 // over tells whether upto has been read.
@@ -64,8 +69,8 @@ func (w *walk) over() bool { return w.next > w.upto.Number }
 // block returns the next block. An *unlinkedError is no failure of the peer: its block is what the peer has.
 func (w *walk) block(ctx context.Context) (*block, error) {
 	b, err := w.take(ctx)
-	if w.st != nil && ffcapi.KindOf(err) == ffcapi.Unavailable {
-		w.c.peers.failed(w.n, err)
+	if w.st != nil && err != nil {
+		w.c.peers.note(ctx, w.n, w.t.channel, err) // who begins again is served by another one
 	}
 	return b, err
 }
@@ -128,11 +133,18 @@ func (w *walk) read(ctx context.Context) (*block, error) {
 	}
 }
 
-// open begins a stream at the next block. A peer that began from a snapshot, after that block, is passed over if another one has it.
+// fewBlocks is how far a peer may lag behind another one without being at fault: blocks reach peers at different times.
+const fewBlocks = 10
+
+// open begins a stream at the next block, at the first peer that has it and upto. The one that the tail reads from has upto if the tail has.
 func (w *walk) open(ctx context.Context) error {
-	return w.c.peers.try(ctx, func(n *node) error {
+	nodes := w.c.peers.orderOn(w.t.channel)
+	if n := w.t.source(w.upto); n != nil && w.c.peers.serves(n, w.t.channel) {
+		nodes = append([]*node{n}, slices.DeleteFunc(nodes, func(o *node) bool { return o == n })...)
+	}
+	return w.c.peers.ask(ctx, nodes, w.t.channel, func(n *node) error {
 		if err := w.fit(ctx, n); err != nil {
-			return err
+			return w.s.blame(err)
 		}
 		st, err := n.open(ctx, w.s, w.t.channel, w.next, w.upto.Number)
 		if err != nil {
@@ -140,7 +152,7 @@ func (w *walk) open(ctx context.Context) error {
 		}
 		w.n, w.st, w.quiet = n, st, time.NewTimer(w.c.quiet)
 		return nil
-	})
+	}, passable)
 }
 
 // fit makes sure, before anything is read, that a peer has the next block and upto with its hash. One block alone needs no question: the
@@ -154,7 +166,11 @@ func (w *walk) fit(ctx context.Context, n *node) error {
 		return e
 	}
 	if info.head.Number < w.upto.Number {
-		return behind(n, w.t.channel, info.head.Number, w.upto.Number)
+		e := behind(n, w.t.channel, info.head.Number, w.upto.Number)
+		if w.upto.Number-info.head.Number <= fewBlocks {
+			e.Err = errSoon
+		}
+		return e
 	}
 	if e := info.pruned(n, w.next); e != nil {
 		return e

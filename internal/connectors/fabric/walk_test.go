@@ -1,0 +1,221 @@
+package fabric
+
+import (
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
+
+// twoPeers are a and b with so many blocks after the first, each with an event, and a connector to them, which asks a first.
+func twoPeers(t *testing.T, blocks int) (a, b *fakePeer, c *Connector) {
+	t.Helper()
+	a, b = newFakePeer(t), newFakePeer(t)
+	for range blocks {
+		a.mine(eventTx("x"))
+	}
+	shareChain(a, b)
+	return a, b, connect(t, a, b)
+}
+
+// current is the peer that is asked first.
+func (c *Connector) current() string { return c.peers.orderOn("ch1")[0].address }
+
+// A peer from a snapshot does not keep others from looking at what a full peer has.
+func TestLookUpsOnPeersFromASnapshot(t *testing.T) {
+	t.Parallel()
+	a, b, c := twoPeers(t, 9)
+	a.set(func() { a.snapshot = 5 })
+	for range 2 {
+		l, err := c.Ledger(t.Context(), "ch1")
+		require.NoError(t, err)
+		require.Equal(t, b.ref(0).Hash, l.ID)
+		got, err := c.Block(t.Context(), "ch1", 2)
+		require.NoError(t, err)
+		require.Equal(t, b.ref(2), got.BlockRef)
+	}
+	require.Equal(t, a.address, c.current(), "it is not at fault")
+	b.set(func() { b.lag = 1 })
+	_, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(9), 0)
+	requireKind(t, err, ffcapi.Unavailable, b.address+" is behind") // soon it is not, so that nothing is gone
+	b.stop()
+	_, err = c.Ledger(t.Context(), "ch1")
+	requireKind(t, err, ffcapi.Unavailable, "")
+	_, err = c.Block(t.Context(), "ch1", 2)
+	requireKind(t, err, ffcapi.Unavailable, "")
+	_, err = readEvents(t, c, ffcapi.Cursor{}, a.ref(9), 0)
+	requireKind(t, err, ffcapi.Unavailable, "")
+}
+
+// Peers need not be on the same channels: each channel is served by a peer that has it.
+func TestEachChannelHasAPeerOfItsOwn(t *testing.T) {
+	t.Parallel()
+	a, b, c := twoPeers(t, 3)
+	c.cfg.Channels = []string{"ch1", "ch2"}
+	b.set(func() {
+		b.second = []*common.Block{makeBlock(nil, testTx{id: "genesis of ch2", time: noon}), nil}
+		b.second[1] = makeBlock(b.second[0], eventTx("on ch2"))
+	})
+	upto := ffcapi.BlockRef{Number: 1, Hash: hex.EncodeToString(hashOf(b.second[1].GetHeader()))}
+	b.set(func() { b.lag = 2 }) // to be told apart
+	for range 2 {
+		l, err := c.Ledger(t.Context(), "ch1")
+		require.NoError(t, err)
+		require.EqualValues(t, 3, l.Head.Number, "the first peer serves ch1")
+		l, err = c.Ledger(t.Context(), "ch2")
+		require.NoError(t, err)
+		require.Equal(t, upto, l.Head)
+		got, err := c.Block(t.Context(), "ch2", 1)
+		require.NoError(t, err)
+		require.Equal(t, upto, got.BlockRef)
+	}
+	require.Equal(t, a.address, c.peers.orderOn("ch1")[0].address)
+	require.Equal(t, b.address, c.peers.orderOn("ch2")[0].address)
+	b.stop()
+	_, err := c.Ledger(t.Context(), "ch2")
+	requireKind(t, err, ffcapi.Unavailable, "channel 'ch2' not found") // the peer that is away may have it
+	_, err = c.Ledger(t.Context(), "ch1")
+	require.NoError(t, err)
+}
+
+// What one peer refuses, or answers with nonsense, another one may still give.
+func TestLookUpsAskTheNextPeer(t *testing.T) {
+	t.Parallel()
+	noVerdicts := func(b *common.Block) *common.Block {
+		b.Metadata = nil
+		return b
+	}
+	for name, test := range map[string]struct {
+		spoil func(*fakePeer)
+		alone ffcapi.Kind
+	}{
+		"denied":   {func(f *fakePeer) { f.denied = true }, ffcapi.Unauthorized},
+		"nonsense": {func(f *fakePeer) { f.tamper = noVerdicts }, ffcapi.Internal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b, c := twoPeers(t, 5)
+			a.set(func() { test.spoil(a) })
+			l, err := c.Ledger(t.Context(), "ch1")
+			require.NoError(t, err)
+			require.Equal(t, b.ref(0).Hash, l.ID)
+			require.Equal(t, b.address, c.current(), "it is asked first from now on")
+			got, err := c.Block(t.Context(), "ch1", 2)
+			require.NoError(t, err)
+			require.Equal(t, b.ref(2), got.BlockRef)
+			b.set(func() { test.spoil(b) })
+			_, err = c.Ledger(t.Context(), "ch1")
+			require.Equal(t, test.alone, ffcapi.KindOf(err), "%v", err)
+		})
+	}
+}
+
+// A session that meets nonsense ends; the next one is served by another peer, and the one after it, too.
+func TestSessionLeavesAPeerThatDeliversNonsense(t *testing.T) {
+	t.Parallel()
+	a, b, c := twoPeers(t, 5)
+	a.set(func() {
+		a.tamper = func(b *common.Block) *common.Block {
+			if b.GetHeader().GetNumber() == 3 {
+				b.Metadata = nil
+			}
+			return b
+		}
+	})
+	_, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(5), 0)
+	requireKind(t, err, ffcapi.Internal, a.address)
+	for range 2 {
+		pages, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(5), 0)
+		require.NoError(t, err)
+		require.Len(t, pages[0].Events, 5)
+	}
+	require.Equal(t, b.address, c.current())
+}
+
+// A peer that is a block behind is no peer that failed: another one is asked for this session, and that is all.
+func TestSessionPassesOverAPeerThatIsALittleBehind(t *testing.T) {
+	t.Parallel()
+	a, b, c := twoPeers(t, 20)
+	a.set(func() { a.lag = 1 })
+	pages, err := readEvents(t, c, ffcapi.Cursor{}, b.ref(20), 0)
+	require.NoError(t, err)
+	require.Len(t, pages[0].Events, 20)
+	require.Equal(t, a.address, c.current())
+	a.set(func() { a.lag = fewBlocks + 1 })
+	_, err = readEvents(t, c, ffcapi.Cursor{}, b.ref(20), 0)
+	require.NoError(t, err)
+	require.Equal(t, b.address, c.current(), "one that is far behind is of no use")
+}
+
+// What is older than what the tail keeps comes from the peer that the tail reads from, which has the newest block for certain.
+func TestSessionPrefersThePeerOfTheTail(t *testing.T) {
+	t.Parallel()
+	a, b, c := twoPeers(t, 5)
+	one := followBlocks(t, c, "ch1", a.ref(4))
+	one.until(t, 4, 5)
+	require.Eventually(t, func() bool { return c.tails.of(c, "ch1").source(a.ref(5)) != nil }, time.Minute, time.Millisecond)
+	c.peers.mu.Lock()
+	c.peers.current = 1 // as after a call that failed at a
+	c.peers.mu.Unlock()
+	_, before, _ := b.counts()
+	pages, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(5), 0)
+	require.NoError(t, err)
+	require.Len(t, pages[0].Events, 5)
+	_, after, _ := b.counts()
+	require.Equal(t, before, after, "the other peer delivered nothing")
+}
+
+// Before a peer delivers anything it must show Upto with its hash.
+func TestSessionChecksUptoBeforeItReads(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	for range 5 {
+		f.mine(eventTx("x"))
+	}
+	c := connect(t, f)
+	q := &ffcapi.EventQuery{Ledger: "ch1", From: ffcapi.BlockStart(0), Upto: ffcapi.BlockRef{Number: 4, Hash: "another"}, Max: 1}
+	l, err := c.Listener(t.Context(), &ffcapi.ListenerSpec{Filters: raws(`{"chaincode":"assets"}`), FromBlock: "earliest"})
+	require.NoError(t, err)
+	q.Listeners = []*ffcapi.Listener{l}
+	for p, err := range c.Events(t.Context(), q) {
+		require.Nil(t, p, "pages of a chain that does not lead to Upto")
+		requireKind(t, err, ffcapi.Unavailable, "has another block 4 of ch1")
+	}
+}
+
+// The last block of a session is checked once more as it comes: the peer may have shown another one.
+func TestSessionChecksUptoAsItComes(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	for range 5 {
+		f.mine(eventTx("x"))
+	}
+	c := connect(t, f)
+	head := f.ref(5)
+	f.set(func() {
+		f.tamper = func(b *common.Block) *common.Block { // the head is shown by its hash only
+			if b.GetHeader().GetNumber() == head.Number {
+				b.Header.DataHash = []byte("another")
+			}
+			return b
+		}
+	})
+	pages, err := readEvents(t, c, ffcapi.BlockStart(1), head, 100)
+	requireKind(t, err, ffcapi.Unavailable, "has another block 5 of ch1")
+	require.Empty(t, pages)
+}
+
+func TestRingHoldsABlockByItsHash(t *testing.T) {
+	t.Parallel()
+	r := ring{limit: 1000}
+	b := &block{BlockRef: ffcapi.BlockRef{Number: 7, Hash: "x"}}
+	require.False(t, r.holds(b.BlockRef))
+	r.push(b)
+	require.True(t, r.holds(b.BlockRef))
+	require.False(t, r.holds(ffcapi.BlockRef{Number: 7, Hash: "y"}))
+	require.False(t, r.holds(ffcapi.BlockRef{Number: 8, Hash: "x"}))
+}
