@@ -15,8 +15,11 @@ import (
 // conflictKeys returns the keys that an endorsed transaction both reads and writes, as "channel/namespace/key" with the key
 // escaped: composite keys have zero bytes in them. Of two such transactions in one block the second fails.
 func conflictKeys(channel string, env *common.Envelope) ([]string, error) {
-	results, err := pathField(env.GetPayload(), payloadData,
-		transactionActions, actionPayload, actionEndorsed, endorsedResponse, responseExtension, ccActionResults)
+	data, err := bytesField(env.GetPayload(), payloadData)
+	if err != nil {
+		return nil, fmt.Errorf("payload: %w", err)
+	}
+	results, err := (&tx{data: data}).results()
 	if err != nil {
 		return nil, fmt.Errorf("read-write set: %w", err)
 	}

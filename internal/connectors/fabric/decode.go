@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
@@ -22,30 +22,27 @@ import (
 type block struct {
 	ffcapi.BlockRef
 	parent string
-	time   time.Time // newest of the transactions' times: a Fabric block has none of its own
-	size   int       // bytes of the message, which the block keeps in memory
+	time   time.Time // newest of the valid transactions' times: a Fabric block has none of its own. Zero: none
+	size   int       // bytes that it keeps in memory, but for what is made of it: see memory
 	count  int       // entries, of all kinds
-	txs    []tx
-	config *tx // of a block with a configuration in it
+	txs    []*tx     // what counts of them, in order: one of each transaction id, and configurations, which may have none
+	room   room
 }
 
-// tx is one entry of a block. block.txs has those with a transaction id, at their first occurrence.
+// tx is one entry of a block.
 type tx struct {
 	index   uint64 // position in the block
-	id      string
+	id      string // "" for a configuration without one
 	kind    common.HeaderType
 	code    peer.TxValidationCode
-	time    time.Time // as the client wrote it into the channel header
+	time    time.Time // as the client wrote it into the channel header; zero: none that makes sense
 	creator []byte    // serialised identity
 	data    []byte    // what the entry is about, by its kind
 	result  []byte    // what the chaincode returned; valid transactions only
 	event   *chaincodeEvent
 
-	writesOnce sync.Once
-	writes     []write // see writeSet
-	writesErr  error
-	shownOnce  sync.Once
-	shown      json.RawMessage // see full
+	writes made[[]write]         // see writeSet
+	shown  made[json.RawMessage] // see full
 }
 
 func (t *tx) valid() bool { return t.code == peer.TxValidationCode_VALID }
@@ -56,9 +53,14 @@ type chaincodeEvent struct {
 	name      string
 	payload   []byte
 
-	once  sync.Once
-	shown json.RawMessage // see full
+	shown made[json.RawMessage] // see full
 }
+
+// entryBytes is about what an entry of a block takes, besides the message that it is in.
+const entryBytes = 384
+
+// memory is how many bytes the block keeps in memory at present.
+func (b *block) memory() int { return b.size + b.room.taken() }
 
 // Field numbers of a block and of the answer it comes in.
 const (
@@ -81,11 +83,11 @@ func decodeBlock(raw []byte) (*block, error) {
 	for f.next() {
 		switch {
 		case f.isBytes(blockHeader):
-			header = f.bytes
+			header = f.merge(header)
 		case f.isBytes(blockData):
-			data = f.bytes
+			data = f.merge(data)
 		case f.isBytes(blockMetadata):
-			metadata = f.bytes
+			metadata = f.merge(metadata)
 		}
 	}
 	if f.err != nil {
@@ -95,6 +97,7 @@ func decodeBlock(raw []byte) (*block, error) {
 		return nil, errors.New("a block has no header")
 	}
 	out := &block{size: len(raw)}
+	out.room.limit = int64(len(raw))
 	if err := out.decodeHeader(header); err != nil {
 		return nil, err
 	}
@@ -135,29 +138,47 @@ func (b *block) decodeEntries(data, metadata []byte) error {
 		return err
 	}
 	b.count = len(entries)
-	b.txs = make([]tx, 0, len(entries))
+	b.size += len(entries) * entryBytes
+	all := make([]tx, len(entries))
+	b.txs = make([]*tx, 0, len(entries))
 	d := decoder{events: make([]chaincodeEvent, len(entries))}
+	settled := true
 	for i, entry := range entries {
-		b.txs = append(b.txs, tx{index: uint64(i), code: peer.TxValidationCode(codes[i])})
-		t := &b.txs[len(b.txs)-1]
-		if err := d.decode(t, entry); err != nil && t.valid() {
-			return fmt.Errorf("transaction %d: %w", i, err)
+		t := &all[i]
+		t.index, t.code = uint64(i), peer.TxValidationCode(codes[i])
+		if err := d.decode(t, entry); err != nil {
+			if t.valid() {
+				return fmt.Errorf("transaction %d: %w", i, err)
+			}
+			continue
 		}
-		if t.time.After(b.time) {
+		if t.valid() && t.time.After(b.time) {
 			b.time = t.time
 		}
-		if t.kind == common.HeaderType_CONFIG {
-			b.config = t
+		// A duplicate is not what became of its id.
+		if t.code == peer.TxValidationCode_DUPLICATE_TXID || t.id == "" && t.kind != common.HeaderType_CONFIG {
+			continue
 		}
-		// A configuration may have no id. A duplicate is not what became of its id.
-		if t.id == "" || t.code == peer.TxValidationCode_DUPLICATE_TXID {
-			if b.config == t {
-				b.config = &tx{index: t.index, kind: t.kind, code: t.code, time: t.time, creator: t.creator, data: t.data}
-			}
-			b.txs = b.txs[:len(b.txs)-1]
-		}
+		settled = settled && t.valid()
+		b.txs = append(b.txs, t)
+	}
+	if !settled {
+		b.settle()
 	}
 	return nil
+}
+
+// settle leaves one entry of each id: the valid one, or else the first. Peers find duplicates only among those that are valid so far, and anybody who may
+// write to the channel can send something of another's id ahead of it, or after it. In a later block an id that was there is never valid: peers index
+// all that they can read, whatever they think of it.
+func (b *block) settle() {
+	counts := make(map[string]*tx, len(b.txs))
+	for _, t := range b.txs {
+		if other := counts[t.id]; other == nil || t.valid() && !other.valid() {
+			counts[t.id] = t
+		}
+	}
+	b.txs = slices.DeleteFunc(b.txs, func(t *tx) bool { return t.id != "" && counts[t.id] != t })
 }
 
 // elements returns the elements of a message that is a list of bytes.

@@ -1,10 +1,14 @@
 package fabric
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Field numbers of the messages around a transaction, outermost first.
@@ -28,9 +32,7 @@ const (
 	ccActionResults     = 1
 	ccActionEvent       = 2
 	ccActionResponse    = 3
-	ccActionChaincode   = 4
 	responsePayload     = 3
-	chaincodeName       = 2
 	fieldEventChaincode = 1
 	fieldEventName      = 3
 	fieldEventPayload   = 4
@@ -48,24 +50,42 @@ type decoder struct {
 // decode reads an envelope. Walking the wire format touches the few fields that count, and copies nothing: a block is mostly
 // certificates and signatures.
 func (d *decoder) decode(t *tx, envelope []byte) error {
+	signature, err := t.headers(envelope)
+	if err != nil {
+		return err
+	}
+	if !t.valid() {
+		return t.invalidHeaders(envelope, signature)
+	}
+	if t.creator, err = bytesField(signature, signatureCreator); err != nil {
+		return fmt.Errorf("signature header: %w", err)
+	}
+	if t.kind != common.HeaderType_ENDORSER_TRANSACTION {
+		return nil
+	}
+	return d.chaincodeAction(t)
+}
+
+// headers reads what is in the channel header, and returns the signature header.
+func (t *tx) headers(envelope []byte) (signature []byte, err error) {
 	payload, err := bytesField(envelope, envelopePayload)
 	if err != nil {
-		return fmt.Errorf("envelope: %w", err)
+		return nil, fmt.Errorf("envelope: %w", err)
 	}
 	var header []byte
 	f := fields{rest: payload}
 	for f.next() {
 		switch {
 		case f.isBytes(payloadHeader):
-			header = f.bytes
+			header = f.merge(header)
 		case f.isBytes(payloadData):
 			t.data = f.bytes
 		}
 	}
 	if f.err != nil {
-		return fmt.Errorf("payload: %w", f.err)
+		return nil, fmt.Errorf("payload: %w", f.err)
 	}
-	var channel, signature []byte
+	var channel []byte
 	f = fields{rest: header}
 	for f.next() {
 		switch {
@@ -76,18 +96,48 @@ func (d *decoder) decode(t *tx, envelope []byte) error {
 		}
 	}
 	if f.err != nil {
-		return fmt.Errorf("header: %w", f.err)
+		return nil, fmt.Errorf("header: %w", f.err)
 	}
 	if err := t.channelHeader(channel); err != nil {
+		return nil, fmt.Errorf("channel header: %w", err)
+	}
+	return signature, nil
+}
+
+// invalidHeaders makes sure that an invalid entry has its id for peers as well. The index of a peer has what the generated code can read, under the id
+// that it says or that follows from its signer. An id that is not in the index may still come, and be valid.
+func (t *tx) invalidHeaders(envelope, signature []byte) error {
+	var e common.Envelope
+	var p common.Payload
+	var channel common.ChannelHeader
+	if err := proto.Unmarshal(envelope, &e); err != nil {
+		return fmt.Errorf("envelope: %w", err)
+	}
+	if err := proto.Unmarshal(e.GetPayload(), &p); err != nil {
+		return fmt.Errorf("payload: %w", err)
+	}
+	if p.GetHeader() == nil {
+		return errors.New("payload: there is no header")
+	}
+	if err := proto.Unmarshal(p.GetHeader().GetChannelHeader(), &channel); err != nil {
 		return fmt.Errorf("channel header: %w", err)
 	}
-	if t.creator, err = bytesField(signature, signatureCreator); err != nil {
-		return fmt.Errorf("signature header: %w", err)
+	var s common.SignatureHeader
+	err := proto.Unmarshal(signature, &s)
+	if err == nil {
+		t.creator = s.GetCreator()
 	}
-	if t.kind != common.HeaderType_ENDORSER_TRANSACTION || !t.valid() {
+	if t.id != "" || t.kind == common.HeaderType_CONFIG {
 		return nil
 	}
-	return d.chaincodeAction(t)
+	if err != nil {
+		return fmt.Errorf("signature header: %w", err)
+	}
+	sum := sha256.New()
+	sum.Write(s.GetNonce())
+	sum.Write(s.GetCreator())
+	t.id = hex.EncodeToString(sum.Sum(nil))
+	return nil
 }
 
 // channelHeader reads what the entry is, its id and its time.
@@ -99,7 +149,7 @@ func (t *tx) channelHeader(b []byte) error {
 		case f.isInteger(channelType):
 			t.kind = common.HeaderType(f.value)
 		case f.isBytes(channelTimestamp):
-			stamp = f.bytes
+			stamp = f.merge(stamp)
 		case f.isBytes(channelTxID):
 			id = f.bytes
 		}
@@ -121,7 +171,9 @@ func (t *tx) channelHeader(b []byte) error {
 			nanos = f.value
 		}
 	}
-	t.time = time.Unix(int64(seconds), int64(nanos)).UTC()
+	if at := (&timestamppb.Timestamp{Seconds: int64(seconds), Nanos: int32(nanos)}); at.IsValid() { // clients write what they like
+		t.time = at.AsTime()
+	}
 	return f.err
 }
 
@@ -136,7 +188,7 @@ func (d *decoder) chaincodeAction(t *tx) error {
 	for f.next() {
 		switch {
 		case f.isBytes(ccActionResponse):
-			response = f.bytes
+			response = f.merge(response)
 		case f.isBytes(ccActionEvent):
 			event = f.bytes
 		}
@@ -161,7 +213,7 @@ func (d *decoder) chaincodeAction(t *tx) error {
 
 // action finds the chaincode action, the part of a transaction that peers endorse.
 func (t *tx) action() ([]byte, error) {
-	return pathField(t.data, transactionActions, actionPayload, actionEndorsed, endorsedResponse, responseExtension)
+	return in(t.data).first(transactionActions).bytes(actionPayload).message(actionEndorsed).bytes(endorsedResponse).bytes(responseExtension).get()
 }
 
 // event reads a chaincode event. Names that come again and again are made once.

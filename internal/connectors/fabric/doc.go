@@ -32,7 +32,10 @@
 // # Invariants
 //
 //   - The outcome of a transaction is its first occurrence on the channel. A later one, which the peer marks DUPLICATE_TXID, is
-//     never listed, so that a payload may be sent again at any time.
+//     never listed, so that a payload may be sent again at any time. Of several in one block the valid one counts: an invalid one before it,
+//     which anybody may have sent, takes nothing from it.
+//   - A block is read as protobuf reads it, however oddly a transaction is encoded: who signs it also chooses that. Ids of invalid
+//     entries are those that peers index.
 //   - The transaction id is that of the signed proposal, so that what is endorsed again for another send is still the same transaction. Only
 //     gateway.Submit sends anything to an orderer: whatever fails before it has certainly not left (Sent: no).
 //   - Only valid transactions give events: an endorsed event of an invalid transaction has not happened. Who asks for it nevertheless gets
@@ -41,7 +44,7 @@
 //     another, or from its own stream to the tail. A session of Events passes a block only after it has seen Upto with its hash, on the
 //     peer that it reads from or in the tail.
 //   - A block of the tail is received and decoded once, and shared, and so is what is made of it: nothing in it changes. It keeps the message it
-//     came in; ring.go bounds how much that is. What leaves the connector is copied.
+//     came in, and in bounds what was made of it (made.go); ring.go bounds how much that is. What leaves the connector is copied.
 //   - What no listener asks for is not decoded: neither read-write sets, nor what a transaction calls.
 //   - Every call has a time limit of its own, within that of the caller. A peer that says nothing while something is under way is
 //     probed (watch.go), so that one that is gone without a word is left within fabric.timeouts.silence.

@@ -33,7 +33,7 @@ func (c *Connector) session(ctx context.Context, q *ffcapi.EventQuery, yield fun
 	if err := c.channel(q.Ledger); err != nil {
 		return err
 	}
-	m, err := newMatcher(q.Ledger, q.Listeners)
+	m, err := c.rules.matcher(q.Ledger, q.Listeners)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type Connector struct {
 	log    *logrus.Entry
 
 	tails tails
+	rules rules
 
 	// quiet is how long a block stream may say nothing before the peer is probed.
 	quiet time.Duration

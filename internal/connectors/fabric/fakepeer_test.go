@@ -174,7 +174,7 @@ func (f *fakePeer) find(id string) (*common.Block, *tx, bool) {
 		}
 		for i := range d.txs {
 			if d.txs[i].id == id {
-				return b, &d.txs[i], true
+				return b, d.txs[i], true
 			}
 		}
 	}
@@ -269,7 +269,7 @@ func (f *fakePeer) counts() (streams, opened, sent int) {
 
 // channelOf returns the channel that a request is for.
 func channelOf(env *common.Envelope) (string, error) {
-	b, err := pathField(env.GetPayload(), payloadHeader, headerChannel)
+	b, err := in(env.GetPayload()).message(payloadHeader).bytes(headerChannel).get()
 	if err != nil {
 		return "", err
 	}

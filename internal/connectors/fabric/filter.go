@@ -143,6 +143,17 @@ func eventName(field string, raw json.RawMessage) (string, error) {
 	return described.Name, nil
 }
 
+// neverSeen are the verdicts that no call of a chaincode is delivered with, and why.
+var neverSeen = map[peer.TxValidationCode]string{
+	peer.TxValidationCode_DUPLICATE_TXID:             "a transaction that comes again is never delivered, it is not what became of its id",
+	peer.TxValidationCode_NOT_VALIDATED:              "peers do not commit a block before they have validated all of it",
+	peer.TxValidationCode_NIL_ENVELOPE:               "such an entry of a block has no transaction id",
+	peer.TxValidationCode_BAD_PAYLOAD:                "such an entry of a block has no transaction id",
+	peer.TxValidationCode_UNSUPPORTED_TX_PAYLOAD:     "such an entry of a block calls no chaincode",
+	peer.TxValidationCode_UNKNOWN_TX_TYPE:            "such an entry of a block calls no chaincode",
+	peer.TxValidationCode_INVALID_CONFIG_TRANSACTION: `it is for configurations, which filters of type "config" are for`,
+}
+
 // validationCodeNames reads the verdicts that a filter wants: one, or a list.
 func validationCodeNames(field string, raw json.RawMessage) ([]string, error) {
 	if !isSet(raw) {
@@ -157,8 +168,12 @@ func validationCodeNames(field string, raw json.RawMessage) ([]string, error) {
 		return nil, invalid(field+".validationCode", `it is neither a code, such as "MVCC_READ_CONFLICT", nor a list of them`)
 	}
 	for _, name := range names {
-		if _, ok := peer.TxValidationCode_value[name]; !ok {
+		code, ok := peer.TxValidationCode_value[name]
+		if !ok {
 			return nil, invalid(field+".validationCode", `%q is none that Fabric knows: e.g. "VALID", "MVCC_READ_CONFLICT", "ENDORSEMENT_POLICY_FAILURE"`, name)
+		}
+		if why := neverSeen[peer.TxValidationCode(code)]; why != "" {
+			return nil, invalid(field+".validationCode", "nothing would ever match %s: %s. Leave it out", name, why)
 		}
 	}
 	slices.Sort(names)

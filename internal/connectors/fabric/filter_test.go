@@ -237,7 +237,7 @@ func FuzzDecodeWrites(f *testing.F) {
 			return
 		}
 		for i := range got {
-			require.True(t, json.Valid(got[i].full()))
+			require.True(t, json.Valid(got[i].full(&room{})))
 			require.True(t, json.Valid(got[i].filtered()))
 		}
 	})

@@ -12,7 +12,7 @@ const (
 
 // spec finds the ChaincodeSpec of a transaction, nil when there is none that can be read: what the peer found invalid may be anything.
 func (t *tx) spec() []byte {
-	b, err := pathField(t.data, transactionActions, actionPayload, actionProposal, proposalInput, invocationSpec)
+	b, err := in(t.data).first(transactionActions).bytes(actionPayload).bytes(actionProposal).bytes(proposalInput).message(invocationSpec).get()
 	if err != nil {
 		return nil
 	}
@@ -22,11 +22,11 @@ func (t *tx) spec() []byte {
 // invoked returns the chaincode that a transaction calls, and the function: its first argument.
 func (t *tx) invoked() (chaincode, function string) {
 	spec := t.spec()
-	name, err := pathField(spec, specChaincode, chaincodeIDName)
+	name, err := in(spec).message(specChaincode).bytes(chaincodeIDName).get()
 	if err != nil {
 		return "", ""
 	}
-	input, err := bytesField(spec, specInput)
+	input, err := in(spec).message(specInput).get()
 	if err != nil {
 		return string(name), ""
 	}
@@ -41,7 +41,7 @@ func (t *tx) invoked() (chaincode, function string) {
 
 // args returns the arguments of a call, the function first.
 func (t *tx) args() [][]byte {
-	input, err := bytesField(t.spec(), specInput)
+	input, err := in(t.spec()).message(specInput).get()
 	if err != nil {
 		return nil
 	}

@@ -11,8 +11,12 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
-// maxKnown bounds the answers that a matcher remembers: a chaincode may well give each event a name of its own.
-const maxKnown = 10_000
+// maxKnown bounds the answers that a matcher remembers, and maxKnownName the names that they are about: a chaincode may well give each event a name of its own,
+// and the function of a call is whatever the client wrote first.
+const (
+	maxKnown     = 10_000
+	maxKnownName = 256
+)
 
 // The order of what one transaction gives. The block itself comes after its last transaction, as if it were one more.
 const (
@@ -87,48 +91,27 @@ func (m *match) add(r rule) {
 
 func (m *match) none() bool { return len(m.full) == 0 && len(m.filtered) == 0 }
 
-// newMatcher reads what Listener resolved.
-func newMatcher(channel string, listeners []*ffcapi.Listener) (*matcher, error) {
-	m := &matcher{channel: channel, known: map[itemKey]*match{}}
-	for i, l := range listeners {
-		var r resolved
-		if err := json.Unmarshal(l.Resolved, &r); err != nil {
-			return nil, ffcapi.Errorf(ffcapi.Internal, "listener %d: %w", i, err)
-		}
-		if err := m.add(rule{i, r.Filtered, r.IncludeInvalid}, r.Filters); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+func newMatcher(channel string) *matcher {
+	return &matcher{channel: channel, known: map[itemKey]*match{}}
 }
 
-func (m *matcher) add(r rule, filters []filter) error {
+// add takes in the filters of a listener.
+func (m *matcher) add(r rule, filters []compiledFilter) {
 	for _, f := range filters {
-		event, err := nameMatcher(f.Event)
-		if err != nil {
-			return ffcapi.Errorf(ffcapi.Internal, "listener %d: event %s: %w", r.listener, f.Event, err)
-		}
-		function, err := nameMatcher(f.Function)
-		if err != nil {
-			return ffcapi.Errorf(ffcapi.Internal, "listener %d: function %s: %w", r.listener, f.Function, err)
-		}
 		switch f.Type {
 		case "", typeEvent:
-			m.events = append(m.events, eventRule{r, f.Chaincode, event})
+			m.events = append(m.events, eventRule{r, f.Chaincode, f.event})
 			m.invalid = m.invalid || r.invalid
 		case typeTransaction:
-			m.transactions = append(m.transactions, transactionRule{r, f.Chaincode, function, f.Codes})
+			m.transactions = append(m.transactions, transactionRule{r, f.Chaincode, f.function, f.Codes})
 		case typeWrite:
 			m.writes = append(m.writes, writeRule{r, f.Chaincode, f.KeyPrefix, f.IsDelete})
 		case typeBlock:
 			m.blocks = append(m.blocks, r)
 		case typeConfig:
 			m.configs = append(m.configs, r)
-		default:
-			return ffcapi.Errorf(ffcapi.Internal, "listener %d: there are no filters of type %q", r.listener, f.Type)
 		}
 	}
-	return nil
 }
 
 // lookup returns the listeners of an event or a transaction, which find finds if they are not known.
@@ -141,6 +124,9 @@ func (m *matcher) lookup(key itemKey, find func(*match)) *match {
 	if !found.none() {
 		found.address = m.channel + "/" + key.chaincode
 		found.info = m.info(key)
+	}
+	if len(key.chaincode)+len(key.name) > maxKnownName {
+		return found
 	}
 	if len(m.known) >= maxKnown {
 		clear(m.known)
@@ -197,11 +183,13 @@ func (m *matcher) write(w *write) *match {
 }
 
 // whole returns the listeners of a block or of a configuration.
-func (m *matcher) whole(kind string, rules []rule) *match {
-	key := itemKey{kind: kind}
+func (m *matcher) whole(kind string, rules []rule, code peer.TxValidationCode) *match {
+	key := itemKey{kind: kind, code: code}
 	found := m.lookup(key, func(found *match) {
 		for _, r := range rules {
-			found.add(r)
+			if r.invalid || code == peer.TxValidationCode_VALID {
+				found.add(r)
+			}
 		}
 	})
 	found.address = m.channel
@@ -210,74 +198,75 @@ func (m *matcher) whole(kind string, rules []rule) *match {
 
 // read appends the events of a block from a position on.
 func (m *matcher) read(out []ffcapi.Event, b *block, from ffcapi.Cursor) ([]ffcapi.Event, error) {
-	if len(m.events)+len(m.transactions)+len(m.writes) > 0 {
-		for i := range b.txs {
+	for _, t := range b.txs {
+		item := ffcapi.Event{Cursor: ffcapi.Cursor{Block: b.Number, Tx: t.index, Log: logEvent}, BlockHash: b.Hash, TxHash: t.id, Timestamp: &t.time}
+		switch {
+		case t.kind == common.HeaderType_CONFIG && len(m.configs) > 0:
+			item.Name = typeConfig
+			out = emit(out, item, from, m.whole(typeConfig, m.configs, t.code), (*configuration)(t), &b.room)
+		case t.kind == common.HeaderType_ENDORSER_TRANSACTION && len(m.events)+len(m.transactions)+len(m.writes) > 0:
 			var err error
-			if out, err = m.tx(out, b, &b.txs[i], from); err != nil {
+			if out, err = m.tx(out, item, b, t, from); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if b.config != nil && len(m.configs) > 0 {
-		item := ffcapi.Event{Cursor: ffcapi.Cursor{Block: b.Number, Tx: b.config.index}, BlockHash: b.Hash, TxHash: b.config.id, Name: typeConfig, Timestamp: &b.config.time}
-		out = emit(out, item, from, m.whole(typeConfig, m.configs), (*configuration)(b.config))
-	}
 	if len(m.blocks) > 0 {
 		item := ffcapi.Event{Cursor: ffcapi.Cursor{Block: b.Number, Tx: uint64(b.count)}, BlockHash: b.Hash, Name: typeBlock, Timestamp: &b.time}
-		out = emit(out, item, from, m.whole(typeBlock, m.blocks), b)
+		out = emit(out, item, from, m.whole(typeBlock, m.blocks, peer.TxValidationCode_VALID), b, &b.room)
 	}
 	return out, nil
 }
 
-// tx appends what a transaction gives.
-func (m *matcher) tx(out []ffcapi.Event, b *block, t *tx, from ffcapi.Cursor) ([]ffcapi.Event, error) {
-	if t.kind != common.HeaderType_ENDORSER_TRANSACTION {
-		return out, nil
-	}
-	item := ffcapi.Event{Cursor: ffcapi.Cursor{Block: b.Number, Tx: t.index, Log: logEvent}, BlockHash: b.Hash, TxHash: t.id, Timestamp: &t.time}
+// tx appends what a transaction gives. item has what its events have in common.
+func (m *matcher) tx(out []ffcapi.Event, item ffcapi.Event, b *block, t *tx, from ffcapi.Cursor) ([]ffcapi.Event, error) {
 	e := t.event
 	if m.invalid && !t.valid() {
 		e = t.invalidEvent()
 	}
 	if e != nil && len(m.events) > 0 {
 		item.Name = e.name
-		out = emit(out, item, from, m.event(e, t.code), e)
+		out = emit(out, item, from, m.event(e, t.code), e, &b.room)
 	}
 	if len(m.transactions) > 0 {
 		chaincode, function := t.invoked()
 		item.Name, item.Cursor.Log = typeTransaction, logTransaction
-		out = emit(out, item, from, m.transaction(chaincode, function, t.code), t)
+		out = emit(out, item, from, m.transaction(chaincode, function, t.code), t, &b.room)
 	}
 	if len(m.writes) == 0 || !t.valid() { // an invalid transaction has written nothing
 		return out, nil
 	}
-	writes, err := t.writeSet()
+	writes, err := t.writeSet(&b.room)
 	if err != nil {
 		return nil, ffcapi.Errorf(ffcapi.Internal, "block %d of %s: transaction %s: %w", b.Number, m.channel, t.id, err)
 	}
 	for i := range writes {
 		item.Name, item.Cursor.Log = typeWrite, logWrites+uint64(i)
-		out = emit(out, item, from, m.write(&writes[i]), &writes[i])
+		out = emit(out, item, from, m.write(&writes[i]), &writes[i], &b.room)
 	}
 	return out, nil
 }
 
 // item is something in a block that events are made of.
 type item interface {
-	full() json.RawMessage     // all of it; made once, and shared
-	filtered() json.RawMessage // ids, names and codes
+	full(r *room) json.RawMessage // all of it; shared, and kept in the room that there is
+	filtered() json.RawMessage    // ids, names and codes
 }
 
-// emit appends an event, in up to two forms, unless it is before from.
-func emit(out []ffcapi.Event, ev ffcapi.Event, from ffcapi.Cursor, m *match, it item) []ffcapi.Event {
+// emit appends an event, in up to two forms, unless it is before from. Where there is no time, the core takes that of the block.
+func emit(out []ffcapi.Event, ev ffcapi.Event, from ffcapi.Cursor, m *match, it item, r *room) []ffcapi.Event {
 	if m.none() || ev.Cursor.Before(from) {
 		return out
 	}
 	ev.Address, ev.Info = m.address, m.info
-	stamp := *ev.Timestamp // a copy: the event must not keep the block in memory
-	ev.Timestamp = &stamp
+	if ev.Timestamp.IsZero() {
+		ev.Timestamp = nil
+	} else {
+		stamp := *ev.Timestamp // a copy: the event must not keep the block in memory
+		ev.Timestamp = &stamp
+	}
 	if len(m.full) > 0 {
-		ev.Data, ev.Matches = it.full(), m.full
+		ev.Data, ev.Matches = it.full(r), m.full
 		out = append(out, ev)
 	}
 	if len(m.filtered) > 0 {

@@ -33,13 +33,15 @@ func (t *tx) retryable() bool {
 func (b *block) block() *ffcapi.Block {
 	out := &ffcapi.Block{
 		BlockRef: b.BlockRef, ParentHash: b.parent, Timestamp: b.time,
-		Outcomes: true, Transactions: make([]ffcapi.TxOutcome, len(b.txs)),
+		Outcomes: true, Transactions: make([]ffcapi.TxOutcome, 0, len(b.txs)),
 	}
-	for i := range b.txs {
-		t := &b.txs[i]
-		out.Transactions[i] = ffcapi.TxOutcome{
-			Hash: t.id, Index: t.index, Success: t.valid(), Reason: t.reason(), Retryable: t.retryable(), Result: asJSON(t.result),
+	for _, t := range b.txs {
+		if t.id == "" {
+			continue
 		}
+		out.Transactions = append(out.Transactions, ffcapi.TxOutcome{
+			Hash: t.id, Index: t.index, Success: t.valid(), Reason: t.reason(), Retryable: t.retryable(), Result: asJSON(t.result),
+		})
 	}
 	return out
 }
@@ -50,7 +52,7 @@ func asJSON(b []byte) json.RawMessage {
 	switch {
 	case len(b) == 0:
 		return nil
-	case json.Valid(b):
+	case isJSON(b):
 		return bytes.Clone(b)
 	case utf8.Valid(b):
 		return mustJSON(string(b))
@@ -58,6 +60,9 @@ func asJSON(b []byte) json.RawMessage {
 		return mustJSON(b)
 	}
 }
+
+// isJSON tells whether bytes are JSON as everybody reads it: json.Valid alone lets through text that is not UTF-8.
+func isJSON(b []byte) bool { return utf8.Valid(b) && json.Valid(b) }
 
 // mustJSON encodes text or bytes, for which there is no error.
 func mustJSON[T string | []byte](v T) json.RawMessage {

@@ -83,7 +83,7 @@ const proposalHeader = 1
 
 // creatorOf is the serialised identity that a proposal is signed by.
 func creatorOf(proposal []byte) ([]byte, error) {
-	return pathField(proposal, proposalHeader, headerSignature, signatureCreator)
+	return in(proposal).bytes(proposalHeader).bytes(headerSignature).bytes(signatureCreator).get()
 }
 
 // endorse returns the signed transaction and what the chaincode answered. what names the chaincode in errors.

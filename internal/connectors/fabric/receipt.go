@@ -62,7 +62,7 @@ func (c *Connector) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcap
 
 // receiptMatcher selects the events that a receipt is to show.
 func receiptMatcher(q *ffcapi.ReceiptQuery) (*matcher, error) {
-	m := &matcher{channel: q.Ledger, known: map[itemKey]*match{}}
+	m := newMatcher(q.Ledger)
 	for i, raw := range q.EventFilters {
 		field := fmt.Sprintf("eventFilters[%d]", i)
 		f, err := parseFilter(field, raw, q.Ledger)
@@ -73,16 +73,18 @@ func receiptMatcher(q *ffcapi.ReceiptQuery) (*matcher, error) {
 			return nil, invalid(field+".type", "a receipt shows events of chaincodes only: leave it out")
 		}
 		if f.Channel == q.Ledger {
-			if err := m.add(rule{listener: i}, []filter{f}); err != nil {
-				return nil, err
+			filters, err := compileFilters([]filter{f})
+			if err != nil {
+				return nil, invalid(field, "%v", err)
 			}
+			m.add(rule{listener: i}, filters)
 		}
 	}
 	return m, nil
 }
 
 func receipt(q *ffcapi.ReceiptQuery, m *matcher, b *block, i int) (*ffcapi.Receipt, error) {
-	t := &b.txs[i]
+	t := b.txs[i]
 	out := &ffcapi.Receipt{
 		Block: b.BlockRef, TxIndex: t.index, Success: t.valid(), Reason: t.reason(), Retryable: t.retryable(),
 		ProtocolID: fmt.Sprintf("%012d/%06d", b.Number, t.index), Result: asJSON(t.result),

@@ -94,7 +94,7 @@ func TestListenerForms(t *testing.T) {
 	require.Equal(t, "a:*, b:/^Asset(Created|Deleted)$/, b:X", l.Signature)
 	require.Equal(t, ffcapi.BlockStart(7), l.Start)
 
-	m, err := newMatcher("ch1", []*ffcapi.Listener{l, l})
+	m, err := (&rules{}).matcher("ch1", []*ffcapi.Listener{l, l})
 	require.NoError(t, err)
 	for _, want := range []struct {
 		chaincode, name string
@@ -151,11 +151,20 @@ func TestListenerForms(t *testing.T) {
 	requireKind(t, err, ffcapi.InvalidInput, "make two listeners")
 }
 
+// matcherOf makes a matcher for one listener.
+func matcherOf(t *testing.T, filters ...filter) *matcher {
+	t.Helper()
+	m := newMatcher("ch1")
+	c, err := compileFilters(filters)
+	require.NoError(t, err)
+	m.add(rule{}, c)
+	return m
+}
+
 // A chaincode may give each event a name of its own: what a session remembers of them is bounded.
 func TestMatcherForgets(t *testing.T) {
 	t.Parallel()
-	m := &matcher{known: map[itemKey]*match{}}
-	require.NoError(t, m.add(rule{}, []filter{{Channel: "ch1", Chaincode: "a", Event: "/^order-/"}}))
+	m := matcherOf(t, filter{Channel: "ch1", Chaincode: "a", Event: "/^order-/"})
 	for i := range 3 * maxKnown {
 		require.Equal(t, []int{0}, m.event(&chaincodeEvent{chaincode: "a", name: "order-" + strconv.Itoa(i)}, 0).full)
 		require.LessOrEqual(t, len(m.known), maxKnown)

@@ -1,15 +1,19 @@
 package fabric
 
-import "github.com/pyralis-io/pyralis/ffcapi"
+import (
+	"slices"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+)
 
 // ringBlocks bounds how many blocks a ring holds, however small they are.
 const ringBlocks = 1024
 
 // ring holds the newest blocks of a channel: each follows the one before it by number and hash. It counts the bytes of the messages that
-// its blocks came in, and lets go of the oldest when they are too many. The newest block is kept, however large.
+// its blocks came in and of what is kept that was made of them, and lets go of the oldest when they are too many. The newest block is kept, however large.
 type ring struct {
 	blocks []*block
-	size   int
+	size   int // bytes, when the newest came
 	limit  int // bytes
 }
 
@@ -19,15 +23,19 @@ func (r *ring) follows(b *block) bool {
 	return last == nil || b.Number == last.Number+1 && b.parent == last.Hash
 }
 
-// push takes in a block that follows.
+// push takes in a block that follows. What is made of blocks grows while they are here, so all are counted afresh.
 func (r *ring) push(b *block) {
 	r.blocks = append(r.blocks, b)
-	r.size += b.size
-	for len(r.blocks) > 1 && (r.size > r.limit || len(r.blocks) > ringBlocks) {
-		r.size -= r.blocks[0].size
-		r.blocks[0] = nil
-		r.blocks = r.blocks[1:]
+	r.size = b.memory()
+	first := len(r.blocks) - 1
+	for ; first > 0 && len(r.blocks)-first < ringBlocks; first-- {
+		more := r.blocks[first-1].memory()
+		if r.size+more > r.limit {
+			break
+		}
+		r.size += more
 	}
+	r.blocks = slices.Delete(r.blocks, 0, first)
 }
 
 // newest returns the newest block, nil when there is none.

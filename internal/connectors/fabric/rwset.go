@@ -3,7 +3,7 @@ package fabric
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
+	"reflect"
 )
 
 // write is one change that a transaction makes to the state.
@@ -13,8 +13,7 @@ type write struct {
 	value     []byte
 	isDelete  bool
 
-	once  sync.Once
-	shown json.RawMessage // see full
+	shown made[json.RawMessage] // see full
 }
 
 // Field numbers of read-write sets.
@@ -28,19 +27,25 @@ const (
 	writeValue    = 3
 )
 
-// writeSet returns what a transaction writes, in the order of its read-write set. It is decoded when somebody asks first.
-func (t *tx) writeSet() ([]write, error) {
-	t.writesOnce.Do(func() {
-		var action, results []byte
-		if action, t.writesErr = t.action(); t.writesErr != nil {
-			return
+// writeSet returns what a transaction writes, in the order of its read-write set.
+func (t *tx) writeSet(r *room) ([]write, error) {
+	return t.writes.get(r, func() ([]write, int, error) {
+		results, err := t.results()
+		if err != nil {
+			return nil, 0, err
 		}
-		if results, t.writesErr = bytesField(action, ccActionResults); t.writesErr != nil {
-			return
-		}
-		t.writes, t.writesErr = decodeWrites(results)
+		out, err := decodeWrites(results)
+		return out, len(out) * int(reflect.TypeFor[write]().Size()), err
 	})
-	return t.writes, t.writesErr
+}
+
+// results finds the read-write set of a transaction.
+func (t *tx) results() ([]byte, error) {
+	action, err := t.action()
+	if err != nil {
+		return nil, err
+	}
+	return bytesField(action, ccActionResults)
 }
 
 // decodeWrites reads a TxReadWriteSet. Private data are not in it, but for their hashes, which are left out.

@@ -31,18 +31,15 @@ func (m *matcher) info(key itemKey) json.RawMessage {
 }
 
 // full shows the payload: JSON as it is, anything else in base64, so that it can be told what it was.
-func (e *chaincodeEvent) full() json.RawMessage {
-	e.once.Do(func() {
-		switch {
-		case len(e.payload) == 0:
-			e.shown = null
-		case json.Valid(e.payload):
-			e.shown = bytes.Clone(e.payload)
-		default:
-			e.shown = mustJSON(e.payload)
-		}
-	})
-	return e.shown
+func (e *chaincodeEvent) full(r *room) json.RawMessage {
+	switch {
+	case len(e.payload) == 0:
+		return null
+	case isJSON(e.payload):
+		return show(&e.shown, r, func() json.RawMessage { return bytes.Clone(e.payload) })
+	default:
+		return show(&e.shown, r, func() json.RawMessage { return mustJSON(e.payload) })
+	}
 }
 
 func (e *chaincodeEvent) filtered() json.RawMessage { return null }
@@ -57,8 +54,8 @@ type transactionContent struct {
 	Result         json.RawMessage   `json:"result,omitempty"`
 }
 
-func (t *tx) full() json.RawMessage {
-	t.shownOnce.Do(func() {
+func (t *tx) full(r *room) json.RawMessage {
+	return show(&t.shown, r, func() json.RawMessage {
 		d := t.brief()
 		d.Signer, d.Result = signerName(t.creator), asJSON(t.result)
 		if args := t.args(); len(args) > 1 {
@@ -66,9 +63,8 @@ func (t *tx) full() json.RawMessage {
 				d.Args = append(d.Args, shownArgument(a))
 			}
 		}
-		t.shown = encode(d)
+		return encode(d)
 	})
-	return t.shown
 }
 
 func (t *tx) filtered() json.RawMessage { return encode(t.brief()) }
@@ -96,17 +92,16 @@ type writeContent struct {
 	Base64    []byte          `json:"valueBase64,omitempty"` // any other
 }
 
-func (w *write) full() json.RawMessage {
-	w.once.Do(func() {
+func (w *write) full(r *room) json.RawMessage {
+	return show(&w.shown, r, func() json.RawMessage {
 		d := writeContent{Namespace: w.namespace, Key: w.key, IsDelete: w.isDelete}
-		if json.Valid(w.value) {
+		if isJSON(w.value) {
 			d.Value = w.value
 		} else {
 			d.Base64 = w.value
 		}
-		w.shown = encode(d)
+		return encode(d)
 	})
-	return w.shown
 }
 
 func (w *write) filtered() json.RawMessage {
@@ -126,11 +121,12 @@ type blockTransaction struct {
 	ValidationCode string `json:"validationCode"`
 }
 
-func (b *block) full() json.RawMessage {
+func (b *block) full(*room) json.RawMessage {
 	d := blockContent{ParentHash: b.parent, Count: b.count}
-	for i := range b.txs {
-		t := &b.txs[i]
-		d.Transactions = append(d.Transactions, blockTransaction{t.id, t.index, t.code.String()})
+	for _, t := range b.txs {
+		if t.id != "" {
+			d.Transactions = append(d.Transactions, blockTransaction{t.id, t.index, t.code.String()})
+		}
 	}
 	return encode(d)
 }
@@ -157,7 +153,7 @@ const (
 func (c *configuration) content() configContent {
 	var d configContent
 	var err error
-	if d.Config, err = bytesField(c.payload(), envelopeConfig); err == nil {
+	if d.Config, err = in(c.payload()).message(envelopeConfig).get(); err == nil {
 		d.Sequence, _ = varintField(d.Config, configSequence) // 0 for one that cannot be read: its bytes are shown
 	}
 	return d
@@ -165,7 +161,7 @@ func (c *configuration) content() configContent {
 
 func (c *configuration) payload() []byte { return (*tx)(c).data }
 
-func (c *configuration) full() json.RawMessage { return encode(c.content()) }
+func (c *configuration) full(*room) json.RawMessage { return encode(c.content()) }
 
 func (c *configuration) filtered() json.RawMessage {
 	return encode(configContent{Sequence: c.content().Sequence})

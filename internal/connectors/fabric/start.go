@@ -133,12 +133,12 @@ func startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (
 		if failed != nil {
 			return true
 		}
-		b, err := n.block(ctx, s, ledger, info.first+uint64(i))
+		at, err := n.timeOf(ctx, s, ledger, info.first, info.first+uint64(i))
 		if err != nil {
 			failed = err
 			return true
 		}
-		return !b.time.Before(wanted.Add(-2 * skew))
+		return !at.Before(wanted.Add(-2 * skew))
 	}))
 	if failed != nil {
 		return at, failed
@@ -151,6 +151,20 @@ func startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (
 		return at, info.pruned(n, info.first-1)
 	}
 	return ffcapi.BlockStart(found), nil
+}
+
+// timeOf returns the time of a block, or of the nearest one below it where nothing is valid in it; zero if there is none from first on.
+func (n *node) timeOf(ctx context.Context, s *signer, channel string, first, number uint64) (time.Time, error) {
+	for {
+		b, err := n.block(ctx, s, channel, number)
+		switch {
+		case err != nil:
+			return time.Time{}, err
+		case !b.time.IsZero(), number == first:
+			return b.time, nil
+		}
+		number--
+	}
 }
 
 // firstAt reads blocks until one has a transaction of a time or a later one. If there is none, it is the block after the last.

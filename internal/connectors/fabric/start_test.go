@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -148,4 +149,23 @@ func TestSessionLeavesAPeerWithAnotherUpto(t *testing.T) {
 	pages, err := readEvents(t, c, ffcapi.BlockStart(1), upto, 0)
 	require.NoError(t, err)
 	require.Equal(t, "on b", pages[0].Events[0].TxHash)
+}
+
+// A block in which nothing is valid has no time, and is no reason to look in the wrong half of the chain.
+func TestStartAtATimeAmongBlocksWithoutOne(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connect(t, f)
+	for i := range 16 {
+		code := peer.TxValidationCode_VALID
+		if i > 2 && i < 14 {
+			code = peer.TxValidationCode_MVCC_READ_CONFLICT
+		}
+		f.mine(testTx{id: fmt.Sprint("a", i), time: noon.Add(time.Duration(i) * time.Hour), code: code})
+	}
+	for from, want := range map[string]uint64{"time:2026-03-04T13:00:00Z": 2, "time:2026-03-04T15:00:00Z": 15, "time:1970-01-01T00:00:00Z": 0} {
+		at, err := startFrom(t, c, from)
+		require.NoError(t, err, from)
+		require.Equal(t, ffcapi.BlockStart(want), at, from)
+	}
 }

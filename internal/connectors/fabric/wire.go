@@ -1,17 +1,19 @@
 package fabric
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// fields walks the fields of a message, one after the other. It copies nothing.
+// fields walks the fields of a message, one after the other. It copies nothing. What it makes of a message is what protobuf makes of it, however
+// oddly it is encoded: whoever signs a transaction also chooses its encoding.
+//
+//   - A field of a known number with another wire type is one that is not known, and passed over.
+//   - Of a field that comes again the last occurrence counts; of one that holds a message, all together (see merge).
 type fields struct {
 	rest  []byte
 	num   protowire.Number
 	typ   protowire.Type
-	bytes []byte // of a field with bytes in it
+	bytes []byte // of a field with bytes in it; of no spare capacity, so that to append copies
 	value uint64 // of an integer
 	err   error
 }
@@ -31,6 +33,7 @@ func (f *fields) next() bool {
 	switch typ {
 	case protowire.BytesType:
 		f.bytes, n = protowire.ConsumeBytes(value)
+		f.bytes = f.bytes[:len(f.bytes):len(f.bytes)]
 	case protowire.VarintType:
 		f.value, n = protowire.ConsumeVarint(value)
 	default:
@@ -44,43 +47,78 @@ func (f *fields) next() bool {
 	return true
 }
 
-// isBytes tells whether the field is the wanted one. One of that number which is made of something else ends the walk.
+// isBytes tells whether the field is the wanted one, and made of bytes.
 func (f *fields) isBytes(want protowire.Number) bool {
-	if f.num == want && f.typ != protowire.BytesType {
-		f.err = fmt.Errorf("field %d is not made of bytes", want)
-	}
-	return f.num == want && f.err == nil
+	return f.num == want && f.typ == protowire.BytesType
 }
 
 // isInteger is isBytes for an integer.
 func (f *fields) isInteger(want protowire.Number) bool {
-	if f.num == want && f.typ != protowire.VarintType {
-		f.err = fmt.Errorf("field %d is not an integer", want)
-	}
-	return f.num == want && f.err == nil
+	return f.num == want && f.typ == protowire.VarintType
 }
 
-// pathField follows fields of nested messages.
-func pathField(b []byte, path ...protowire.Number) ([]byte, error) {
-	for _, num := range path {
-		var err error
-		if b, err = bytesField(b, num); err != nil {
-			return nil, err
+// merge adds the field to what came before of a field that holds a message, nil for nothing. Protobuf reads the parts as if they were one.
+func (f *fields) merge(before []byte) []byte {
+	if before == nil {
+		return f.bytes
+	}
+	return append(before, f.bytes...) // a copy at first: what was read has no spare capacity
+}
+
+// nested finds a field of nested messages. What is not there is empty.
+type nested struct {
+	b   []byte
+	err error
+}
+
+// in begins in a message.
+func in(b []byte) nested { return nested{b: b} }
+
+// bytes goes to a field with bytes in it, nil when there is none.
+func (n nested) bytes(want protowire.Number) nested {
+	return n.find(want, func(f *fields, _ []byte) []byte { return f.bytes })
+}
+
+// message goes to a field that holds a message.
+func (n nested) message(want protowire.Number) nested {
+	return n.find(want, (*fields).merge)
+}
+
+// first goes to the first element of a repeated field.
+func (n nested) first(want protowire.Number) nested {
+	return n.find(want, func(f *fields, before []byte) []byte {
+		if before != nil {
+			return before
 		}
-	}
-	return b, nil
+		return f.bytes
+	})
 }
 
-// bytesField returns the last field of a number with bytes in it, nil when there is none, as protobuf has it.
-func bytesField(b []byte, want protowire.Number) (found []byte, err error) {
-	f := fields{rest: b}
+// find goes to a field; add is called with each occurrence, and with what came before.
+func (n nested) find(want protowire.Number, add func(f *fields, before []byte) []byte) nested {
+	if n.err != nil {
+		return n
+	}
+	var found []byte
+	f := fields{rest: n.b}
 	for f.next() {
 		if f.isBytes(want) {
-			found = f.bytes
+			found = add(&f, found)
 		}
 	}
-	return found, f.err
+	return nested{found, f.err}
 }
+
+// get returns what was found.
+func (n nested) get() ([]byte, error) {
+	if n.err != nil {
+		return nil, n.err
+	}
+	return n.b, nil
+}
+
+// bytesField returns the last field of a number with bytes in it, nil when there is none.
+func bytesField(b []byte, want protowire.Number) ([]byte, error) { return in(b).bytes(want).get() }
 
 // varintField returns the last field of a number that is an integer, 0 when there is none.
 func varintField(b []byte, want protowire.Number) (found uint64, err error) {
