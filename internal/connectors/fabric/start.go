@@ -28,7 +28,7 @@ func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi
 	case strings.EqualFold(from, fromEarliest):
 		return c.startAtFirst(ctx, ledger)
 	case strings.EqualFold(from, fromLatest), from == "":
-		find = startAtHead
+		find = c.startAtHead
 	case isTx && id == "":
 		return at, invalid("fromBlock", "it names no transaction: give %s<id>", fromTx)
 	case isTx:
@@ -68,12 +68,14 @@ func (c *Connector) startAtFirst(ctx context.Context, ledger string) (at ffcapi.
 	}
 }
 
-func startAtHead(ctx context.Context, n *node, s *signer, ledger, _ string) (at ffcapi.Cursor, err error) {
+// startAtHead begins after the newest block that is known: the peer that is asked may lag behind the one that the channel is followed at.
+func (c *Connector) startAtHead(ctx context.Context, n *node, s *signer, ledger, _ string) (at ffcapi.Cursor, err error) {
 	info, e := n.chainInfo(ctx, s, ledger)
 	if e != nil {
 		return at, e
 	}
-	return ffcapi.BlockStart(info.head.Number + 1), nil
+	head := max(info.head.Number, c.tails.of(c, ledger).newest().Number)
+	return ffcapi.BlockStart(head + 1), nil
 }
 
 // startAtNumber refuses a block that no peer has any more. One that is not there yet is a start in the future, as it is for every chain.

@@ -135,6 +135,27 @@ func TestStartsOnPeersFromASnapshot(t *testing.T) {
 	requireKind(t, err, ffcapi.Unavailable, "") // the peer that is away may have them
 }
 
+// A listener for what is new gets nothing that was there before, although the peer that is asked may not know it yet.
+func TestStartAtTheHeadOfTheTail(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connect(t, f)
+	for range 5 {
+		f.mine()
+	}
+	one := followBlocks(t, c, "ch1", f.ref(4))
+	one.until(t, 4, 5)
+	f.set(func() { f.lag = 2 })
+	at, err := startFrom(t, c, "latest")
+	require.NoError(t, err)
+	require.Equal(t, ffcapi.BlockStart(6), at)
+	f.set(func() { f.lag = 0 })
+	f.mine()
+	at, err = startFrom(t, c, "latest")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, at.Block, uint64(7))
+}
+
 // A peer with another block in place of the last one is not asked again.
 func TestSessionLeavesAPeerWithAnotherUpto(t *testing.T) {
 	t.Parallel()

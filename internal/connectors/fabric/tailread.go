@@ -46,6 +46,16 @@ func (t *tail) at(number uint64) *block {
 	return t.ring.at(number)
 }
 
+// newest is the newest block of the ring, block 0 if there is none.
+func (t *tail) newest() ffcapi.BlockRef {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b := t.ring.newest(); b != nil {
+		return b.BlockRef
+	}
+	return ffcapi.BlockRef{}
+}
+
 // below returns a block of the ring if upto is in it as well, so that the block is known to be on its chain.
 func (t *tail) below(number uint64, upto ffcapi.BlockRef) *block {
 	t.mu.Lock()
