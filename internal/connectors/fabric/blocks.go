@@ -31,8 +31,18 @@ func (c *Connector) Block(ctx context.Context, ledger string, number uint64) (*f
 	return out.block(), nil
 }
 
-// block reads one block. One that the peer does not have is Unavailable.
+// block reads one block. One that the peer does not have, or does not deliver, is Unavailable.
 func (n *node) block(ctx context.Context, s *signer, channel string, number uint64) (*block, error) {
+	limited, cancel := context.WithTimeout(ctx, n.oneBlock)
+	defer cancel()
+	b, err := n.one(limited, s, channel, number)
+	if limited.Err() != nil && ctx.Err() == nil && ffcapi.KindOf(err) == ffcapi.Timeout {
+		return nil, ffcapi.Errorf(ffcapi.Unavailable, "%s does not deliver block %d of %s", n.address, number, channel) // the limit was ours
+	}
+	return b, err
+}
+
+func (n *node) one(ctx context.Context, s *signer, channel string, number uint64) (*block, error) {
 	st, err := n.open(ctx, s, channel, number, number)
 	if err != nil {
 		return nil, deliverError(ctx, n, err)

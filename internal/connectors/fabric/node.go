@@ -21,6 +21,9 @@ import (
 // maxMessage is what Fabric's own components allow in a message.
 const maxMessage = 100 << 20
 
+// oneBlock is how long a peer may take to deliver one block that it has.
+const oneBlock = 15 * time.Second
+
 // node is one peer and the connection to it.
 type node struct {
 	endpoint
@@ -29,9 +32,10 @@ type node struct {
 	watch  *watch
 	health health // guarded by the pool's mu
 
-	connect time.Duration          // limit of a connection
-	broken  atomic.Pointer[error]  // why the last attempt to connect failed; nil after one that succeeded
-	shown   atomic.Pointer[[]byte] // hash of the certificate that the peer was shown in the last connection
+	connect  time.Duration          // limit of a connection
+	oneBlock time.Duration          // limit of the delivery of one block, which may be large
+	broken   atomic.Pointer[error]  // why the last attempt to connect failed; nil after one that succeeded
+	shown    atomic.Pointer[[]byte] // hash of the certificate that the peer was shown in the last connection
 
 	failed func(error) // tells the pool
 	worked func()
@@ -39,7 +43,8 @@ type node struct {
 }
 
 func newNode(e endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*node, error) {
-	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, failed: func(error) {}, worked: func() {}, tick: func() {}}
+	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, oneBlock: oneBlock, tick: func() {}}
+	n.failed, n.worked = func(error) {}, func() {}
 	n.watch = &watch{
 		silence: cfg.Timeouts.Silence, tick: func() { n.tick() },
 		probe: func(ctx context.Context) error { return n.ping(ctx) }, lost: func() { n.failed(n.silent()) },

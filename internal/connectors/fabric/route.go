@@ -27,6 +27,22 @@ func (p *pool) orderOn(channel string) []*node {
 	return out
 }
 
+// orderBut is orderOn with some of the peers at the end.
+func (p *pool) orderBut(channel string, last map[*node]bool) []*node {
+	out := p.orderOn(channel)
+	slices.SortStableFunc(out, func(a, b *node) int {
+		switch {
+		case last[a] == last[b]:
+			return 0
+		case last[b]:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return out
+}
+
 // serves tells whether nothing is known against a peer on a channel.
 func (p *pool) serves(n *node, channel string) bool {
 	p.mu.Lock()

@@ -117,27 +117,34 @@ func (t *tail) wake() {
 
 // run keeps a stream open until ctx is done.
 func (t *tail) run(ctx context.Context) {
-	for failures := 1; ; failures++ {
-		n := t.c.peers.order()[0]
+	tried := map[*node]bool{} // in this round
+	for rounds := 1; ; {
+		n := t.c.peers.orderBut(t.channel, tried)[0]
 		progress, err := t.read(ctx, n)
 		if ctx.Err() != nil {
 			return
 		}
 		if progress {
-			failures = 1
+			clear(tried)
+			rounds = 1
 		}
-		away := atFault(ctx, err)
-		if away {
-			t.c.peers.failed(n, err)
-		}
-		round := len(t.c.peers.nodes)
-		t.lost(ctx, err, !away || failures >= round)
-		if failures < round && away {
+		away, forked := atFault(ctx, err), errors.Is(err, errForked)
+		t.c.peers.note(ctx, n, t.channel, err)
+		if errors.Is(err, errRenewed) || progress && !away && !forked {
+			t.lost(ctx, err, false) // it was over for a reason of its own: the next one may go on
 			continue
 		}
-		if t.pause(ctx, t.c.peers.backoff.Delay(max(1, failures-round+1), nil)) != nil {
+		tried[n] = true
+		round := len(tried) == len(t.c.peers.nodes) || forked
+		t.lost(ctx, err, round)
+		if !round {
+			continue
+		}
+		clear(tried)
+		if t.pause(ctx, t.c.peers.backoff.Delay(rounds, nil)) != nil {
 			return
 		}
+		rounds++
 	}
 }
 
@@ -173,6 +180,9 @@ func (t *tail) lost(ctx context.Context, err error, tell bool) {
 	t.wake()
 }
 
+// errRenewed ends a stream whose reader has a new certificate: the peer would end it when the old one expires.
+var errRenewed = errors.New("the identity was renewed")
+
 // read takes the blocks of one peer. progress says that the peer delivered, or showed that there is nothing new.
 func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 	s, err := t.c.reader()
@@ -194,16 +204,15 @@ func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 		return false, deliverError(reading, n, err)
 	}
 	defer st.close()
-	at := &standing{t: t, n: n, leave: leave, head: info.head.Number}
+	at := &standing{t: t, n: n, s: s, leave: leave, head: info.head.Number}
 	at.show(ctx)
 	quiet := time.NewTimer(t.c.quiet)
 	defer quiet.Stop()
-	missing := 0 // probes that showed a block which did not come
 	for {
 		var err error
 		select {
 		case <-quiet.C:
-			if missing, err = t.silence(reading, n, s, missing); len(st.blocks) > 0 {
+			if err = at.silence(reading); len(st.blocks) > 0 {
 				err = nil // it came meanwhile
 			}
 		case out, ok := <-st.blocks:
@@ -211,7 +220,7 @@ func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 			if b, err = wait(reading, n, out, ok); err == nil {
 				err = at.take(ctx, b)
 			}
-			missing = 0
+			at.missing, at.behind = 0, 0
 		}
 		if err != nil && reading.Err() != nil {
 			err = ffcapi.Errorf(ffcapi.Unavailable, "%s is behind the others on %s", n.address, t.channel)
@@ -219,9 +228,9 @@ func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 		if err != nil {
 			return progress, err
 		}
-		if !progress {
+		if !progress && at.missing == 0 {
 			progress = true
-			t.c.peers.worked(n)
+			t.c.peers.note(ctx, n, t.channel, nil)
 		}
 		quiet.Reset(t.c.quiet)
 	}
@@ -257,8 +266,13 @@ func (t *tail) forked(n *node, number uint64, hash string, last *block) *ffcapi.
 type standing struct {
 	t     *tail
 	n     *node
+	s     *signer
 	leave context.CancelFunc
 	head  uint64 // of the peer as the reading began
+
+	missing int // probes in a row that showed a block of the peer which did not come
+	behind  int // probes in a row that showed a block of another peer which this one does not have
+	asked   int // other peers so far
 }
 
 // take puts a new block into the ring.
@@ -296,23 +310,56 @@ func (r *standing) shown() {
 }
 
 // silence is for a stream that says nothing: the peer must show that there is nothing new, or deliver it soon.
-func (t *tail) silence(ctx context.Context, n *node, s *signer, missing int) (int, error) {
-	info, e := t.c.probe(ctx, n, s, t.channel)
-	if e != nil {
-		return 0, e
+func (r *standing) silence(ctx context.Context) error {
+	t := r.t
+	if s, err := t.c.reader(); err == nil && s != r.s {
+		return errRenewed
 	}
+	info, e := t.c.probe(ctx, r.n, r.s, t.channel)
+	if e != nil {
+		return e
+	}
+	if late, next := r.late(info); late {
+		if r.missing++; r.missing >= patience {
+			return doesNotDeliver(r.n, t.channel, next)
+		}
+		return nil
+	}
+	r.missing = 0
+	return r.overtaken(ctx, info.head.Number)
+}
+
+// late tells whether the peer has a block that did not come, and which. If not, it has shown that it is alive.
+func (r *standing) late(info chainInfo) (late bool, next uint64) {
+	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	last := t.ring.newest()
-	if last == nil || info.head.Number > last.Number {
-		if missing++; missing >= patience {
-			return 0, doesNotDeliver(n, t.channel, t.ring.next(info.head.Number))
-		}
-		return missing, nil
+	if last := t.ring.newest(); last == nil || info.head.Number > last.Number {
+		return true, t.ring.next(info.head.Number)
 	}
 	t.lived = time.Now()
 	t.wake()
-	return 0, nil
+	return false, 0
+}
+
+// overtaken asks the other peers in turn, one each time: a peer that is cut off from the orderers, and from nobody else, says for ever that
+// there is nothing new.
+func (r *standing) overtaken(ctx context.Context, head uint64) error {
+	others := r.t.c.peers.orderBut(r.t.channel, map[*node]bool{r.n: true})
+	if others[0] == r.n {
+		return nil
+	}
+	other := others[r.asked%(len(others)-1)]
+	r.asked++
+	if info, e := r.t.c.probe(ctx, other, r.s, r.t.channel); e == nil && info.head.Number > head {
+		r.behind++
+	} else if e == nil {
+		r.behind = 0
+	}
+	if r.behind >= patience {
+		return ffcapi.Errorf(ffcapi.Unavailable, "%s is behind: it has no block %d of %s, which %s has", r.n.address, head+1, r.t.channel, other.address)
+	}
+	return nil
 }
 
 func doesNotDeliver(n *node, channel string, number uint64) *ffcapi.Error {
