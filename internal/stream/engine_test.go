@@ -41,6 +41,19 @@ func TestDeliversInOrderAndContinuesAfterRestart(t *testing.T) {
 	require.Equal(t, []string{"3/0"}, ids(t, r.live("s").Batch))
 }
 
+// Where neither an event nor its block has a time, there is none to show.
+func TestEventWithoutATime(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) { r.chain.noTimes, r.chain.timeless = true, true })
+	r.chain.mine("A")
+	r.stream("s")
+	r.listen("s", "l", "*")
+	r.restart()
+	body := string(r.live("s").Body)
+	require.Contains(t, body, `"blockNumber":"1"`)
+	require.NotContains(t, body, "timestamp")
+}
+
 func TestWireFormat(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(r *rig) { r.chain.noTimes = true })

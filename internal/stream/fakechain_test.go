@@ -30,6 +30,7 @@ type fakeChain struct {
 	pageCap  int                                       // largest page; 0: as asked
 	reads    int                                       // pages given out
 	sessions int                                       // sessions opened
+	timeless bool                                      // blocks carry none either
 	noTimes  bool                                      // events carry no timestamp
 	first    uint64                                    // blocks before it are pruned
 	given    map[uint64]int                            // how often each block was given out by Block and Blocks
@@ -116,7 +117,7 @@ func (c *fakeChain) Head(string) (ffcapi.BlockRef, bool) {
 // Time knows the blocks that Canonical knows.
 func (c *fakeChain) Time(ledger string, number uint64) (time.Time, bool) {
 	_, known := c.Canonical(ledger, number)
-	return blockTime(number), known
+	return blockTime(number), known && !c.timeless
 }
 
 func (c *fakeChain) Canonical(_ string, number uint64) (string, bool) {
@@ -173,7 +174,10 @@ func (c *fakeChain) blockLocked(number uint64) (*ffcapi.Block, error) {
 	if b := c.pretend[number]; b != nil {
 		return b, nil
 	}
-	b := &ffcapi.Block{BlockRef: c.blocks[number].ref, Timestamp: blockTime(number)}
+	b := &ffcapi.Block{BlockRef: c.blocks[number].ref}
+	if !c.timeless {
+		b.Timestamp = blockTime(number)
+	}
 	if number > 0 {
 		b.ParentHash = c.blocks[number-1].ref.Hash
 	}

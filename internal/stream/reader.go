@@ -285,7 +285,7 @@ func (r *reader) page(ctx context.Context, g *group, upto ffcapi.BlockRef, p *ff
 		}
 		stamp := ev.Timestamp
 		if stamp == nil {
-			if t, ok := r.times[ev.Cursor.Block]; ok {
+			if t := r.times[ev.Cursor.Block]; !t.IsZero() { // a block may have none either
 				stamp = &t
 			}
 		}

@@ -167,6 +167,26 @@ func TestConfigurationsInOrder(t *testing.T) {
 	}
 }
 
+// In one session an event of an invalid transaction goes to those who asked for it, and to nobody else.
+func TestInvalidEventsBesideOthers(t *testing.T) {
+	t.Parallel()
+	b, err := decodeBlock(marshal(makeBlock(nil,
+		testTx{id: "a", time: noon, event: event},
+		testTx{id: "b", time: noon, event: event, code: peer.TxValidationCode_MVCC_READ_CONFLICT},
+	)))
+	require.NoError(t, err)
+	m := newMatcher("ch1")
+	filters, err := compileFilters([]filter{{Chaincode: "assets"}})
+	require.NoError(t, err)
+	m.add(rule{listener: 0}, filters)
+	m.add(rule{listener: 1, invalid: true}, filters)
+	events, err := m.read(nil, b, ffcapi.Cursor{})
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	require.Equal(t, []int{0, 1}, events[0].Matches)
+	require.Equal(t, []int{1}, events[1].Matches)
+}
+
 // JSON is UTF-8: what only looks like it must not go out as it is.
 func TestJSONThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
