@@ -74,6 +74,7 @@ func wait(ctx context.Context, n *node, out <-chan delivered, ok bool) (*block, 
 		return nil, ffcapi.Errorf(ffcapi.Unavailable, "%s ended the block stream", n.address)
 	}
 	d := <-out
+	d.take()
 	var bad *malformed
 	switch {
 	case errors.As(d.err, &bad):

@@ -68,6 +68,7 @@ const ahead = 8
 type delivered struct {
 	block *block
 	err   error
+	take  func() // is called by who takes it
 }
 
 // stream is an open block stream. Blocks are received in a goroutine of its own and decoded in several, while the consumer works; they
@@ -75,6 +76,7 @@ type delivered struct {
 type stream struct {
 	blocks  chan chan delivered // closed at the end; after an error there is nothing
 	cancel  context.CancelFunc
+	waiting *waiting
 	release func() bool // lets go of the caller's context
 	done    sync.WaitGroup
 }
@@ -101,7 +103,7 @@ func (n *node) open(ctx context.Context, s *signer, channel string, start, stop 
 		cancel()
 		return nil, err
 	}
-	st := &stream{blocks: make(chan chan delivered, ahead), cancel: cancel, release: release}
+	st := &stream{blocks: make(chan chan delivered, ahead), cancel: cancel, release: release, waiting: newWaiting(n.ahead)}
 	st.done.Go(func() { st.receive(ctx, client) })
 	return st, nil
 }
@@ -111,10 +113,12 @@ func (s *stream) receive(ctx context.Context, client grpc.ClientStream) {
 	defer close(s.blocks)
 	workers := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for {
+		s.waiting.room(ctx, func() int { return len(s.blocks) })
 		message, err := receiveBlock(client)
 		if errors.Is(err, errEnd) {
 			return
 		}
+		take := s.waiting.add(len(message))
 		out := make(chan delivered, 1)
 		select {
 		case s.blocks <- out:
@@ -122,13 +126,13 @@ func (s *stream) receive(ctx context.Context, client grpc.ClientStream) {
 			return
 		}
 		if err != nil {
-			out <- delivered{err: err}
+			out <- delivered{err: err, take: take}
 			return
 		}
 		select {
 		case workers <- struct{}{}:
 		case <-ctx.Done():
-			out <- delivered{err: ctx.Err()}
+			out <- delivered{err: ctx.Err(), take: take}
 			return
 		}
 		s.done.Go(func() {
@@ -137,7 +141,7 @@ func (s *stream) receive(ctx context.Context, client grpc.ClientStream) {
 			if err != nil {
 				err = &malformed{err}
 			}
-			out <- delivered{b, err}
+			out <- delivered{b, err, take}
 		})
 	}
 }
@@ -189,4 +193,5 @@ func (s *stream) close() {
 	s.release()
 	s.cancel()
 	s.done.Wait()
+	s.waiting.drop()
 }

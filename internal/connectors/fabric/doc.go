@@ -45,6 +45,7 @@
 //     peer that it reads from or in the tail.
 //   - A block of the tail is received and decoded once, and shared, and so is what is made of it: nothing in it changes. It keeps the message it
 //     came in, and in bounds what was made of it (made.go); ring.go bounds how much that is. What leaves the connector is copied.
+//   - What streams read ahead of their readers is bounded in bytes for all of them together (readahead.go); each may always hold one block.
 //   - What no listener asks for is not decoded: neither read-write sets, nor what a transaction calls.
 //   - Every call has a time limit of its own, within that of the caller. A peer that says nothing while something is under way is
 //     probed (watch.go), so that one that is gone without a word is left within fabric.timeouts.silence.
@@ -56,9 +57,10 @@
 // # Failure handling
 //
 // errors.go, and nothing else, reads what Fabric says, and turns it into the kinds of ffcapi with the stage and every peer's words.
-// Chaincode refusals are final; peers that disagree or are away are Unavailable. There is no retry here, with two exceptions:
+// Chaincode refusals are final; peers that disagree or are away are Unavailable. There is no retry here, with three exceptions:
 // a call that got no answer because the peer or the way to it is gone (lost.go) is made again with the next peer, for nothing that is sent to a peer
-// has an effect twice; and a tail goes on by itself, at the very next block. Its readers are told when no peer is left, and when a block does not fit.
+// has an effect twice; a look at the ledger that one peer refuses is made at the next one (route.go), and fails only if all refuse;
+// and a tail goes on by itself, at the very next block. Its readers are told when no peer is left, and when a block does not fit.
 // Who then asks again is shown the block that is another, so that the core can stop the ledger. A peer that failed is left alone until it answers
 // a probe (peers.go).
 package fabric

@@ -30,6 +30,7 @@ type node struct {
 	conn   *grpc.ClientConn
 	client *clientCert // nil without mutual TLS
 	watch  *watch
+	ahead  *readAhead
 	health health // guarded by the pool's mu
 
 	connect  time.Duration          // limit of a connection
@@ -44,6 +45,7 @@ type node struct {
 
 func newNode(e endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*node, error) {
 	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, oneBlock: oneBlock, tick: func() {}}
+	n.ahead = &readAhead{limit: readAheadBytes}
 	n.failed, n.worked = func(error) {}, func() {}
 	n.watch = &watch{
 		silence: cfg.Timeouts.Silence, tick: func() { n.tick() },

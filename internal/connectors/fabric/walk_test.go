@@ -126,6 +126,9 @@ func TestSessionLeavesAPeerThatDeliversNonsense(t *testing.T) {
 			return b
 		}
 	})
+	one := followBlocks(t, c, "ch1", a.ref(4)) // the peer may go on to serve the head, which makes sense
+	one.until(t, 4, 5)
+	require.Eventually(t, func() bool { return c.tails.of(c, "ch1").source(a.ref(5)) != nil }, time.Minute, time.Millisecond)
 	_, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(5), 0)
 	requireKind(t, err, ffcapi.Internal, a.address)
 	for range 2 {
