@@ -47,12 +47,13 @@ type fakePeer struct {
 	pool     [][]byte        // envelopes of a paused orderer
 	paused   bool
 	lag      int
-	snapshot uint64 // first block, of a peer that began from a snapshot
-	mute     bool   // deliver nothing
-	frozen   bool   // nor answer anything
-	denied   bool   // nobody may look at the ledger
-	doubles  int    // so many envelopes are ordered twice
-	lost     int    // so many answers are lost
+	snapshot uint64        // first block, of a peer that began from a snapshot
+	mute     bool          // deliver nothing
+	frozen   bool          // nor answer anything
+	lazy     time.Duration // how long block 3 is on its way
+	denied   bool          // nobody may look at the ledger
+	doubles  int           // so many envelopes are ordered twice
+	lost     int           // so many answers are lost
 	submits  int
 	hangs    bool  // Endorse, Submit and Evaluate do not answer
 	refuse   error // what Endorse, Submit and Evaluate answer
@@ -223,10 +224,16 @@ func (f *fakePeer) Deliver(s peer.Deliver_DeliverServer) error {
 		if b != nil {
 			f.sent++
 		}
-		mute, grown := f.mute || f.frozen, f.grown
+		mute, grown, lazy := f.mute || f.frozen, f.grown, f.lazy
 		f.mu.Unlock()
 		switch {
 		case b != nil:
+			if next == 3 {
+				select {
+				case <-time.After(lazy):
+				case <-s.Context().Done():
+				}
+			}
 			if err := s.Send(&peer.DeliverResponse{Type: &peer.DeliverResponse_Block{Block: b}}); err != nil {
 				return err
 			}

@@ -26,6 +26,7 @@ const (
 type tail struct {
 	c       *Connector
 	channel string
+	slow    slow
 
 	mu       sync.Mutex
 	ring     ring               // guarded by mu

@@ -115,6 +115,9 @@ func (w *walk) read(ctx context.Context) (*block, error) {
 		select {
 		case out, ok := <-w.st.blocks:
 			b, err := wait(ctx, w.n, out, ok)
+			if err == nil {
+				w.t.slow.came(w.next)
+			}
 			if err != nil && w.next == w.upto.Number && ffcapi.KindOf(err) == ffcapi.Unavailable {
 				err = w.c.missing(ctx, w.n, w.s, w.t.channel, w.next, err)
 			}
@@ -124,7 +127,8 @@ func (w *walk) read(ctx context.Context) (*block, error) {
 			if _, e := w.c.probe(ctx, w.n, w.s, w.t.channel); e != nil {
 				return nil, e
 			}
-			if missing++; missing >= patience {
+			if missing++; missing >= w.t.slow.patience(w.next, w.c.quiet, w.c.cfg.Timeouts.CommitStatus) {
+				w.t.slow.gaveUp(w.next)
 				return nil, doesNotDeliver(w.n, w.t.channel, w.next)
 			}
 		case <-ctx.Done():

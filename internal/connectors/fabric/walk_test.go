@@ -222,3 +222,38 @@ func TestRingHoldsABlockByItsHash(t *testing.T) {
 	require.False(t, r.holds(ffcapi.BlockRef{Number: 7, Hash: "y"}))
 	require.False(t, r.holds(ffcapi.BlockRef{Number: 8, Hash: "x"}))
 }
+
+// A block that takes longer than a peer is usually given comes in the end: it is given more time each time.
+func TestSessionWaitsLongerForASlowBlock(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	for range 5 {
+		f.mine(eventTx("x"))
+	}
+	c := connect(t, f)
+	c.SetQuiet(100 * time.Millisecond)
+	f.set(func() { f.lazy = time.Second })
+	require.Eventually(t, func() bool {
+		pages, err := readEvents(t, c, ffcapi.Cursor{}, f.ref(5), 0)
+		return err == nil && len(pages[0].Events) == 5
+	}, 20*time.Second, time.Millisecond)
+}
+
+func TestPatienceIsBounded(t *testing.T) {
+	t.Parallel()
+	var s slow
+	require.Equal(t, patience, s.patience(7, time.Second, time.Minute))
+	for range 100 {
+		s.gaveUp(7)
+	}
+	require.Equal(t, 60, s.patience(7, time.Second, time.Minute))
+	require.Equal(t, patience, s.patience(7, time.Second, time.Second), "never less than without")
+	require.Equal(t, patience, s.patience(8, time.Second, time.Minute))
+	for i := range uint64(10 * slowBlocks) {
+		s.gaveUp(100 + i)
+		require.LessOrEqual(t, len(s.times), slowBlocks)
+	}
+	s.gaveUp(7)
+	s.came(7)
+	require.Equal(t, patience, s.patience(7, time.Second, time.Minute))
+}
