@@ -272,7 +272,7 @@ type standing struct {
 	head  uint64 // of the peer as the reading began
 
 	missing int // probes in a row that showed a block of the peer which did not come
-	behind  int // probes in a row that showed a block of another peer which this one does not have
+	behind  int // probes since its last block that showed one of another peer which this one does not have
 	asked   int // other peers so far
 }
 
@@ -354,8 +354,6 @@ func (r *standing) overtaken(ctx context.Context, head uint64) error {
 	r.asked++
 	if info, e := r.t.c.probe(ctx, other, r.s, r.t.channel); e == nil && info.head.Number > head {
 		r.behind++
-	} else if e == nil {
-		r.behind = 0
 	}
 	if r.behind >= patience {
 		return ffcapi.Errorf(ffcapi.Unavailable, "%s is behind: it has no block %d of %s, which %s has", r.n.address, head+1, r.t.channel, other.address)

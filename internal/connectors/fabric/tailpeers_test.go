@@ -26,11 +26,15 @@ func pair(t *testing.T, blocks int) (c *Connector, a, b *fakePeer) {
 // A peer that is cut off from the orderers answers everything, and says for ever that there is nothing new.
 func TestTailLeavesAPeerThatGetsNoBlocks(t *testing.T) {
 	t.Parallel()
-	c, a, b := pair(t, 1)
+	a, alike, b := newFakePeer(t), newFakePeer(t), newFakePeer(t)
+	a.mine()
+	shareChain(a, alike, b)
+	c := connect(t, a, alike, b)
+	c.SetQuiet(100 * time.Millisecond)
 	one := followBlocks(t, c, "ch1", a.ref(0))
 	require.EqualValues(t, 1, one.next(t).Number)
 	for range 5 {
-		b.mine()
+		b.mine() // alike is cut off as well, and no witness that all is well
 	}
 	one.until(t, 1, 6)
 }
