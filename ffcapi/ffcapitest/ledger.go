@@ -44,6 +44,8 @@ var ledgerPromises = []promise{
 		require.Equal(b, b.features.Balances, balances)
 		_, deploys := b.Connector.(ffcapi.Deployer)
 		require.Equal(b, b.features.Deploys, deploys)
+		_, finishes := b.Connector.(ffcapi.Finisher)
+		require.Equal(b, b.features.Finishes, finishes)
 	}},
 	{name: "is the same after a restart", needs: func(f *Fixture) bool { return f.Reopen != nil }, check: func(b *bench) {
 		before, err := b.Connector.Ledger(b.ctx, b.Ledger)

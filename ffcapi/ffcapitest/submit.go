@@ -128,26 +128,7 @@ var submitPromises = []promise{
 		if b.features.Sequenced && first.From == second.From {
 			b.Skip("there is one signer only")
 		}
-		one, two := b.submit(first), b.submit(second)
-		p, q := b.placed(one), b.placed(two)
-		require.NotEqual(b, p.success, q.success, "one of two must win")
-		lost, hash := p, one
-		if p.success {
-			lost, hash = q, two
-		}
-		require.NotEmpty(b, lost.reason)
-		found := b.listed(hash, lost.BlockRef)
-		require.Len(b, found, 1)
-		if b.features.OutcomesInBlocks {
-			require.False(b, found[0].Success)
-			require.Equal(b, lost.reason, found[0].Reason)
-			require.Equal(b, lost.retryable, found[0].Retryable)
-		}
-		upto := p.BlockRef
-		if q.Number > p.Number {
-			upto = q.BlockRef
-		}
-		require.Equal(b, []string{b.id(0)}, b.ids(b.session(b.Connector, b.query(b.from(), upto, 10))))
+		b.race(first, second)
 	}},
 	{name: "refuses what is no payload, and nothing leaves", check: func(b *bench) {
 		sub := b.submission(b.Contract.Create(b.Signer(), b.id(0)))
@@ -194,6 +175,31 @@ var submitPromises = []promise{
 		}
 		require.Len(b, b.ids(b.session(b.Connector, b.query(b.from(), last.BlockRef, 7))), senders*each)
 	}},
+}
+
+// race sends two creates of one id, of which one must win, and checks how the other one fails.
+func (b *bench) race(first, second *ffcapi.Submission) {
+	b.Helper()
+	one, two := b.submit(first), b.submit(second)
+	p, q := b.placed(one), b.placed(two)
+	require.NotEqual(b, p.success, q.success, "one of two must win")
+	lost, hash := p, one
+	if p.success {
+		lost, hash = q, two
+	}
+	require.NotEmpty(b, lost.reason)
+	found := b.listed(hash, lost.BlockRef)
+	require.Len(b, found, 1)
+	if b.features.OutcomesInBlocks {
+		require.False(b, found[0].Success)
+		require.Equal(b, lost.reason, found[0].Reason)
+		require.Equal(b, lost.retryable, found[0].Retryable)
+	}
+	upto := p.BlockRef
+	if q.Number > p.Number {
+		upto = q.BlockRef
+	}
+	require.Equal(b, []string{b.id(0)}, b.ids(b.session(b.Connector, b.query(b.from(), upto, 10))))
 }
 
 // requireOnce checks that a create succeeded and is on the chain once: in the blocks, as an event and for a query. A transaction

@@ -16,6 +16,8 @@ type Features struct {
 	Sequenced bool
 	// Fees, Balances, Deploys: the connector implements ffcapi.FeeEstimator, ffcapi.Balancer, ffcapi.Deployer. Otherwise it must not.
 	Fees, Balances, Deploys bool
+	// Finishes: the connector implements ffcapi.Finisher. Otherwise it must not.
+	Finishes bool
 	// Finality that the ledger declares.
 	Finality ffcapi.Finality
 	// OutcomesInBlocks: Blocks gives the outcome of every transaction.
@@ -24,7 +26,7 @@ type Features struct {
 	HashAtPrepare bool
 	// Simulates: what the contract refuses now is refused by Prepare.
 	Simulates bool
-	// SimulatesLate: it is refused by Submit instead, and so may be who loses a race.
+	// SimulatesLate: it is refused by Finish and by Submit instead, and so may be who loses a race.
 	SimulatesLate bool
 	// Timeout is how long a transaction may take from Submit to its block, and a call to answer. 0: 10 s.
 	Timeout time.Duration
@@ -105,6 +107,7 @@ func Run(t *testing.T, factory func(t *testing.T) *Fixture, features Features) {
 		{"blocks", true, blockPromises},
 		{"prepare", true, preparePromises},
 		{"submit", true, submitPromises},
+		{"finisher", features.Finishes, finisherPromises},
 		{"lookups", true, lookupPromises},
 		{"listener", true, listenerPromises},
 		{"events", true, eventPromises},

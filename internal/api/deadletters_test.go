@@ -12,11 +12,7 @@ import (
 func TestRoutesReachTheDeadLetters(t *testing.T) {
 	t.Parallel()
 	const letter = `{"id":"d","sequence":"","streamId":"","listenerId":"","listenerName":"","eventId":"","blockNumber":"","kind":"","error":"","attempts":0}`
-	for _, c := range []struct {
-		request, body string
-		status        int
-		call, answer  string
-	}{
+	for _, c := range []routeCase{
 		{"GET /eventstreams/s/deadletters", "", 200, `DeadLetters s {} 500`, `[]`},
 		{
 			"GET /eventstreams/s/deadletters?limit=7&after=3&before=9&listener=l&kind=refused&since=2026-01-31T12:00:00Z&until=2026-01-31T14:00:00%2B01:00", "", 200,
@@ -30,16 +26,8 @@ func TestRoutesReachTheDeadLetters(t *testing.T) {
 		{"DELETE /eventstreams/s/deadletters?all=true", "", 200, `DeleteDeadLetters s {"all":true}`, `{"count":4}`},
 		{"DELETE /eventstreams/s/deadletters?kind=expression", "", 200, `DeleteDeadLetters s {"kind":"expression"}`, `{"count":4}`},
 	} {
+		c.check(t)
 		g := newRig()
-		w := g.do(t, c.request, c.body)
-		require.Equal(t, c.status, w.Code, "%s: %s", c.request, w.Body)
-		require.Equal(t, []string{c.call}, g.streams.calls, c.request)
-		if c.answer == "" {
-			require.Empty(t, w.Body.String(), c.request)
-		} else {
-			require.JSONEq(t, c.answer, w.Body.String(), c.request)
-		}
-		g = newRig()
 		g.streams.err = store.ErrNotFound
 		require.Equal(t, http.StatusNotFound, g.do(t, c.request, c.body).Code, c.request)
 	}

@@ -94,6 +94,7 @@ var storeCodes = []struct { //nolint:gochecknoglobals // constant
 	{store.ErrInvalid, msgs.NotStorable, true},
 	{store.ErrNoKey, msgs.NoKey, true},
 	{store.ErrWiped, msgs.Wiped, true},
+	{store.ErrSealed, msgs.Sealed, false},
 	{store.ErrConflict, msgs.Conflict, true},
 	{store.ErrNotFound, msgs.NotFound, true},
 }

@@ -55,6 +55,7 @@ func TestErrorsOfTheEngines(t *testing.T) {
 		{store.ErrInvalid, 400, "PY10110: value cannot be stored", true, "", false},
 		{store.ErrNoKey, 501, "PY10112: what is secret of it cannot be encrypted", true, "", false},
 		{store.ErrWiped, 409, "PY10113: it was secret, and was wiped when the transaction ended: post it anew, with another headers.id", true, "", false},
+		{fmt.Errorf("x: %w: no key", store.ErrSealed), 501, "PY10114: x: what is secret of it cannot be decrypted: no key", false, "", false},
 		{apitypes.ErrTooManyPending, 429, "PY10105: too many transactions are pending", false, "1", false},
 		{apitypes.ErrStopping, 503, "PY10106: the server is stopping", false, "1", false},
 		{lifecycle.ErrStopped, 503, "PY10106: the server is stopping", false, "1", false},

@@ -12,14 +12,30 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
+// routeCase is a request, the call of the streams that it becomes, and its answer.
+type routeCase struct {
+	request, body string
+	status        int
+	call, answer  string // answer "": the body is empty
+}
+
+func (c *routeCase) check(t *testing.T) {
+	t.Helper()
+	g := newRig()
+	w := g.do(t, c.request, c.body)
+	require.Equal(t, c.status, w.Code, "%s: %s", c.request, w.Body)
+	require.Equal(t, []string{c.call}, g.streams.calls, c.request)
+	if c.answer == "" {
+		require.Empty(t, w.Body.String(), c.request)
+	} else {
+		require.JSONEq(t, c.answer, w.Body.String(), c.request)
+	}
+}
+
 func TestRoutesReachTheStreams(t *testing.T) {
 	t.Parallel()
 	const id = "3f2a8a5c-8a0e-4c55-9c7a-0f1d2e3c4b5a"
-	for _, c := range []struct {
-		request, body string
-		status        int
-		call, answer  string
-	}{
+	for _, c := range []routeCase{
 		{"GET /eventstreams", "", 200, `Streams 500 `, `[]`},
 		{"GET /eventstreams?limit=7&after=" + id, "", 200, `Streams 7 ` + id, `[]`},
 		{"POST /eventstreams", `{"name":"s","suspended":true,"batchTimeout":250}`, 200, `CreateStream {"name":"s","suspended":true,"batchTimeout":"250ms"}`, `{"name":"s","suspended":true,"batchTimeout":"250ms"}`},
@@ -47,15 +63,7 @@ func TestRoutesReachTheStreams(t *testing.T) {
 		{"POST /eventstreams/s/reset?dryRun", `{"fromBlock":"latest"}`, 200, `ResetStream s {"fromBlock":"latest"} true`, `{"dryRun":true,"listeners":null}`},
 		{"POST /subscriptions/l/reset", `{}`, 200, `ResetListener  l {} false`, `{}`},
 	} {
-		g := newRig()
-		w := g.do(t, c.request, c.body)
-		require.Equal(t, c.status, w.Code, "%s: %s", c.request, w.Body)
-		require.Equal(t, []string{c.call}, g.streams.calls, c.request)
-		if c.answer == "" {
-			require.Empty(t, w.Body.String(), c.request)
-		} else {
-			require.JSONEq(t, c.answer, w.Body.String(), c.request)
-		}
+		c.check(t)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/client"
 )
 
-// picky is a webhook that refuses events in which there is a word.
+// picky is a webhook that refuses events in which there is a word. It must be none that can be read in a hash or an id.
 type picky struct {
 	word  atomic.Value // string; "" for none
 	taken chan string
@@ -36,7 +36,7 @@ func (p *picky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	hook := &picky{taken: make(chan string, 100)}
-	hook.word.Store("bad")
+	hook.word.Store("spoilt")
 	receiver := httptest.NewServer(hook)
 	defer receiver.Close()
 	url, stop := dev(t, t.TempDir())
@@ -52,7 +52,7 @@ func TestDeadLetters(t *testing.T) {
 	listener := "assets"
 	_, err = c.CreateListener(t.Context(), stream, &apitypes.Listener{Name: &listener, FromBlock: &from, Filters: []json.RawMessage{[]byte(`{"event":"AssetCreated"}`)}})
 	require.NoError(t, err)
-	for _, car := range []string{"bad-1", "good-1", "bad-2", "good-2"} {
+	for _, car := range []string{"spoilt-1", "good-1", "spoilt-2", "good-2"} {
 		_, _, err := c.Submit(t.Context(), &client.Invocation{ID: car, From: "alice", To: "assets", Method: "create", Params: []any{car, 1}})
 		require.NoError(t, err)
 	}
@@ -75,7 +75,7 @@ func TestDeadLetters(t *testing.T) {
 	require.Empty(t, letters("--before", first.Sequence))
 	require.Empty(t, first.Event)
 	require.Contains(t, first.Error, "not that one")
-	require.Regexp(t, `^SEQUENCE +ID +LISTENER +EVENT +KIND +ATTEMPTS .*\n`+first.Sequence+` +`+first.ID+` +assets +devledger:.* refused .*\n(?s:.*)\{"id":"devledger:.*bad-1`, run("show", stream, first.ID))
+	require.Regexp(t, `^SEQUENCE +ID +LISTENER +EVENT +KIND +ATTEMPTS .*\n`+first.Sequence+` +`+first.ID+` +assets +devledger:.* refused .*\n(?s:.*)\{"id":"devledger:.*spoilt-1`, run("show", stream, first.ID))
 
 	require.Equal(t, "1 dead letters are to be replayed\n", run("replay", stream, first.ID))
 	require.Eventually(t, func() bool {
@@ -92,7 +92,7 @@ func TestDeadLetters(t *testing.T) {
 	for body := range hook.taken {
 		taken.WriteString(body)
 	}
-	for car, n := range map[string]int{"good-1": 1, "good-2": 1, "bad-1": 1, "bad-2": 0} {
+	for car, n := range map[string]int{"good-1": 1, "good-2": 1, "spoilt-1": 1, "spoilt-2": 0} {
 		require.Equal(t, n, strings.Count(taken.String(), `"`+car+`"`), "%s: %s", car, taken.String())
 	}
 }

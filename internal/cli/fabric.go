@@ -43,7 +43,7 @@ func newFabricDoctor(plugins *plugin.Registry) *cobra.Command {
 				}
 			}
 			start := time.Now()
-			checks, err := examine(cmd, plugins, file, q)
+			checks, err := examine(cmd, plugins, file, q) // file is empty if there is none
 			if err != nil {
 				return err
 			}
@@ -79,6 +79,9 @@ func examine(cmd *cobra.Command, plugins *plugin.Registry, file string, q plugin
 			Hop: "configuration", State: plugin.CheckFailed, Detail: strings.ReplaceAll(err.Error(), "\n", "; "),
 			Fix: "config.md has every key; \"pyralis fabric init\" writes a file that works",
 		}}, nil
+	}
+	if cfg.Connector != config.ConnectorFabric && file == "" {
+		return nil, fmt.Errorf("connector: there is no %s here: name a configuration with -f, or write one with \"pyralis fabric init\"", defaultFile)
 	}
 	if cfg.Connector != config.ConnectorFabric {
 		return nil, fmt.Errorf("connector: it is %q, so there is no Fabric network to examine; set it to %q, or name another file with -f", cfg.Connector, config.ConnectorFabric)

@@ -2,7 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pyralis-io/pyralis/internal/config"
 	"github.com/pyralis-io/pyralis/pkg/plugin"
 )
 
@@ -35,6 +42,8 @@ func TestFabricDoctorTellsOfABrokenConfiguration(t *testing.T) {
 
 	_, _, err = execute(t.Context(), "fabric", "doctor", "-f", write(t, "connector: devledger"))
 	require.ErrorContains(t, err, "there is no Fabric network to examine")
+	_, _, err = execute(t.Context(), "fabric", "doctor")
+	require.ErrorContains(t, err, "there is no pyralis.yaml here")
 }
 
 func TestDiagnosisIsShort(t *testing.T) {
@@ -81,6 +90,10 @@ func TestFabricInitSaysWhatIsMissing(t *testing.T) {
 		"--profile: there is no nowhere.yaml":      {"--profile", "nowhere.yaml", "--wallet", dir},
 		"--msp: there is no nowhere":               {"--profile", profile, "--msp", "nowhere"},
 		"--wallet: there is no identity in it":     {"--profile", profile, "--wallet", dir},
+		"--tls-ca: who issued the certificates":    {"--profile", profile, "--wallet", dir, "--tls-ca", profile},
+		"--client-cert: give both":                 {"--profile", profile, "--wallet", dir, "--client-key", profile},
+		"--client-key: there is no nowhere":        {"--profile", profile, "--wallet", dir, "--client-cert", profile, "--client-key", "nowhere"},
+		"--msp (" + dir + "/signcerts): no such":   {"--peer", "grpcs://h:1", "--msp", dir, "--msp-id", "A", "--channel", "c"},
 	} {
 		_, _, err := execute(t.Context(), append([]string{"fabric", "init", "--out", out}, args...)...)
 		require.ErrorContains(t, err, words)
@@ -94,4 +107,56 @@ func TestFabricInitSaysWhatIsMissing(t *testing.T) {
 	kept, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.Equal(t, "mine", string(kept))
+}
+
+// selfSigned writes a certificate and its key.
+func selfSigned(t *testing.T, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
+	}
+}
+
+func TestFabricInitWritesWhatIsGiven(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := func(elem ...string) string { return filepath.Join(append([]string{dir}, elem...)...) }
+	for name, msp := range map[string]string{"User1@org1": in("users", "User1@org1", "msp"), "app": in("app")} {
+		cert, key := filepath.Join(msp, "signcerts", "cert.pem"), filepath.Join(msp, "keystore", "priv_sk")
+		selfSigned(t, cert, key)
+		out := in(name + ".yaml")
+		args := []string{
+			"fabric", "init", "--msp", msp, "--peer", "grpcs://peer0.org1:7051", "--tls-ca", cert, "--client-cert", cert, "--client-key", key,
+			"--msp-id", "Org1MSP", "--channel", "ch1", "--channel", "ch2", "--out", out,
+		}
+		stdout, _, err := execute(t.Context(), args...)
+		require.NoError(t, err)
+		require.Contains(t, stdout.String(), "fabric doctor -f "+out)
+		require.Contains(t, stdout.String(), "tx submit --id my-first --from "+name+" --to ch1/CHAINCODE")
+		cfg, err := config.Load(config.LoadOptions{File: out})
+		require.NoError(t, err)
+		require.Equal(t, config.ConnectorFabric, cfg.Connector)
+		require.Equal(t, []string{"ch1", "ch2"}, cfg.Fabric.Channels)
+		require.Equal(t, name, cfg.Fabric.Identity, "the user of the folder")
+		require.Equal(t, cert, cfg.Fabric.TLS.ClientCertificate)
+		require.Equal(t, key, cfg.Fabric.TLS.ClientKey)
+		_, _, err = execute(t.Context(), "config", "check", "-f", out)
+		require.NoError(t, err)
+
+		_, _, err = execute(t.Context(), args...)
+		require.ErrorContains(t, err, "--force")
+		_, _, err = execute(t.Context(), append(args, "--force", "--channel", "ch3")...)
+		require.NoError(t, err)
+		cfg, err = config.Load(config.LoadOptions{File: out})
+		require.NoError(t, err)
+		require.Equal(t, []string{"ch1", "ch2", "ch3"}, cfg.Fabric.Channels)
+	}
 }

@@ -17,10 +17,10 @@ import (
 
 // fabricInit is what is known of a Fabric network before anything is looked up.
 type fabricInit struct {
-	profile, msp, mspID, wallet, identity, tlsCA string
-	peers, channels                              []string
-	out                                          string
-	force                                        bool
+	profile, msp, mspID, wallet, identity, tlsCA, clientCert, clientKey string
+	peers, channels                                                     []string
+	out                                                                 string
+	force                                                               bool
 }
 
 func newFabricInit(plugins *plugin.Registry) *cobra.Command {
@@ -40,6 +40,8 @@ func newFabricInit(plugins *plugin.Registry) *cobra.Command {
 	f.StringVar(&in.profile, "profile", "", "connection profile, YAML or JSON")
 	f.StringArrayVar(&in.peers, "peer", nil, "URL of a peer, grpcs://host:port; may be given several times, the preferred one first")
 	f.StringVar(&in.tlsCA, "tls-ca", "", "certificate of the CA of the peers' TLS certificates, file or folder; default: tlscacerts in --msp")
+	f.StringVar(&in.clientCert, "client-cert", "", "certificate to show to peers that want one (mutual TLS), with --client-key")
+	f.StringVar(&in.clientKey, "client-key", "", "key of --client-cert")
 	f.StringVar(&in.msp, "msp", "", "MSP folder of the identity, with signcerts and keystore")
 	f.StringVar(&in.wallet, "wallet", "", "folder with one sub-folder per identity: cert.pem, key.pem and optionally mspid")
 	f.StringVar(&in.identity, "identity", "", "identity that reads blocks; default: the only one")
@@ -88,21 +90,35 @@ func (in *fabricInit) run(cmd *cobra.Command, plugins *plugin.Registry) error {
 	return in.goOn(cmd.OutOrStdout(), found.Channels[0], found.Identity)
 }
 
+// flags are the keys for which flags stand, in the words of errors.
+var flags = strings.NewReplacer("fabric.mspID:", "--msp-id:", "fabric.channels:", "--channel:", "fabric.identity:", "--identity:", "fabric.wallet:", "--wallet:",
+	"fabric.profile:", "--profile:", ".tlsCACert:", ".tlsCACert (--tls-ca):", ".url:", ".url (--peer):", "fabric.identities[0].mspDir", "--msp",
+	"(fabric.tls)", "(--client-cert)", "fabric.tls.clientCertificate", "--client-cert", "fabric.tls.clientKey", "--client-key")
+
 // flagged names flags in place of the keys that they stand for.
-func flagged(err error) error {
-	return errors.New(strings.NewReplacer("fabric.mspID:", "--msp-id:", "fabric.channels:", "--channel:", "fabric.identity:", "--identity:", "fabric.wallet:", "--wallet:",
-		"fabric.profile:", "--profile:", ".tlsCACert:", ".tlsCACert (--tls-ca):").Replace(err.Error()))
+func flagged(err error) error { return errors.New(flags.Replace(err.Error())) }
+
+// check refuses flags that do not go together.
+func (in *fabricInit) check() error {
+	switch {
+	case in.profile == "" && len(in.peers) == 0:
+		return errors.New("--profile: name a connection profile, or peers with --peer")
+	case in.profile != "" && len(in.peers) > 0:
+		return errors.New("--peer: the peers are those of --profile: leave one of them out")
+	case in.profile != "" && in.tlsCA != "":
+		return errors.New("--tls-ca: who issued the certificates of the peers is in --profile: leave it out")
+	case (in.clientCert == "") != (in.clientKey == ""):
+		return errors.New("--client-cert: give both it and --client-key, or none")
+	case in.wallet == "" && in.msp == "":
+		return errors.New("--wallet: name a folder with identities, or the MSP folder of one with --msp")
+	}
+	return nil
 }
 
 // section is what the flags say, as the section "fabric" of a configuration.
 func (in *fabricInit) section() (map[string]any, error) {
-	switch {
-	case in.profile == "" && len(in.peers) == 0:
-		return nil, errors.New("--profile: name a connection profile, or peers with --peer")
-	case in.profile != "" && len(in.peers) > 0:
-		return nil, errors.New("--peer: the peers are those of --profile: leave one of them out")
-	case in.wallet == "" && in.msp == "":
-		return nil, errors.New("--wallet: name a folder with identities, or the MSP folder of one with --msp")
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	out := map[string]any{}
 	paths := map[string]string{"profile": in.profile, "wallet": in.wallet}
@@ -130,7 +146,21 @@ func (in *fabricInit) section() (map[string]any, error) {
 	if len(in.channels) > 0 {
 		out["channels"] = in.channels
 	}
-	return out, nil
+	return out, in.addTLS(out)
+}
+
+// addTLS names the certificate for mutual TLS.
+func (in *fabricInit) addTLS(out map[string]any) error {
+	if in.clientCert == "" {
+		return nil
+	}
+	cert, err := there("client-cert", in.clientCert)
+	if err != nil {
+		return err
+	}
+	key, err := there("client-key", in.clientKey)
+	out["tls"] = map[string]string{"clientCertificate": cert, "clientKey": key}
+	return err
 }
 
 // there is the full path of a file or folder that must exist.
@@ -145,7 +175,7 @@ func there(flag, path string) (string, error) {
 	return full, err
 }
 
-// addMSP names the identity of an MSP folder after --identity, or after the folder's user: of users/User1@org1/msp it is User1@org1.
+// addMSP names the identity of an MSP folder after --identity, or after the folder's user: of users/User1@org1/msp it is User1@org1, of users/app it is app.
 func (in *fabricInit) addMSP(out map[string]any) error {
 	if in.msp == "" {
 		return nil
@@ -155,7 +185,11 @@ func (in *fabricInit) addMSP(out map[string]any) error {
 		return err
 	}
 	if in.identity == "" {
-		in.identity = filepath.Base(filepath.Dir(dir))
+		if filepath.Base(dir) == "msp" {
+			in.identity = filepath.Base(filepath.Dir(dir))
+		} else {
+			in.identity = filepath.Base(dir)
+		}
 	}
 	out["identities"] = []map[string]string{{"name": in.identity, "mspDir": dir}}
 	return nil
@@ -185,7 +219,7 @@ func (in *fabricInit) write(section map[string]any) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Pyralis on a Hyperledger Fabric network. config.md has every key; \"pyralis fabric doctor -f %s\" tries the way to the network.\n", filepath.Base(in.out))
 	b.WriteString("connector: fabric\nfabric:\n")
-	for _, key := range []string{"profile", "peers", "mspID", "channels", "wallet", "identities", "identity"} {
+	for _, key := range []string{"profile", "peers", "mspID", "channels", "wallet", "identities", "identity", "tls"} {
 		value, ok := section[key]
 		if !ok {
 			continue
@@ -205,7 +239,10 @@ func (in *fabricInit) write(section map[string]any) error {
 		return fmt.Errorf("--out: %w", err)
 	}
 	_, err = io.WriteString(f, b.String())
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("--out: %w", errors.Join(err, os.Remove(in.out))) // half a file would be in the way
+	}
+	return nil
 }
 
 // goOn says what to do next.
@@ -220,9 +257,13 @@ See whether the network can be reached:
 
   %[4]s fabric doctor%[5]s
 
-and run a node, which serves http://127.0.0.1:5008:
+run a node, which serves http://127.0.0.1:5008:
 
   %[4]s run%[5]s
+
+and submit a transaction to it, of a chaincode of yours:
+
+  %[4]s tx submit --id my-first --from %[2]s --to %[3]s/CHAINCODE --method FUNCTION --param ARGUMENT --wait 60s
 `, in.out, identity, channel, program(), file)
 	return err
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"time"
 
@@ -15,26 +16,31 @@ func TestGarbageIsBounded(t *testing.T) { //nolint:paralleltest // it is set for
 	spare(func(name string) string { return map[string]string{"GOGC": "200"}[name] })
 	require.Equal(t, 100, debug.SetGCPercent(100), "who sets GOGC knows why")
 
-	percent := func() int {
+	percent := func() uint64 {
 		runtime.GC()
-		p := debug.SetGCPercent(100)
-		debug.SetGCPercent(p)
-		return p
+		now := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(now)
+		return now[0].Value.Uint64()
 	}
 	spare(func(string) string { return "" })
-	require.Greater(t, percent(), garbage, "a small heap has room to grow")
+	require.Greater(t, percent(), uint64(garbage), "a small heap has room to grow")
 
-	large := make([]byte, roomy)
-	require.Eventually(t, func() bool { return percent() == garbage }, 10*time.Second, time.Millisecond)
-	runtime.KeepAlive(large)
-	large = nil
+	some := make([]byte, roomy-16<<20)
+	require.Eventually(t, func() bool { p := percent(); return p <= garbage && p > least }, 10*time.Second, time.Millisecond)
+	more := make([]byte, large)
+	require.Eventually(t, func() bool { return percent() == least }, 10*time.Second, time.Millisecond)
+	runtime.KeepAlive(some)
+	runtime.KeepAlive(more)
+	some, more = nil, nil
 	require.Eventually(t, func() bool { return percent() > garbage }, 10*time.Second, time.Millisecond)
-	_ = large
+	_, _ = some, more
 }
 
 func TestPercentForKeepsToTheRoom(t *testing.T) {
 	t.Parallel()
-	for live, want := range map[uint64]int{0: most, 4 << 20: most, 16 << 20: 300, 32 << 20: 100, 40 << 20: garbage, 64 << 20: garbage, 1 << 30: garbage} {
+	for live, want := range map[uint64]int{
+		0: most, 4 << 20: most, 16 << 20: 300, 32 << 20: 100, 40 << 20: garbage, 48 << 20: garbage, 64 << 20: 50, 80 << 20: least, 1 << 30: least,
+	} {
 		require.Equal(t, want, percentFor(live, 0), "%d MiB", live>>20)
 	}
 	require.Equal(t, 240, percentFor(16<<20, 4<<20), "roots count as well")

@@ -207,6 +207,7 @@ type Backoff struct {
 type EventStreams struct {
 	Defaults           StreamDefaults `key:"defaults"`
 	ReadAhead          int            `key:"readAhead" default:"4" min:"1" max:"1000" doc:"Batches that are read and encoded while earlier ones wait for their ack, per stream."`
+	MaxUnstored        int            `key:"maxUnstored" default:"32" min:"0" max:"100000" doc:"Batches of a stream that may be acked before it is stored that they are. After a crash at most so many, and as many as the window of the receiver (webhooks: 1), come again. With 0 only those in flight do, but each batch waits until the one before is stored, which may halve the speed of small batches."`
 	MaxMemory          Size           `key:"maxMemory" default:"64MiB" min:"1MiB" doc:"Memory for events read and not yet acked, all streams together."`
 	CheckpointInterval time.Duration  `key:"checkpointInterval" default:"1m" min:"1ms" doc:"How often at most a checkpoint moves past blocks in which nothing matched. Acked events are stored at once."`
 	AckTimeout         time.Duration  `key:"ackTimeout" default:"2m" min:"1ms" doc:"Time a WebSocket client has to ack a batch before it is sent again."`
@@ -318,7 +319,7 @@ type FabricTimeouts struct {
 	Endorse      time.Duration `key:"endorse" default:"30s" min:"1ms" doc:"Time for collecting endorsements."`
 	Submit       time.Duration `key:"submit" default:"30s" min:"1ms" doc:"Time for handing an endorsed transaction to the orderers."`
 	Evaluate     time.Duration `key:"evaluate" default:"30s" min:"1ms" doc:"Time for a query."`
-	CommitStatus time.Duration `key:"commitStatus" default:"2m" min:"1ms" doc:"Time for asking a peer about the outcome of one transaction."`
+	CommitStatus time.Duration `key:"commitStatus" default:"2m" min:"1ms" doc:"Time for looking a transaction or a block up. A block that does not come in the usual time is given more each time it is asked for, up to this."`
 }
 
 // FabricBackoff is how long a peer that failed is left alone.

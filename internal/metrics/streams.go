@@ -68,7 +68,7 @@ func streamMetrics() []streamMetric {
 			},
 		},
 		{
-			"pyralis_stream_blocked", "1 if a batch has been refused for longer than the retry timeout, or cannot be delivered.",
+			"pyralis_stream_blocked", "1 if a batch has been refused for longer than the retry timeout, or cannot be delivered, or waits for the store to take checkpoints.",
 			gauge, func(s *StreamState) *float64 {
 				if s.State == "blocked" {
 					return number(1)

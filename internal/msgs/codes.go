@@ -64,6 +64,8 @@ var (
 		"The transaction has something secret in it, such as transient data, which is stored encrypted only. Set store.encryptionKeys. Nothing was stored."}
 	Wiped = &Code{"PY10113", http.StatusConflict, "%s",
 		"The transaction had something secret in it, such as transient data, which was wiped when it ended, so it cannot be retried from here."}
+	Sealed = &Code{"PY10114", http.StatusNotImplemented, "%s",
+		"Add the key that the text names to store.encryptionKeys, or put the file encryption.key back, and start the node again. Nothing was changed."}
 	Declared = &Code{"PY10111", http.StatusConflict, "%s",
 		"The configuration says what the stream is. A change made here would be undone at the next start, so it is made there."}
 	SearchTooWide = &Code{"PY10120", http.StatusUnprocessableEntity, "looked at %s transactions, down to %s, without an end: go on with after=%s, or narrow the search by a label, signer or status",
@@ -140,7 +142,7 @@ var (
 var all = []*Code{
 	BadJSON, TooDeep, BadField, UnknownField, UnknownParameter, BadParameter, BadHeader, UnknownCommand, BodyTooLarge,
 	NotJSONType, BodyUnreadable, NoSuchPath, NoSuchMethod, TimedOut, ClientLeft,
-	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable, Declared, NoKey, Wiped, SearchTooWide,
+	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable, Declared, NoKey, Wiped, Sealed, SearchTooWide,
 	TooManyWaiting, BatchTooLong, NotInBatch,
 	ChainInvalidInput, ChainUnauthorized, ChainNotFound, ChainReverted, ChainEndorsement, ChainInsufficientFunds, ChainUnsupported,
 	ChainNonceTooLow, ChainUnderpriced, ChainKnownTransaction, ChainConflict, ChainRateLimited, ChainUnavailable, ChainTimeout, ChainPruned,

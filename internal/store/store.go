@@ -15,6 +15,7 @@ var (
 	ErrFull      = errors.New("no space left in the store")
 	ErrInvalid   = errors.New("value cannot be stored") // a name, key, signer or hash that is too long or not plain text
 	ErrNoKey     = errors.New("what is secret of it cannot be encrypted")
+	ErrSealed    = errors.New("what is secret of it cannot be decrypted")
 	ErrWiped     = errors.New("it was secret, and was wiped when the transaction ended: post it anew, with another headers.id")
 	// ErrUnavailable from a write leaves open whether it was carried out: the connection broke and did not come back in time.
 	// Repeat an Accept (its key makes that safe), read again before an Update.

@@ -43,22 +43,14 @@ func (r *run) checkpoints(ctx context.Context) error {
 			return nil
 		}
 		rows, began := 0, time.Now()
-		err := retry.Do(ctx, storeBackoff, func(ctx context.Context, _ int) (err error) {
+		err := r.insist(ctx, func(ctx context.Context) (err error) {
 			rows, err = r.checkpoint(ctx, progress)
-			switch {
-			case errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrNotFound):
-				return retry.Permanent(err)
-			case err != nil:
-				r.s.stats.fail(err, r.m.opts.Now())
-			}
 			return err
 		})
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		if retry.Sleep(ctx, rest(rows, time.Since(began))) != nil {
-			return nil
-		}
+		r.delivery.spare(ctx, rest(rows, time.Since(began)))
 	}
 }
 
@@ -73,11 +65,13 @@ func (r *run) lastCheckpoint(ctx context.Context) {
 
 // checkpoint stores the positions that are due, and says how many they were.
 func (r *run) checkpoint(ctx context.Context, progress bool) (int, error) {
-	rows := r.delivery.rows(false)
+	rows, done := r.delivery.rows(false)
 	if progress {
-		rows = r.stable(rows, r.delivery.rows(true))
+		all, _ := r.delivery.rows(true)
+		rows = r.stable(rows, all)
 	}
 	if len(rows) == 0 {
+		r.delivery.written(nil, done)
 		return 0, nil
 	}
 	now := r.m.opts.Now()
@@ -91,7 +85,7 @@ func (r *run) checkpoint(ctx context.Context, progress bool) (int, error) {
 	if err := r.m.opts.Store.WriteCheckpoints(ctx, r.m.opts.Fence(), r.def.ID, r.epoch, cps); err != nil {
 		return 0, err
 	}
-	r.delivery.written(rows)
+	r.delivery.written(rows, done)
 	for i, row := range rows {
 		if cps[i].Older != nil {
 			r.trailed[row.Listener] = row.At.Block.Number

@@ -34,7 +34,7 @@ func TestManyCheckpointsLeaveRoom(t *testing.T) {
 	for listeners, pause := range map[int]time.Duration{1: 0, manyRows: 3 * slowWrite} {
 		synctest.Test(t, func(t *testing.T) {
 			slow := &slowStore{newFakeStore(), make(chan [2]time.Time, 1000)}
-			r := newRig(t, func(r *rig) { r.opts.Store = slow })
+			r := newRig(t, func(r *rig) { r.opts.Store, r.opts.MaxUnstored = slow, ptr(100) }) // so that no batch waits for the store
 			r.stream("s", suspended, func(s *apitypes.EventStream) { s.BatchSize = ptr(uint64(1000)) })
 			for i := range listeners {
 				r.listen("s", fmt.Sprintf("l%d", i), "A")

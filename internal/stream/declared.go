@@ -61,17 +61,20 @@ func (m *Manager) checkDeclared() ([]*declaration, error) {
 			errs = append(errs, err)
 			continue
 		}
-		if first, twice := paths[c.def.Name]; twice {
-			errs = append(errs, sameName(c.path, c.def.Name, first))
-		}
-		paths[c.def.Name] = c.path
+		errs = append(errs, nameOnce(paths, c.path, c.def.Name))
 		all = append(all, c)
 	}
 	return all, errors.Join(errs...)
 }
 
-func sameName(path, name, first string) error {
-	return apitypes.Invalidf(path+".name", "give each a name of its own", "is %q, and so is that of %s", name, first)
+// nameOnce notes where a name is given, and refuses it if it was given before. paths are those of the names so far.
+func nameOnce(paths map[string]string, path, name string) error {
+	first, twice := paths[name]
+	paths[name] = path
+	if twice {
+		return apitypes.Invalidf(path+".name", "give each a name of its own", "is %q, and so is that of %s", name, first)
+	}
+	return nil
 }
 
 func (m *Manager) checkStream(path string, d Declared) (*declaration, error) {
@@ -89,10 +92,7 @@ func (m *Manager) checkStream(path string, d Declared) (*declaration, error) {
 			errs = append(errs, err)
 			continue
 		}
-		if first, twice := paths[l.want.Name]; twice {
-			errs = append(errs, sameName(l.path, l.want.Name, first))
-		}
-		paths[l.want.Name] = l.path
+		errs = append(errs, nameOnce(paths, l.path, l.want.Name))
 		l.want.StreamID = c.def.ID
 		c.listeners = append(c.listeners, l)
 	}

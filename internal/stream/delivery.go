@@ -22,6 +22,7 @@ const forever = time.Duration(1<<63 - 1)
 // policy is what a stream's settings say about batches and failures.
 type policy struct {
 	readAhead    int
+	unstored     int // batches that may be unstored besides those of the window
 	batchTimeout time.Duration
 	retryTimeout time.Duration
 	blockedDelay time.Duration
@@ -68,6 +69,7 @@ type delivery struct {
 
 	unordered bool       // the sink keeps no order
 	through   uint64     // events that got through
+	unstored  unstored   // what comes again after a crash
 	probes    bool       // whether the receiver takes the event behind those it refuses is still to be tried
 	gone      *goneError // the receiver wants nothing any more
 
@@ -80,6 +82,7 @@ func newDelivery(s sink.Sink, p policy, epoch int64, tracker *inflight.Tracker, 
 		sink: s, policy: p, epoch: epoch, tracker: tracker, budget: b, stats: st, now: now,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 		freed: make(chan struct{}, 1), emptied: make(chan struct{}, 1), landed: make(chan struct{}),
+		unstored: newUnstored(),
 	}
 }
 
@@ -224,12 +227,15 @@ func (d *delivery) unpark() *batch {
 	return b
 }
 
-// pick takes the next batch that may go. The caller holds mu.
-func (d *delivery) pick() (*batch, time.Duration) {
+// pick takes the next batch that may go while so many are unstored. The caller holds mu.
+func (d *delivery) pick(exposed int) (*batch, time.Duration) {
 	if len(d.ready) > 0 {
 		b := d.ready[0]
 		if wait := b.due.Sub(d.now()); wait > 0 {
 			return nil, wait
+		}
+		if !b.whole.sent && d.unstored.full(exposed, d.now()) {
+			return nil, forever
 		}
 		d.ready[0] = nil
 		d.ready = d.ready[1:]
@@ -244,6 +250,9 @@ func (d *delivery) pick() (*batch, time.Duration) {
 		if wait := d.policy.batchTimeout - d.now().Sub(b.born); wait > 0 {
 			return nil, wait
 		}
+	}
+	if d.unstored.full(exposed, d.now()) {
+		return nil, forever
 	}
 	d.parked = nil
 	b.seal()
@@ -355,17 +364,21 @@ func (d *delivery) close() {
 	d.budget.add(-held)
 }
 
-// rows returns the positions to store.
-func (d *delivery) rows(progress bool) []inflight.Row {
+// rows returns the positions to store, and the sequence below which all batches are stored with them.
+func (d *delivery) rows(progress bool) (rows []inflight.Row, done uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.tracker.Snapshot(nil, progress)
+	return d.tracker.Snapshot(nil, progress), d.tracker.Done()
 }
 
-func (d *delivery) written(rows []inflight.Row) {
+// written says that rows are stored, and with them all batches below a sequence.
+func (d *delivery) written(rows []inflight.Row, done uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tracker.Written(rows)
+	if d.unstored.stored(done) {
+		signal(d.wake)
+	}
 }
 
 // position is where a listener stands: everything before it is acknowledged.

@@ -39,6 +39,9 @@
 // Invariants:
 //
 //   - A stored checkpoint is below every event that is not acknowledged, at every instant.
+//   - At any instant no more batches have been sent whose positions are not stored than the window of the sink and MaxUnstored together: a
+//     crash repeats no more. What would be one too many waits for the store. Of a sink that keeps no order, what is acknowledged behind a batch
+//     that is not comes again besides; and while a sink refuses an event, one batch more, in which one is looked for that it takes.
 //   - A run writes checkpoints under its epoch; the store refuses those of any other run, so a late write after a reset
 //     changes nothing.
 //   - A batch number is epoch·10⁹+n and never names two contents. A batch that comes again keeps its number; what was in flight behind
@@ -59,9 +62,11 @@
 // never by asking the chain. The time lag compares timestamps of blocks that were seen in passing, and is an estimate between those.
 //
 // Failure handling: a chain or a store that cannot be reached is tried again for ever, with growing waits, and shows in the
-// stream's status. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that
-// chain is another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which
-// is logged and counted; some blocks are stored with each checkpoint, so that the next process knows them, too. All that a run reads of a ledger is of one chain; a run that finds otherwise ends, also when all
-// its listeners are complete. A status log that was trimmed below a position ends the stream in the state failed; Consumed says how far it may be
-// trimmed without that. A sink that panics fails the batch. A receiver that wants nothing any more has its stream suspended, with the reason.
+// stream's status. Delivery goes on without the store as far as MaxUnstored allows, and counts as blocked when it has waited for it for some
+// seconds. A checkpoint whose block is no longer on the chain ends an instant-finality stream in the state failed, because that chain is
+// another one; on a chain with confirmations the run restarts at the newest block known to be unchanged, which is logged and counted; some
+// blocks are stored with each checkpoint, so that the next process knows them, too. All that a run reads of a ledger is of one chain; a run
+// that finds otherwise ends, also when all its listeners are complete. A status log that was trimmed below a position ends the stream in the
+// state failed; Consumed says how far it may be trimmed without that. A sink that panics fails the batch. A receiver that wants nothing any
+// more has its stream suspended, with the reason.
 package stream

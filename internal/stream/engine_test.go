@@ -60,12 +60,9 @@ func TestWireFormat(t *testing.T) {
 	r.chain.mine("B", `odd "name"`)
 	stream := r.stream("s")
 	listener := r.listen("s", "my listener", `odd "name"`, "*")
-	r.chain.set(func(c *fakeChain) {
-		c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
-			for i := range p.Events {
-				p.Events[i].Info = json.RawMessage(` { "chaincode" : "cc" } `)
-			}
-			return p
+	r.chain.spoil(func(p *ffcapi.EventPage) {
+		for i := range p.Events {
+			p.Events[i].Info = json.RawMessage(` { "chaincode" : "cc" } `)
 		}
 	})
 	r.restart()

@@ -30,8 +30,12 @@ type ward struct {
 	skip, unordered bool
 	natures         []nature
 	acked, aside    []bool
+	doubted         []bool // the receiver has refused it, and may refuse everything
 	open            []*delivered
 	content         map[int64]string
+
+	window, unstored int
+	batches          [][2]int // the events of each batch as it was put in: the first, and the one behind the last
 }
 
 // TestFailureModel drives a delivery with random batches, refusals of whole batches and of single events, failures that say nothing, absence and
@@ -41,6 +45,8 @@ type ward struct {
 //   - what is set aside is what the receiver refuses, once, and only with skip;
 //   - no position passes an event that is open;
 //   - a batch number names one content;
+//   - no more batches than the window and what is allowed besides are sent and not stored; one more while the receiver refuses an event that
+//     waits for evidence;
 //
 // and at the end that every event is acknowledged or set aside, exactly as its nature says.
 func TestFailureModel(t *testing.T) {
@@ -56,6 +62,7 @@ func TestFailureModel(t *testing.T) {
 				"fail":      func(t *rapid.T) { w.finish(t, errSplit) },
 				"not now":   func(t *rapid.T) { w.finish(t, &sink.RetryAfter{After: 3 * time.Second, Err: errNack}) },
 				"nobody":    func(t *rapid.T) { w.finish(t, sink.ErrNobody) },
+				"store":     func(t *rapid.T) { w.leave(rapid.Bool().Draw(t, "away")) },
 				"wait":      func(t *rapid.T) { w.wait(time.Duration(rapid.IntRange(1, 6000).Draw(t, "ms")) * time.Millisecond) },
 				"":          w.check,
 			})
@@ -67,14 +74,15 @@ func TestFailureModel(t *testing.T) {
 func newWard(t *rapid.T) *ward {
 	w := &ward{
 		skip: rapid.IntRange(0, 3).Draw(t, "skip") > 0, unordered: rapid.IntRange(0, 3).Draw(t, "unordered") == 0, content: make(map[int64]string),
+		window: rapid.IntRange(1, 4).Draw(t, "window"), unstored: rapid.IntRange(0, 3).Draw(t, "unstored"),
 	}
-	out := newFakeSink(rapid.IntRange(1, 4).Draw(t, "window"))
+	out := newFakeSink(w.window)
 	var s sink.Sink = out
 	if w.unordered {
 		s = anyOrder{out}
 	}
 	w.lane = newLane(t, s, func(p *policy) {
-		p.skip, p.readAhead = w.skip, 1000
+		p.skip, p.readAhead, p.unstored = w.skip, 1000, w.unstored
 		p.retryTimeout = rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "retry")
 		p.blockedDelay = 2 * time.Second // many histories must fit into a day
 	})
@@ -84,6 +92,8 @@ func newWard(t *rapid.T) *ward {
 
 // put pushes a batch, or one of an event that is known to be undeliverable.
 func (w *ward) put(t *rapid.T) {
+	first := len(w.natures)
+	defer func() { w.batches = append(w.batches, [2]int{first, len(w.natures)}) }()
 	if rapid.IntRange(0, 7).Draw(t, "evil") == 0 {
 		b := w.batch(w.event(evil))
 		b.poison = errTest
@@ -98,7 +108,7 @@ func (w *ward) put(t *rapid.T) {
 }
 
 func (w *ward) event(n nature) string {
-	w.natures, w.acked, w.aside = append(w.natures, n), append(w.acked, false), append(w.aside, false)
+	w.natures, w.acked, w.aside, w.doubted = append(w.natures, n), append(w.acked, false), append(w.aside, false), append(w.doubted, false)
 	return fmt.Sprint(len(w.natures) - 1)
 }
 
@@ -138,6 +148,29 @@ func (w *ward) check(t *rapid.T) {
 	for i := range w.done() {
 		require.True(t, w.acked[i] || w.aside[i], "the position passes event %d", i)
 	}
+	if !w.unordered {
+		sure, doubted := w.exposed()
+		require.LessOrEqual(t, sure, w.window+w.unstored, "window %d, unstored %d", w.window, w.unstored)
+		require.LessOrEqual(t, sure+doubted, w.window+w.unstored+1)
+	}
+}
+
+// exposed is how many batches come again after a crash, and of how many more only a part: the rest is in doubt.
+func (w *ward) exposed() (sure, doubted int) {
+	for _, b := range w.batches {
+		out, doubt := false, false
+		for i := max(b[0], w.safe); i < b[1]; i++ {
+			out = out || w.acked[i] || w.under(i, -1)
+			doubt = doubt || w.skip && w.doubted[i] && !w.acked[i] && !w.aside[i]
+		}
+		switch {
+		case out && doubt:
+			doubted++
+		case out:
+			sure++
+		}
+	}
+	return sure, doubted
 }
 
 // passed says that a later event may be sent, because this one is done, or is refused and waits for evidence.
@@ -188,6 +221,7 @@ func (w *ward) answer(d *delivered, single bool) {
 		case hated:
 			failed[at], whole = errNo, errNo
 		case refused:
+			w.doubted[index(&d.Events[at])] = single || len(d.Events) == 1
 			if failed[at] = errNack; whole == nil {
 				whole = errNack
 			}
@@ -219,8 +253,13 @@ func (w *ward) end(t *rapid.T) {
 		}
 	}
 	// What is refused at the very end is set aside only when something else gets through.
+	w.leave(false)
 	require.NoError(t, w.d.push(t.Context(), w.batch(w.event(good))))
-	for idle := 0; idle < 20; {
+	for idle, rounds := 0, 1; idle < 20; rounds++ {
+		require.Less(t, rounds, 1000, "it comes to no end")
+		if rounds%50 == 0 { // a sink that keeps no order may have taken the last one before the refusal
+			require.NoError(t, w.d.push(t.Context(), w.batch(w.event(good))))
+		}
 		idle++
 		w.wait(2 * time.Second)
 		w.check(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -29,13 +30,15 @@ type lane struct {
 	t     tester
 	sink  *fakeSink
 	d     *delivery
-	next  int           // position of the next event
-	kept  []string      // the events that were set aside, with the kind and the number of attempts
-	full  error         // what the store says
-	there []*delivered  // taken over from the sink
-	end   chan error    // what the delivery's run returned
-	quit  func()        // ends it
-	name  sink.Listener // of all events
+	next  int                           // position of the next event
+	kept  []string                      // the events that were set aside, with the kind and the number of attempts
+	full  error                         // what the store says
+	safe  int                           // position that is stored
+	away  atomic.Pointer[chan struct{}] // not nil: positions cannot be stored; closed when they can
+	there []*delivered                  // taken over from the sink
+	end   chan error                    // what the delivery's run returned
+	quit  func()                        // ends it
+	name  sink.Listener                 // of all events
 }
 
 const (
@@ -63,13 +66,42 @@ func newLane(t tester, out sink.Sink, change ...func(*policy)) *lane {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	stored := make(chan struct{})
 	go func() { l.end <- l.d.run(ctx) }()
+	go func() {
+		defer close(stored)
+		l.checkpoints(ctx)
+	}()
 	l.quit = func() {
 		cancel()
 		l.d.close()
 		<-l.end
+		<-stored
 	}
 	return l
+}
+
+// checkpoints stores positions at once, unless the store is away.
+func (l *lane) checkpoints(ctx context.Context) {
+	for {
+		select {
+		case <-l.d.dirty:
+		case <-ctx.Done():
+			return
+		}
+		if away := l.away.Load(); away != nil {
+			select {
+			case <-*away:
+			case <-ctx.Done():
+				return
+			}
+		}
+		rows, done := l.d.rows(false)
+		for _, r := range rows {
+			l.safe = int(r.At.Cursor.Block)
+		}
+		l.d.written(rows, done)
+	}
 }
 
 func newFakeSink(window int) *fakeSink {
@@ -198,6 +230,21 @@ func (l *lane) done() int {
 	at, ok := l.d.lowest(func(int, inflight.Position) bool { return true })
 	require.True(l.t, ok)
 	return int(at.Block)
+}
+
+// leave has the store go away, or come back.
+func (l *lane) leave(away bool) {
+	synctest.Wait()
+	before := l.away.Load()
+	switch {
+	case away && before == nil:
+		back := make(chan struct{})
+		l.away.Store(&back)
+	case !away && before != nil:
+		l.away.Store(nil)
+		close(*before)
+	}
+	synctest.Wait()
 }
 
 func (l *lane) lastError() string {

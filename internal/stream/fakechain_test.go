@@ -86,6 +86,16 @@ func (c *fakeChain) set(change func(*fakeChain)) {
 	c.moveLocked()
 }
 
+// spoil has pages changed before they are given out.
+func (c *fakeChain) spoil(change func(p *ffcapi.EventPage)) {
+	c.set(func(c *fakeChain) {
+		c.tamper = func(p *ffcapi.EventPage) *ffcapi.EventPage {
+			change(p)
+			return p
+		}
+	})
+}
+
 func (c *fakeChain) pagesRead() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -282,15 +282,16 @@ func (d *delivery) voidBehind(f *flight) {
 // sending is what the status shows.
 type sending struct {
 	inFlight int
+	unstored int       // acknowledged, but for the store
 	oldest   time.Time // when what is unacknowledged was sent first; zero: nothing is
 	blocked  bool
-	failing  time.Time // when the batch that blocks failed first
+	failing  time.Time // when the batch that blocks failed first, or began to wait for the store
 }
 
 func (d *delivery) state() sending {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := sending{inFlight: len(d.flights)}
+	s := sending{inFlight: len(d.flights), unstored: d.acknowledged()}
 	look := func(b *batch) {
 		if s.oldest.IsZero() || b.sent.Before(s.oldest) {
 			s.oldest = b.sent
@@ -304,6 +305,9 @@ func (d *delivery) state() sending {
 	}
 	if len(d.ready) > 0 && d.ready[0].failures > 0 {
 		look(d.ready[0])
+	}
+	if since := d.unstored.since; !s.blocked && !since.IsZero() && d.now().Sub(since) >= storePatience {
+		s.blocked, s.failing = true, since
 	}
 	return s
 }

@@ -25,6 +25,16 @@ func forked(t *testing.T) (r *rig, listener string) {
 	return r, listener
 }
 
+// ahead stores a second listener, which has read the newest block there is now. older are the blocks that are stored with its position.
+func ahead(r *rig, older ...ffcapi.BlockRef) {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	other := *r.store.listeners[0]
+	other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
+	r.store.listeners = append(r.store.listeners, &other)
+	r.store.cps[other.ID] = store.Checkpoint{Listener: other.ID, Cursor: ffcapi.BlockStart(11), Block: r.chain.blocks[10].ref, Older: older}
+}
+
 func TestADeepReorganisationRestartsAtTheFork(t *testing.T) {
 	t.Parallel()
 	t.Run("while it runs", func(t *testing.T) {
@@ -79,15 +89,7 @@ func TestADeepReorganisationRestartsAtTheFork(t *testing.T) {
 		r, _ := forked(t)
 		r.stop()
 		r.chain.reorganise(7, "b", "A")
-		r.store.mu.Lock()
-		other := *r.store.listeners[0]
-		other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
-		r.store.listeners = append(r.store.listeners, &other)
-		r.store.cps[other.ID] = store.Checkpoint{
-			Listener: other.ID, Cursor: ffcapi.BlockStart(11), Block: r.chain.blocks[10].ref,
-			Older: []ffcapi.BlockRef{r.chain.blocks[9].ref, r.chain.blocks[8].ref},
-		}
-		r.store.mu.Unlock()
+		ahead(r, r.chain.blocks[9].ref, r.chain.blocks[8].ref)
 		r.start()
 		d := r.live("s")
 		require.Equal(t, uint64(7), d.Events[0].Block, "not behind what only the other one has read of the new chain")
@@ -100,13 +102,9 @@ func TestEveryCheckpointIsVerifiedByItsOwnBlock(t *testing.T) {
 	r, l := forked(t)
 	r.stop()
 	r.chain.reorganise(7, "b", "A")
-	r.store.mu.Lock()
-	other := *r.store.listeners[0]
-	other.ID, other.Name, other.Seq = "9b1cb0f4-2c8a-4a4c-a7b9-5f3e0a6d1e11", "other", 99
-	r.store.listeners = append(r.store.listeners, &other)
-	r.store.cps[other.ID] = store.Checkpoint{Listener: other.ID, Cursor: ffcapi.BlockStart(11), Block: r.chain.blocks[10].ref}
-	require.NotEqual(t, r.store.cps[l].Block, r.store.cps[other.ID].Block)
-	r.store.mu.Unlock()
+	ahead(r)
+	cp, _ := r.store.checkpoint(l)
+	require.NotEqual(t, r.chain.blocks[10].ref, cp.Block)
 	r.start()
 	d := r.live("s")
 	require.Equal(t, l, d.Events[0].Listener.ID)

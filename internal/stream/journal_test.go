@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -157,4 +158,44 @@ func TestChangesModel(t *testing.T) {
 			require.NotEqual(rt, stateFailed, r.state(name).State, "%s", r.state(name).LastError)
 		}
 	})
+}
+
+// orderlyLog notes pages at the head that are read before somebody has subscribed to what comes after them.
+type orderlyLog struct {
+	*fakeLog
+	subscribed, late atomic.Bool
+}
+
+func (l *orderlyLog) Changed() <-chan struct{} {
+	l.subscribed.Store(true)
+	return l.fakeLog.Changed()
+}
+
+func (l *orderlyLog) StatusHead(ctx context.Context) (int64, error) {
+	if !l.subscribed.Load() {
+		l.late.Store(true)
+	}
+	return l.fakeLog.StatusHead(ctx)
+}
+
+// TestTheJournalSubscribesBeforeItReads: what is written in between wakes it.
+func TestTheJournalSubscribesBeforeItReads(t *testing.T) {
+	t.Parallel()
+	log := &orderlyLog{fakeLog: newFakeLog()}
+	log.add(tx("a"))
+	j := newJournal(log, "fake", logrus.NewEntry(logrus.New()))
+	defer j.use()()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		j.tail(ctx)
+	}()
+	_, _, moved := j.newest()
+	if _, ok, _ := j.newest(); !ok {
+		<-moved
+	}
+	cancel()
+	<-ended
+	require.False(t, log.late.Load())
 }

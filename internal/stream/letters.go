@@ -33,7 +33,7 @@ func (r *run) keep(ctx context.Context, b *batch) error {
 	return err
 }
 
-// insist carries a write out, however long the store is away.
+// insist carries a write out, however long the store is away. It ends early when another run has taken the stream over, or it is deleted.
 func (r *run) insist(ctx context.Context, write func(ctx context.Context) error) error {
 	return retry.Do(ctx, storeBackoff, func(ctx context.Context, _ int) error {
 		err := write(ctx)

@@ -174,6 +174,7 @@ func newWorld(t *rapid.T, trouble bool) *world {
 		Connector: w.chain, ConnectorName: "fake", Store: w.store, Chain: w.chain, Sinks: []sink.Factory{w.factory},
 		Fence: func() store.Fence { return store.Fence{} }, Log: logrus.NewEntry(log),
 		CheckpointInterval: time.Duration(rapid.IntRange(1, 100).Draw(t, "interval")) * time.Second,
+		MaxUnstored:        ptr(rapid.IntRange(0, 3).Draw(t, "unstored")),
 		ReadAhead:          rapid.IntRange(1, 3).Draw(t, "read ahead"),
 		MaxMemory:          int64(rapid.SampledFrom([]int{1, 3000, 1 << 20}).Draw(t, "memory")),
 	}

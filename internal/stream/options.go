@@ -52,6 +52,7 @@ type Options struct {
 
 	Defaults           Defaults      // fields left zero: 50, 5 s, block, 30 s, 30 s
 	ReadAhead          int           // batches assembled while earlier ones wait; 0: 4
+	MaxUnstored        *int          // batches that may be acknowledged and not stored besides those of the window, by stream; nil: 32
 	MaxMemory          int64         // bytes of events read and not yet acknowledged, all streams together; 0: 64 MiB
 	CheckpointInterval time.Duration // how often progress without events is stored at most; 0: 1 minute
 	Drain              time.Duration // how long a change of a stream waits for what is sent to be acknowledged; 0: 1 s
@@ -64,6 +65,7 @@ type Options struct {
 
 const (
 	defaultReadAhead          = 4
+	defaultMaxUnstored        = 32
 	defaultMaxMemory          = 64 << 20
 	defaultCheckpointInterval = time.Minute
 	defaultBatchSize          = 50
@@ -116,6 +118,10 @@ func (o *Options) defaults() {
 	o.Defaults.RetryTimeout = orElse(o.Defaults.RetryTimeout, defaultRetryTimeout)
 	o.Defaults.BlockedRetryDelay = orElse(o.Defaults.BlockedRetryDelay, defaultBlockedRetryDelay)
 	o.ReadAhead = orElse(o.ReadAhead, defaultReadAhead)
+	if o.MaxUnstored == nil {
+		o.MaxUnstored = new(int)
+		*o.MaxUnstored = defaultMaxUnstored
+	}
 	o.MaxMemory = orElse(o.MaxMemory, defaultMaxMemory)
 	o.CheckpointInterval = orElse(o.CheckpointInterval, defaultCheckpointInterval)
 	o.Drain = orElse(o.Drain, defaultDrain)

@@ -23,6 +23,7 @@ func (d *delivery) next() (*flight, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.unordered = unordered
+	d.unstored.limit = window + d.policy.unstored
 	for {
 		if d.closed || d.draining || d.gone != nil {
 			return nil, forever
@@ -80,7 +81,7 @@ func (d *delivery) fresh(window int) (*flight, time.Duration) {
 	if len(d.flights) >= window || d.numbers == numbersPerEpoch-1 {
 		return nil, forever
 	}
-	b, wait := d.pick()
+	b, wait := d.pick(d.exposed())
 	if b == nil {
 		return nil, wait
 	}
@@ -164,7 +165,7 @@ func (d *delivery) probe() (*flight, time.Duration) {
 	if !d.probes || d.numbers == numbersPerEpoch-1 {
 		return nil, forever
 	}
-	b, wait := d.pick()
+	b, wait := d.pick(d.acknowledged()) // those that were refused must not keep it from going
 	if b == nil {
 		return nil, wait
 	}
@@ -182,6 +183,7 @@ func (d *delivery) depart(b *batch) *flight {
 	d.numbers++
 	f := &flight{batch: b, number: d.epoch*numbersPerEpoch + d.numbers}
 	d.flights = append(d.flights, f)
+	d.unstored.add(b.whole)
 	return d.launch(f)
 }
 

@@ -13,6 +13,7 @@ type whole struct {
 	seq   uint64 // in the tracker
 	parts int    // that are not done
 	size  int64  // bytes counted in the budget
+	sent  bool   // it, or a part of it
 }
 
 // part makes a batch of some events of another one, with bytes of its own, so that those of the rest can go.

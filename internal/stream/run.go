@@ -73,7 +73,7 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 		return nil, err
 	}
 	p := policy{
-		readAhead: m.opts.ReadAhead, batchTimeout: def.BatchTimeout, retryTimeout: def.RetryTimeout, blockedDelay: def.BlockedRetryDelay,
+		readAhead: m.opts.ReadAhead, unstored: *m.opts.MaxUnstored, batchTimeout: def.BatchTimeout, retryTimeout: def.RetryTimeout, blockedDelay: def.BlockedRetryDelay,
 		skip: def.ErrorHandling == apitypes.ErrorHandlingSkip,
 	}
 	r.delivery = newDelivery(out, p, r.epoch, inflight.New(start), m.budget, &s.stats, m.opts.Now)

@@ -17,7 +17,7 @@ const (
 	stateStarting  = "starting"  // verifying checkpoints, or waiting for the chain
 	stateCatchup   = "catchup"   // has not been at the safe head yet
 	stateLive      = "live"      // has been
-	stateBlocked   = "blocked"   // a batch has been failing for longer than retryTimeout
+	stateBlocked   = "blocked"   // a batch has been failing for longer than retryTimeout, or delivery waits for the store
 	stateSuspended = "suspended" // by request
 	stateFailed    = "failed"    // cannot go on; see the last error
 )
@@ -121,6 +121,7 @@ func (r *run) describe(st *apitypes.StreamStatus) {
 	if out.blocked {
 		st.State, st.BlockedSince = stateBlocked, fftime(out.failing)
 	}
+	st.UnstoredBatches = out.unstored
 	if st.InFlightBatches = out.inFlight; !out.oldest.IsZero() {
 		st.OldestUnackedSeconds = seconds(r.m.opts.Now().Sub(out.oldest))
 	}

@@ -135,14 +135,16 @@ func (m *Manager) acceptNew(ctx context.Context, r *request) (*store.Tx, bool, e
 	if m.sched.pending() >= m.opts.MaxPending {
 		return nil, false, apitypes.ErrTooManyPending
 	}
+	began := time.Now()
 	p, err := m.prepare(ctx, r.call)
 	if err != nil {
 		return nil, false, err
 	}
+	slow := slowed(began)
 	if err := m.use(ctx, p.Ledger); err != nil {
 		return nil, false, err
 	}
-	lane, ticket, ok := m.sched.begin(laneKey{p.Ledger, r.call.From}, m.opts.MaxPending)
+	lane, ticket, ok := m.sched.begin(laneKey{p.Ledger, r.call.From}, m.opts.MaxPending, slow)
 	if !ok {
 		return nil, false, apitypes.ErrTooManyPending
 	}

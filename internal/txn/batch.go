@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/faultpoint"
@@ -20,6 +21,7 @@ type entry struct {
 	theirs *flight // somebody else does, maybe an earlier entry of the batch
 
 	prepared *ffcapi.Prepared
+	slow     bool // preparing was
 	lane     *lane
 	ticket   uint64
 	row      *store.NewTx
@@ -123,7 +125,9 @@ func (m *Manager) acceptOurs(ctx context.Context, entries []*entry) {
 			e.err = apitypes.ErrTooManyPending
 			return
 		}
+		began := time.Now()
 		e.prepared, e.err = m.prepare(ctx, e.r.call)
+		e.slow = slowed(began)
 	})
 	m.storeInOrder(ctx, entries)
 	m.each(entries, func(e *entry) { e.end(m.reconsidered(ctx, e.r, e.err)) })
@@ -206,7 +210,7 @@ func (m *Manager) enroll(ctx context.Context, e *entry, nodes map[laneKey]nextNo
 	}
 	var ok bool
 	key := laneKey{ledger, e.r.call.From}
-	if e.lane, e.ticket, ok = m.sched.begin(key, m.opts.MaxPending); !ok {
+	if e.lane, e.ticket, ok = m.sched.begin(key, m.opts.MaxPending, e.slow); !ok {
 		return apitypes.ErrTooManyPending
 	}
 	e.row = m.newTx(e.r, e.prepared)

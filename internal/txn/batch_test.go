@@ -160,3 +160,38 @@ func TestBatchesThatCross(t *testing.T) {
 	require.Equal(t, len(there), fresh)
 	require.Equal(t, len(there), r.fake.calls("Prepare"))
 }
+
+// TestBatchRefusalOfAReplay: as of one request: another process accepts it while it is prepared.
+func TestBatchRefusalOfAReplay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.fake.onPrepare = func(context.Context, *ffcapi.Request) (*ffcapi.Prepared, error) {
+		r.fake.mu.Lock()
+		r.fake.onPrepare = nil
+		r.fake.mu.Unlock()
+		if _, replay, err := r.twin().Submit(t.Context(), submission("a")); err != nil || replay {
+			t.Errorf("the other process: %v %v", replay, err)
+		}
+		return nil, ffcapi.Errorf(ffcapi.Reverted, "it exists")
+	}
+	answers := r.SubmitBatch(t.Context(), []*apitypes.Submission{submission("a")})
+	require.NoError(t, answers[0].Err)
+	require.True(t, answers[0].Replay)
+	require.Equal(t, "a", answers[0].Transaction.ID)
+}
+
+// TestBatchOfAClientThatLeaves is accepted as if he had stayed.
+func TestBatchOfAClientThatLeaves(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	ctx, leave := context.WithCancel(t.Context())
+	r.fake.onPrepare = func(_ context.Context, req *ffcapi.Request) (*ffcapi.Prepared, error) {
+		leave()
+		return &ffcapi.Prepared{Payload: []byte(req.Method), Hash: hashOf(string(req.Method))}, nil
+	}
+	answers := r.SubmitBatch(ctx, []*apitypes.Submission{submission("a"), submission("b"), submission("c"), submission("d")})
+	for _, answer := range answers {
+		require.NoError(t, answer.Err)
+		r.until(answer.Transaction.ID, store.SubTracking)
+	}
+}

@@ -19,7 +19,11 @@ const racesUnknown = 2
 func (m *Manager) inTurn(s *txstate.State, v *policy.View, d *policy.Decision) {
 	starts := d.Do == policy.Prepare && v.Tx.Replaceable || d.Do == policy.Submit && v.Tx.Phase == policy.Ready
 	keys := contested(s)
-	if !starts || v.Tx.Nonce != nil || len(keys) == 0 {
+	switch {
+	case !starts || v.Tx.Nonce != nil:
+		return
+	case len(keys) == 0:
+		m.yield(v.Tx.ID) // an attempt before this one may have had some
 		return
 	}
 	st := m.contention.enter(v.Tx.ID, v.Tx.Attempt, v.Tx.Ledger, keys, d.Do == policy.Prepare)
@@ -49,13 +53,13 @@ func contested(s *txstate.State) []string {
 	return []string{"\x00" + s.Tx.To} // no key of a ledger, as far as connectors write them
 }
 
-// yield ends the turn of a transaction about which something was written that others are told of: it has ended, was found to have lost a
-// race, or somebody suspended, resumed or changed it. What it wants after that, it waits for anew.
+// yield ends the turn of a transaction, or its waiting, once it has ended, somebody suspended or changed it, or it has no key any more. What it wants
+// after that, it waits for anew.
 func (m *Manager) yield(id string) { m.next(m.contention.leave(id)) }
 
 // next has transactions looked at whose turn has come.
 func (m *Manager) next(ids []string) {
 	for _, id := range ids {
-		m.sched.rouse(id, false)
+		m.sched.hasten(id)
 	}
 }

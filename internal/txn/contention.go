@@ -34,6 +34,7 @@ type contender struct {
 	id      string
 	keys    []uint64
 	attempt int       // its newest one when it joined
+	again   bool      // it has asked to be prepared afresh after that one
 	waited  bool      // it was told to
 	since   time.Time // its turn began; zero: it has not come
 }
@@ -69,6 +70,7 @@ func (c *contention) enter(id string, attempt int, ledger string, keys []string,
 			return s
 		}
 	}
+	me.again = me.again || prepare
 	s.next = append(s.next, c.expire(me)...)
 	if s.turn = !me.since.IsZero(); !s.turn {
 		me.waited = true
@@ -147,6 +149,17 @@ func (c *contention) leave(id string) []string {
 	return nil
 }
 
+// lost is leave for one of which it is heard, maybe late, that an attempt has lost a race. What it asked for because of that, or after a later
+// one, stands.
+func (c *contention) lost(id string, attempt int) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if me := c.contenders[id]; me != nil && (me.attempt < attempt || me.attempt == attempt && !me.again) {
+		return c.remove(me)
+	}
+	return nil
+}
+
 func (c *contention) remove(me *contender) (next []string) {
 	delete(c.contenders, me.id)
 	c.keys -= len(me.keys)
@@ -164,10 +177,16 @@ func (c *contention) remove(me *contender) (next []string) {
 		}
 		c.lines[k] = line
 	}
+	looked := map[*contender]bool{} // once each: two may have thousands of keys in common
 	for _, k := range me.keys {
-		if line := c.lines[k]; len(line) > 0 && line[0].since.IsZero() && c.first(line[0]) {
-			line[0].since = c.now()
-			next = append(next, line[0].id)
+		line := c.lines[k]
+		if len(line) == 0 || looked[line[0]] {
+			continue
+		}
+		one := line[0]
+		if looked[one] = true; one.since.IsZero() && c.first(one) {
+			one.since = c.now()
+			next = append(next, one.id)
 		}
 	}
 	return next

@@ -157,3 +157,61 @@ func TestNoTwoWaitForEachOther(t *testing.T) {
 		}
 	})
 }
+
+// Two that have thousands of keys in common do not keep everybody else waiting while one of them leaves.
+func TestManyKeysInCommon(t *testing.T) {
+	t.Parallel()
+	c, _ := contended()
+	many := make([]string, contendedKeys/4)
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
+	require.True(t, lose(c, "a", many...).turn)
+	require.True(t, lose(c, "first", "last").turn)
+	require.False(t, lose(c, "b", slices.Concat(many, []string{"last"})...).turn)
+	left := make(chan []string)
+	go func() { left <- c.leave("a") }()
+	select {
+	case next := <-left:
+		require.Empty(t, next)
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "it is still looking")
+	}
+	require.Equal(t, []string{"b"}, c.leave("first"))
+}
+
+// TestNewsOfALostRace ends the turn of who does not know of it yet, and of nobody else.
+func TestNewsOfALostRace(t *testing.T) {
+	t.Parallel()
+	keys := []string{"k"}
+	for name, test := range map[string]struct {
+		joins func(c *contention) // how a got its turn
+		ends  bool                // the news that its attempt 2 has lost ends it
+	}{
+		"it has asked because of that":        {func(c *contention) { c.enter("a", 2, "ch", keys, true) }, false},
+		"it has asked because of a later one": {func(c *contention) { c.enter("a", 3, "ch", keys, true) }, false},
+		"it sends a later one":                {func(c *contention) { c.enter("a", 1, "ch", keys, true); c.enter("a", 3, "ch", keys, true) }, false},
+		"it went on because of one before":    {func(c *contention) { c.enter("a", 1, "ch", keys, true) }, true},
+		"a newcomer": {func(c *contention) {
+			lose(c, "x", "k")
+			c.enter("a", 2, "ch", keys, false)
+			c.leave("x")
+		}, true},
+		"a newcomer that has asked since": {func(c *contention) {
+			lose(c, "x", "k")
+			c.enter("a", 2, "ch", keys, false)
+			c.leave("x")
+			c.enter("a", 2, "ch", keys, true)
+		}, false},
+	} {
+		c, _ := contended()
+		test.joins(c)
+		require.False(t, lose(c, "b", "k").turn, name)
+		var next []string
+		if test.ends {
+			next = []string{"b"}
+		}
+		require.Equal(t, next, c.lost("a", 2), name)
+		require.Equal(t, test.ends, lose(c, "b", "k").turn, name)
+	}
+}

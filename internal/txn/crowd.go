@@ -6,8 +6,10 @@ import (
 )
 
 // While many requests are being accepted at once, sends step back: one batch at a time, of few items. So a burst is taken at full rate,
-// and sent a moment later.
+// and sent a moment later. Where preparing asks a node, that node sets the rate of a burst, and sends do not step back: they would only be
+// later.
 const (
+	slowPrepare = 5 * time.Millisecond
 	crowdPerCPU = 16 // accepts at once, for each processor
 	burstPerCPU = 16384
 	crowdWidth  = 2
@@ -24,6 +26,10 @@ type crowd struct {
 	since  time.Time
 	nudged bool // a look at whether it has gone is under way
 }
+
+// slowed reports whether preparing, which began then and has just ended, took so long that something else than this machine's processors
+// must have been waited for.
+func slowed(began time.Time) bool { return time.Since(began) >= slowPrepare }
 
 func newCrowd() crowd {
 	cpus := runtime.GOMAXPROCS(0)

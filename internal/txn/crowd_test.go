@@ -19,7 +19,7 @@ func gather(t *testing.T, s *schedule) {
 		}
 	}
 	for range s.crowd.size {
-		_, _, ok := s.begin(laneKey{signer: "newcomer"}, 1_000_000)
+		_, _, ok := s.begin(laneKey{signer: "newcomer"}, 1_000_000, false)
 		require.True(t, ok)
 	}
 }
@@ -46,7 +46,7 @@ func TestACrowdThatStaysDoesNotHoldSendsForLong(t *testing.T) {
 	require.NotNil(t, s.next())
 	for end := c.at.Add(crowdFor); c.at.Before(end); c.at = c.at.Add(crowdGap / 2) {
 		require.Nil(t, s.next())
-		_, _, ok := s.begin(laneKey{signer: "newcomer"}, 1_000_000)
+		_, _, ok := s.begin(laneKey{signer: "newcomer"}, 1_000_000, false)
 		require.True(t, ok)
 	}
 	require.NotNil(t, s.next())
@@ -101,4 +101,20 @@ func TestABatchThatHangsHoldsNobodyAfterACrowd(t *testing.T) {
 		require.NotNil(t, s.take(t.Context()), "without an end of the first")
 		require.LessOrEqual(t, time.Since(began), 2*crowdGap)
 	})
+}
+
+// A node that takes its time to prepare sets the rate of a burst: sends that stepped back would only be later.
+func TestSendsDoNotStepBackBehindASlowNode(t *testing.T) {
+	t.Parallel()
+	s, _ := opened(true, 8)
+	for n := range uint64(4) {
+		s.accept(t, "alice", n)
+		s.accept(t, "bob", n)
+	}
+	for range 2 * s.crowd.size {
+		_, _, ok := s.begin(laneKey{signer: "newcomer"}, 1_000_000, true)
+		require.True(t, ok)
+	}
+	require.Len(t, s.next(), 4)
+	require.Len(t, s.next(), 4)
 }

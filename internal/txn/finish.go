@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -17,7 +18,9 @@ func (m *Manager) finish(ctx context.Context, j *job) (txstate.Input, error) {
 	}
 	if j.payload == nil {
 		var err error
-		if j.payload, err = m.opts.Store.Payload(ctx, j.it.id, j.state.Tx.Attempt); err != nil {
+		if j.payload, err = m.opts.Store.Payload(ctx, j.it.id, j.state.Tx.Attempt); errors.Is(err, store.ErrSealed) {
+			return txstate.Unfinished{Attempt: j.state.Tx.Attempt, Err: m.undecrypted(j, err), Now: m.opts.Now()}, nil
+		} else if err != nil {
 			return nil, err
 		}
 	}
@@ -58,8 +61,13 @@ func (m *Manager) finishFresh(ctx context.Context, s *txstate.State, in txstate.
 func (m *Manager) finished(ctx context.Context, sub *ffcapi.Submission) (p *ffcapi.Prepared, err error) {
 	defer survive.Panic(&err, m.panicked)
 	p, err = m.finisher.Finish(ctx, sub)
-	if err == nil && p != nil && (p.Hash != sub.Prepared.Hash || p.Ledger != sub.Prepared.Ledger) {
+	switch {
+	case err != nil || p == nil:
+		return nil, err
+	case p.Hash != sub.Prepared.Hash || p.Ledger != sub.Prepared.Ledger:
 		return nil, ffcapi.Errorf(ffcapi.Internal, "the connector made another transaction of %s on %q", sub.Prepared.Hash, sub.Prepared.Ledger)
 	}
-	return p, err
+	out := *p
+	out.Sensitive = p.Sensitive || sub.Prepared.Sensitive // it is made of what is secret
+	return &out, nil
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/policies/fabric"
+	"github.com/pyralis-io/pyralis/internal/policies/pace"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn"
 )
@@ -36,30 +39,6 @@ func finishingRig(t *testing.T, onFinish func() error) *rig {
 	return newRig(t, setup{fake: f, opts: func(o *txn.Options) { o.Connector = finishing{f, onFinish} }})
 }
 
-// TestWhatIsLeftIsDoneBeforeTheClaim: the bytes that are sent, now and ever after, are stored with the claim.
-func TestWhatIsLeftIsDoneBeforeTheClaim(t *testing.T) {
-	t.Parallel()
-	var r *rig
-	var failures atomic.Int64
-	r = finishingRig(t, func() error {
-		for _, a := range r.attempts("a") {
-			require.Equal(t, store.AttemptPrepared, a.State, "a send was claimed that could not begin")
-		}
-		if failures.Add(1) < 4 {
-			return ffcapi.Errorf(ffcapi.Unavailable, "away")
-		}
-		return nil
-	})
-	r.submit(submission("a"))
-	r.until("a", store.SubTracking)
-	require.Len(t, r.fake.sends(), 1)
-	require.Equal(t, "done", r.fake.sends()[0].payload)
-	stored, err := r.store.Payload(t.Context(), "a", 1)
-	require.NoError(t, err)
-	require.Equal(t, "done", string(stored.Prepared))
-	require.Equal(t, int64(4), failures.Load(), "what is complete is not asked about again")
-}
-
 // TestWhatIsRefusedBeforeTheClaimHasFailed, with the words of the refusal, and nothing was sent.
 func TestWhatIsRefusedBeforeTheClaimHasFailed(t *testing.T) {
 	t.Parallel()
@@ -69,4 +48,66 @@ func TestWhatIsRefusedBeforeTheClaimHasFailed(t *testing.T) {
 	require.Contains(t, tx.Error, "out of stock")
 	require.Empty(t, r.fake.sends())
 	require.Equal(t, 0, r.attempts("a")[0].Sends)
+}
+
+// TestWhatCannotBeSentAnyMoreIsPreparedAfresh: the connector says so before anything of it has left.
+func TestWhatCannotBeSentAnyMoreIsPreparedAfresh(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	r := finishingRig(t, func() error {
+		if asked.Add(1) == 1 {
+			return ffcapi.Errorf(ffcapi.Conflict, "the identity was renewed")
+		}
+		return nil
+	})
+	r.submit(submission("a"))
+	r.until("a", store.SubTracking)
+	attempts := r.attempts("a")
+	require.Len(t, attempts, 2)
+	require.Equal(t, 0, attempts[0].Sends)
+	require.Len(t, r.fake.sends(), 1)
+	require.Equal(t, "done", r.fake.sends()[0].payload)
+}
+
+// TestAStopSaysNothingOfWhatIsPreparedAfresh: what it cuts short was refused by nobody.
+func TestAStopSaysNothingOfWhatIsPreparedAfresh(t *testing.T) {
+	t.Parallel()
+	f, reg := newFake(), newRegister()
+	f.onPrepare, f.onSubmit = reg.prepare, reg.submit
+	c := fabric.DefaultConfig()
+	c.ConflictBackoff = pace.Backoff{Initial: time.Millisecond}
+	var afresh atomic.Bool
+	finishes := make(chan struct{})
+	r := newRig(t, setup{fake: f, opts: func(o *txn.Options) {
+		o.Policy = fabric.New(c)
+		o.Connector = waiting{f, func(ctx context.Context) error {
+			if afresh.Load() {
+				close(finishes)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}}
+	}})
+	r.submit(changing("a", "k"))
+	reg.pooled(t, 1)
+	r.until("a", store.SubTracking)
+	afresh.Store(true)
+	reg.set(func() { reg.versions["k"]++ })
+	r.view.block(0, reg.block()...)
+	<-finishes
+	r.stop()
+	row, err := r.store.Transaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, "MVCC_READ_CONFLICT", row.Error)
+}
+
+// waiting is a fake of which Finish does nothing but what it is told.
+type waiting struct {
+	*fake
+	onFinish func(context.Context) error
+}
+
+func (w waiting) Finish(ctx context.Context, _ *ffcapi.Submission) (*ffcapi.Prepared, error) {
+	return nil, w.onFinish(ctx)
 }

@@ -24,12 +24,17 @@ func (s *schedule) hold(id string) {
 }
 
 // recall calls a suspended item back from the worker that has it, which may have read it before it was suspended. Whoever takes it next
-// reads that it is.
+// reads that it is. What its sends were answered is forgotten: it may be resumed, and taken by a worker, before this is told that it was.
 func (s *schedule) recall(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if it := s.items[id]; it != nil && it.place == running {
-		it.woken, it.recall = true, true
+	it := s.items[id]
+	switch {
+	case it == nil:
+	case it.place == running:
+		it.woken, it.recall, it.anew = true, true, true
+	default:
+		it.lastErr = nil
 	}
 }
 

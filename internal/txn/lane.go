@@ -38,6 +38,7 @@ type item struct {
 	recall  bool // it was suspended while a worker had it
 	left    bool // its worker has sent it, and what comes after it in its lane may go
 	anew    bool // somebody changed it: what its sends answered before does not count any more
+	urgent  bool // others wait for it: it goes before what is ready
 
 	// Owned by the worker that runs it.
 	resume  bool          // read from the store, or let go of: see txstate.Resumed
@@ -89,6 +90,7 @@ type lane struct {
 	key     laneKey
 	line    []*item // not taken by a node yet; the first one may wait for its time
 	ready   []*item // to be looked at, whatever the order
+	urgent  []*item // before those
 	running int     // workers that have some of it which may not have left
 	listed  bool    // in the ring
 	looked  bool    // the last batch was of ready
@@ -124,8 +126,11 @@ func (l *lane) insert(it *item) {
 // remove takes an item out of line or ready.
 func (l *lane) remove(it *item) {
 	if it.place == again {
-		if i := slices.Index(l.ready, it); i >= 0 {
-			l.ready = cut(l.ready, i)
+		for _, list := range []*[]*item{&l.urgent, &l.ready} {
+			if i := slices.Index(*list, it); i >= 0 {
+				*list = cut(*list, i)
+				return
+			}
 		}
 		return
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/policies/fabric"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -264,4 +266,28 @@ func TestStuckShowsWhy(t *testing.T) {
 	refuse.Store(false)
 	row := r.until("a0", store.SubTracking)
 	require.True(t, row.Progressed.After(*since.Time()), "a node took it")
+}
+
+// TestNoncesDecideWhoseTurnItIs: what lost a race has a nonce behind all others now, so none of them may wait for it.
+func TestNoncesDecideWhoseTurnItIs(t *testing.T) {
+	t.Parallel()
+	r, reg := race(t, fabric.DefaultConfig(), setup{sequenced: true, opts: func(o *txn.Options) { o.KeyTurn = time.Hour }})
+	var refuse atomic.Bool
+	refuse.Store(true)
+	r.fake.onSubmit = func(ctx context.Context, sub *ffcapi.Submission, n int) error {
+		if refuse.Load() && *sub.Nonce > 0 {
+			return &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentNo, Message: "away"}
+		}
+		return reg.submit(ctx, sub, n)
+	}
+	r.submit(changing("a", "k"))
+	reg.pooled(t, 1)
+	r.submit(changing("b", "k"))
+	reg.set(func() { reg.versions["k"]++ })
+	r.view.block(0, reg.block()...)
+	require.Eventually(t, func() bool { return len(r.attempts("a")) == 2 }, wait, tick)
+	require.EqualValues(t, 2, *r.attempts("a")[1].Nonce)
+	refuse.Store(false)
+	r.until("b", store.SubTracking)
+	r.until("a", store.SubTracking)
 }

@@ -24,6 +24,7 @@ func (m *Manager) SuspendTransaction(ctx context.Context, id string) (*apitypes.
 		m.sched.rouse(id, false)
 		return nil, err
 	}
+	m.yield(id)
 	m.sched.recall(id) // it may have been taken since, to ask what became of it
 	return m.transaction(row), nil
 }

@@ -312,3 +312,19 @@ func TestCancelUsesItsNonceUp(t *testing.T) {
 	_, err = r.CancelTransaction(t.Context(), "a0")
 	require.NoError(t, err)
 }
+
+// TestCancelOfTheNewestThatWasSent: a send was begun, so its nonce is not given back but used up.
+func TestCancelOfTheNewestThatWasSent(t *testing.T) {
+	t.Parallel()
+	r, refuse := stopping(t, setup{sequenced: true})
+	r.submit(submission("a0"))
+	r.untilSent(1)
+	r.pause("a0")
+	tx, err := r.CancelTransaction(t.Context(), "a0")
+	require.NoError(t, err)
+	require.NotNil(t, tx.DeleteRequested)
+	require.Equal(t, 1, r.fake.calls("Cancel"))
+	refuse.Store(false)
+	r.until("a0", store.SubTracking)
+	require.EqualValues(t, 1, r.submit(submission("a1")).Nonce.Int().Uint64())
+}

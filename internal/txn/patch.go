@@ -20,6 +20,7 @@ func (m *Manager) UpdateTransaction(ctx context.Context, id string, u *apitypes.
 	if err != nil {
 		return nil, err
 	}
+	m.yield(id) // what it was prepared of now was read while others may have been in their turn, and its keys may be others
 	m.sched.rouse(id, true)
 	return m.transaction(row), nil
 }

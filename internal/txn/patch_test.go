@@ -244,3 +244,23 @@ func TestPriceInAPostIsNoPatch(t *testing.T) {
 		require.Empty(t, s.fee)
 	}
 }
+
+// TestRetryOfWhatDidNotFail would be a second effect.
+func TestRetryOfWhatDidNotFail(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	for _, id := range []string{"a", "b"} {
+		r.submit(submission(id))
+		r.until(id, store.SubTracking)
+	}
+	r.view.block(0, success(hashOf("a#1")))
+	r.until("a", store.SubConfirmed)
+	_, err := r.SuspendTransaction(t.Context(), "b")
+	require.NoError(t, err)
+	for _, id := range []string{"a", "b"} {
+		_, _, err = r.RetryTransaction(t.Context(), id, "")
+		require.ErrorIs(t, err, apitypes.ErrNotFailed)
+		_, err = r.store.Transaction(t.Context(), id+":retry-1")
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}
+}

@@ -44,22 +44,37 @@ func (hasty) Decide(v policy.View) policy.Decision {
 	}
 }
 
-// TestNewNonceWaitsForItsTurn: what gets another nonce goes behind those that were assigned before.
-func TestNewNonceWaitsForItsTurn(t *testing.T) {
-	t.Parallel()
-	var refuse atomic.Bool
-	refuse.Store(true)
-	r := newRig(t, setup{sequenced: true, opts: func(o *txn.Options) { o.Policy = hasty{} }})
-	r.fake.onSubmit = func(_ context.Context, sub *ffcapi.Submission, _ int) error {
+// refuseBoth answers sends with the nonces 0 and 1: the first with an error, the second with a refusal for as long as refuse is set.
+func refuseBoth(first ffcapi.Error, refuse *atomic.Bool) func(context.Context, *ffcapi.Submission, int) error {
+	return func(_ context.Context, sub *ffcapi.Submission, _ int) error {
 		switch {
 		case *sub.Nonce == 0:
-			return &ffcapi.Error{Kind: ffcapi.NonceTooLow, Sent: ffcapi.SentNo}
+			err := first
+			return &err
 		case *sub.Nonce == 1 && refuse.Load():
 			return refusal("broke")
 		default:
 			return nil
 		}
 	}
+}
+
+// requireBehind waits until a transaction is sent with nonce 2, and checks that it went behind the one with nonce 1.
+func (r *rig) requireBehind(id string) {
+	r.t.Helper()
+	require.EqualValues(r.t, 2, *r.until(id, store.SubTracking).Nonce)
+	sends := r.fake.sends()
+	require.EqualValues(r.t, 2, sends[len(sends)-1].nonce)
+	require.EqualValues(r.t, 1, sends[len(sends)-2].nonce, "only when the one before was taken")
+}
+
+// TestNewNonceWaitsForItsTurn: what gets another nonce goes behind those that were assigned before.
+func TestNewNonceWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	var refuse atomic.Bool
+	refuse.Store(true)
+	r := newRig(t, setup{sequenced: true, opts: func(o *txn.Options) { o.Policy = hasty{} }})
+	r.fake.onSubmit = refuseBoth(ffcapi.Error{Kind: ffcapi.NonceTooLow, Sent: ffcapi.SentNo}, &refuse)
 	r.submit(submission("a"))
 	r.untilSent(1) // the node refuses its nonce, but does not count it as used yet
 	r.submit(submission("b"))
@@ -68,10 +83,7 @@ func TestNewNonceWaitsForItsTurn(t *testing.T) {
 	require.Eventually(t, func() bool { return len(r.attempts("a")) == 2 }, wait, tick)
 	r.untilSent(len(r.fake.sends()) + 3)
 	refuse.Store(false)
-	require.EqualValues(t, 2, *r.until("a", store.SubTracking).Nonce)
-	sends := r.fake.sends()
-	require.EqualValues(t, 2, sends[len(sends)-1].nonce)
-	require.EqualValues(t, 1, sends[len(sends)-2].nonce, "only when the one before was taken")
+	r.requireBehind("a")
 }
 
 // TestChangedBehindOthers: what gets its new nonce because it is changed goes behind them, too.
@@ -86,16 +98,7 @@ func TestChangedBehindOthers(t *testing.T) {
 		}
 		return &ffcapi.Prepared{Payload: []byte(string(req.Method) + req.Gas), Hash: hashOf(string(req.Method) + req.Gas), Gas: req.Gas}, nil
 	}
-	r.fake.onSubmit = func(_ context.Context, sub *ffcapi.Submission, _ int) error {
-		switch {
-		case *sub.Nonce == 0:
-			return &ffcapi.Error{Kind: ffcapi.Timeout, Sent: ffcapi.SentMaybe}
-		case *sub.Nonce == 1 && refuse.Load():
-			return refusal("broke")
-		default:
-			return nil
-		}
-	}
+	r.fake.onSubmit = refuseBoth(ffcapi.Error{Kind: ffcapi.Timeout, Sent: ffcapi.SentMaybe}, &refuse)
 	r.submit(submission("a"))
 	r.until("a", store.SubUnknownOutcome)
 	r.submit(submission("b"))
@@ -108,10 +111,7 @@ func TestChangedBehindOthers(t *testing.T) {
 	require.NoError(t, err)
 	r.untilSent(len(r.fake.sends()) + 3)
 	refuse.Store(false)
-	require.EqualValues(t, 2, *r.until("a", store.SubTracking).Nonce)
-	sends := r.fake.sends()
-	require.EqualValues(t, 2, sends[len(sends)-1].nonce)
-	require.EqualValues(t, 1, sends[len(sends)-2].nonce, "only when the one before was taken")
+	r.requireBehind("a")
 }
 
 // lateStore keeps the answer to a write that suspends back.

@@ -105,16 +105,23 @@ func TestRestartFindsItOnTheChain(t *testing.T) {
 	r.untilSent(1)
 	r.crash()
 
-	f := newFake()
-	f.put("a#1", &ffcapi.Receipt{Block: ffcapi.BlockRef{Number: 1, Hash: "b1"}, Success: true})
-	second := newRig(t, setup{place: place, fake: f, stopped: true})
-	require.NoError(t, second.view.Ready(t.Context(), ""))
-	second.view.mu.Lock()
-	second.view.safe, second.view.hashes[1] = ffcapi.BlockRef{Number: 1, Hash: "b1"}, "b1"
-	second.view.mu.Unlock()
-	second.start()
-	second.until("a", store.SubConfirmed)
-	require.Empty(t, f.sends())
+	requireFound(t, setup{place: place}, "a#1")
+}
+
+// requireFound starts anew on a place where transaction "a" is open, whose payload is in block 1: it is confirmed, and nothing is sent.
+func requireFound(t *testing.T, s setup, payload string) {
+	t.Helper()
+	block := ffcapi.BlockRef{Number: 1, Hash: "b1"}
+	s.fake, s.stopped = newFake(), true
+	s.fake.put(payload, &ffcapi.Receipt{Block: block, Success: true})
+	r := newRig(t, s)
+	require.NoError(t, r.view.Ready(t.Context(), ""))
+	r.view.mu.Lock()
+	r.view.safe, r.view.hashes[1] = block, block.Hash
+	r.view.mu.Unlock()
+	r.start()
+	r.until("a", store.SubConfirmed)
+	require.Empty(t, s.fake.sends())
 }
 
 // TestManyAfterARestart: more than a page, each signer's in order.

@@ -86,15 +86,17 @@ func (s *schedule) pending() int {
 func (s *schedule) count() int { return max(len(s.items), s.unread) + s.accepts }
 
 // begin notes an Accept that is about to be made; false: there are too many transactions. Its end is noted by accepted or
-// abandoned.
-func (s *schedule) begin(key laneKey, most int) (*lane, uint64, bool) {
+// abandoned. slow: see slowed.
+func (s *schedule) begin(key laneKey, most int, slow bool) (*lane, uint64, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.count() >= most {
 		return nil, 0, false
 	}
 	s.accepts++
-	s.crowd.note(s.accepts, s.now())
+	if !slow {
+		s.crowd.note(s.accepts, s.now())
+	}
 	l := s.lane(key)
 	l.begun++
 	return l, l.begun, true
@@ -173,7 +175,11 @@ func (s *schedule) put(it *item) {
 	default:
 		it.place = again
 		s.waiting++
-		l.ready = append(l.ready, it)
+		if it.urgent {
+			l.urgent = append(l.urgent, it)
+		} else {
+			l.ready = append(l.ready, it)
+		}
 	}
 	if later {
 		s.await(it)
@@ -212,7 +218,7 @@ func (s *schedule) list(l *lane) {
 	if l.listed || (s.sequenced && l.running > 0) {
 		return
 	}
-	if now := s.now(); len(l.ready) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], now)) {
+	if now := s.now(); len(l.ready)+len(l.urgent) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], now)) {
 		if len(l.line) > 0 && l.line[0].slot == noTimer && l.line[0].due.After(now) {
 			s.await(l.line[0])
 		}
@@ -236,10 +242,22 @@ func signal(c chan struct{}) {
 func (s *schedule) rouse(id string, anew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
-	if it == nil {
-		return
+	if it := s.items[id]; it != nil {
+		s.wakeUp(it, anew)
 	}
+}
+
+// hasten has an item looked at before the others of its signer: its turn has come, which does not last for ever, and others wait for it.
+func (s *schedule) hasten(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if it := s.items[id]; it != nil {
+		it.urgent = !s.sequenced
+		s.wakeUp(it, false)
+	}
+}
+
+func (s *schedule) wakeUp(it *item, anew bool) {
 	if it.place == running {
 		it.woken, it.anew = true, it.anew || anew
 		return
@@ -279,9 +297,7 @@ func (s *schedule) forget(it *item) {
 		return
 	}
 	delete(s.items, it.id)
-	if it.slot != noTimer {
-		heap.Remove(&s.due, it.slot)
-	}
+	s.untime(it)
 	l := it.lane
 	l.refused(it, false)
 	delete(l.behind, it)

@@ -27,7 +27,7 @@ func opened(sequenced bool, workers int) (*schedule, *clock) {
 // accept adds a transaction as an Accept does that nobody else overlaps with.
 func (s *schedule) accept(t *testing.T, signer string, nonce uint64) *item {
 	t.Helper()
-	l, ticket, ok := s.begin(laneKey{signer: signer}, 1_000_000)
+	l, ticket, ok := s.begin(laneKey{signer: signer}, 1_000_000, false)
 	require.True(t, ok)
 	it := numbered(signer, nonce)
 	s.accepted(l, ticket, it)
@@ -101,9 +101,9 @@ func TestALowerNonceMayStillTurnUp(t *testing.T) {
 	t.Parallel()
 	s, _ := opened(true, 8)
 	key := laneKey{signer: "alice"}
-	l, first, _ := s.begin(key, 9)
-	_, second, _ := s.begin(key, 9)
-	_, third, _ := s.begin(key, 9)
+	l, first, _ := s.begin(key, 9, false)
+	_, second, _ := s.begin(key, 9, false)
+	_, third, _ := s.begin(key, 9, false)
 	s.accepted(l, second, numbered("alice", 8))
 	require.Nil(t, s.next(), "the first or the third may hold 7")
 	s.accepted(l, third, numbered("alice", 7))
@@ -113,8 +113,8 @@ func TestALowerNonceMayStillTurnUp(t *testing.T) {
 	require.Equal(t, []string{"alice/7", "alice/8"}, ids(batch))
 	s.done(batch, all(batch, verdict{gone: true}))
 
-	l, slow, _ := s.begin(key, 9)
-	_, fast, _ := s.begin(key, 9)
+	l, slow, _ := s.begin(key, 9, false)
+	_, fast, _ := s.begin(key, 9, false)
 	s.accepted(l, fast, numbered("alice", 10))
 	require.Nil(t, s.next())
 	s.accepted(l, slow, numbered("alice", 9))
@@ -220,15 +220,15 @@ func TestLimitCountsWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	s, _ := opened(true, 8)
 	key := laneKey{signer: "alice"}
-	l, ticket, ok := s.begin(key, 1)
+	l, ticket, ok := s.begin(key, 1, false)
 	require.True(t, ok)
-	_, _, ok = s.begin(key, 1)
+	_, _, ok = s.begin(key, 1, false)
 	require.False(t, ok)
 	s.accepted(l, ticket, numbered("alice", 0))
-	_, _, ok = s.begin(key, 1)
+	_, _, ok = s.begin(key, 1, false)
 	require.False(t, ok)
 	s.remove("alice/0")
-	_, _, ok = s.begin(key, 1)
+	_, _, ok = s.begin(key, 1, false)
 	require.True(t, ok)
 }
 
@@ -238,7 +238,7 @@ func TestHandoverIsBounded(t *testing.T) {
 	l := laneKey{signer: "alice"}
 	kept := 0
 	for n := range uint64(20) {
-		lane, ticket, _ := s.begin(l, 100)
+		lane, ticket, _ := s.begin(l, 100, false)
 		it := numbered("alice", n)
 		it.fresh = &handover{}
 		it.fresh.payload.Prepared = make([]byte, 1<<20)
@@ -336,7 +336,7 @@ func TestOrderHoldsWhateverHappens(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"begin": func(t *rapid.T) {
-				lane, ticket, _ := s.begin(key, 1000)
+				lane, ticket, _ := s.begin(key, 1000, false)
 				l = lane
 				open = append(open, pending{ticket: ticket})
 			},

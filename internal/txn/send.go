@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -88,6 +89,9 @@ func (m *Manager) submit(ctx context.Context, j *job) txstate.Answered {
 // handOver gives a transaction to the connector.
 func (m *Manager) handOver(ctx context.Context, j *job) (sent *ffcapi.Submitted, err error) {
 	defer survive.Panic(&err, m.panicked)
+	if j.sealed != nil {
+		return nil, j.sealed
+	}
 	return m.opts.Connector.Submit(ctx, j.state.Submission(j.payload))
 }
 
@@ -175,7 +179,9 @@ func (m *Manager) lookFor(call context.Context, tx *store.Tx, attempt *store.Att
 // prepareAfresh makes a new attempt from the request as it was accepted.
 func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, error) {
 	raw, err := m.opts.Store.Request(ctx, j.it.id)
-	if err != nil {
+	if errors.Is(err, store.ErrSealed) {
+		return txstate.Unprepared{Err: m.undecrypted(j, err), Now: m.opts.Now()}, nil
+	} else if err != nil {
 		return nil, err
 	}
 	req, err := storedRequest(j.state.Tx.Kind, raw)
@@ -184,28 +190,33 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 	}
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
-	p, err := m.prepared(call, req)
+	fresh, err := m.fresh(call, &j.state, req)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err() // cut short by the stop: it says nothing about the request
 	case err != nil:
 		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
-	case p.Ledger != j.state.Tx.Ledger:
-		err := ffcapi.Errorf(ffcapi.Internal, "prepared for ledger %q, before it was %q", p.Ledger, j.state.Tx.Ledger)
-		return txstate.Unprepared{Err: err, Now: m.opts.Now()}, nil
-	}
-	next, err := m.nodeNextFor(ctx, &j.state)
-	if err != nil {
-		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
-	}
-	fresh := txstate.Fresh{
-		Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, Fee: req.fee, NodeNext: next, Now: m.opts.Now(),
-	}
-	if fresh, err = m.finishFresh(call, &j.state, fresh); err != nil {
-		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
 	}
 	m.opts.Counts.Renewed(j.state.View().Outcome != nil)
 	return fresh, nil
+}
+
+// fresh has the chain prepare a new attempt.
+func (m *Manager) fresh(call context.Context, s *txstate.State, req order) (in txstate.Fresh, err error) {
+	p, err := m.prepared(call, req)
+	switch {
+	case err != nil:
+		return in, err
+	case p.Ledger != s.Tx.Ledger:
+		return in, ffcapi.Errorf(ffcapi.Internal, "prepared for ledger %q, before it was %q", p.Ledger, s.Tx.Ledger)
+	}
+	next, err := m.nodeNextFor(call, s)
+	if err != nil {
+		return in, err
+	}
+	return m.finishFresh(call, s, txstate.Fresh{
+		Attempt: attemptOf(p, req.From), Payload: payloadOf(p), Gas: p.Gas, Fee: req.fee, NodeNext: next, Now: m.opts.Now(),
+	})
 }
 
 func attemptOf(p *ffcapi.Prepared, from string) store.Attempt {

@@ -3,6 +3,7 @@ package txn_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,15 +15,16 @@ import (
 	"github.com/pyralis-io/pyralis/internal/txn"
 )
 
-// impatient is a fake chain whose payloads have to be sent within an hour, and the clock. Until the clock is moved, sends are answered with sent.
+// impatient is a fake chain whose payloads have to be sent within an hour, and the clock. Until the clock is moved, sends are answered with sent;
+// those of the first payload for ever, if nothing of it leaves.
 func impatient(sent ffcapi.Sent) (*fake, *atomic.Int64) {
 	f, ahead := newFake(), new(atomic.Int64)
 	f.onPrepare = func(context.Context, *ffcapi.Request) (*ffcapi.Prepared, error) {
 		payload := fmt.Sprintf("p%d", f.calls("Prepare"))
 		return &ffcapi.Prepared{Payload: []byte(payload), Hash: hashOf(payload), SendBefore: clock(ahead).Add(time.Hour)}, nil
 	}
-	f.onSubmit = func(context.Context, *ffcapi.Submission, int) error {
-		if ahead.Load() == 0 {
+	f.onSubmit = func(_ context.Context, sub *ffcapi.Submission, _ int) error {
+		if ahead.Load() == 0 || sent == ffcapi.SentNo && strings.HasSuffix(string(sub.Prepared.Payload), "p1") {
 			return &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: sent, Message: "away"}
 		}
 		return nil

@@ -133,7 +133,7 @@ func (m *Manager) fill(ctx context.Context, key laneKey, nonce uint64) (tx *stor
 	if err := m.use(ctx, key.ledger); err != nil {
 		return nil, false, err
 	}
-	lane, ticket, ok := m.sched.begin(key, m.opts.MaxPending)
+	lane, ticket, ok := m.sched.begin(key, m.opts.MaxPending, true)
 	if !ok {
 		return nil, false, apitypes.ErrTooManyPending
 	}

@@ -41,16 +41,7 @@ func TestSuspendedIsFoundOnTheChain(t *testing.T) {
 	for _, sequenced := range []bool{true, false} {
 		t.Run(fmt.Sprint(sequenced), func(t *testing.T) {
 			t.Parallel()
-			place, f := interrupted(t, sequenced, 0), newFake()
-			f.put("a", &ffcapi.Receipt{Block: ffcapi.BlockRef{Number: 1, Hash: "b1"}, Success: true})
-			r := newRig(t, setup{place: place, sequenced: sequenced, fake: f, stopped: true})
-			require.NoError(t, r.view.Ready(t.Context(), ""))
-			r.view.mu.Lock()
-			r.view.safe, r.view.hashes[1] = ffcapi.BlockRef{Number: 1, Hash: "b1"}, "b1"
-			r.view.mu.Unlock()
-			r.start()
-			r.until("a", store.SubConfirmed)
-			require.Empty(t, f.sends())
+			requireFound(t, setup{place: interrupted(t, sequenced, 0), sequenced: sequenced}, "a")
 		})
 	}
 }

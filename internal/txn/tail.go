@@ -58,22 +58,33 @@ func (m *Manager) Consumed() int64 { return m.tailed.Load() }
 func (m *Manager) noticed(entries []store.StatusEntry) {
 	for i := range entries {
 		e := &entries[i]
-		m.yield(e.TxID)
+		m.passTurn(e)
+		if e.Status == store.Suspended {
+			m.sched.recall(e.TxID)
+		}
 		switch {
 		case e.Status.Terminal():
 			m.tell(e)
 			trace := m.sched.remove(e.TxID)
+			m.yield(e.TxID) // not before: now no worker takes it any more
 			m.opts.Counts.Ended(string(e.Status))
 			if e.Tx != nil {
 				m.opts.Stages.Confirmed(trace, e.TxID, string(e.Status), e.Status == store.Succeeded, e.Tx.FirstSubmit, e.Time)
 			}
 		case e.Tx == nil:
 		case e.Tx.Status == store.Suspended:
-			m.sched.recall(e.TxID)
 			m.sched.inquire(e.TxID)
 		default:
 			m.sched.rouse(e.TxID, false)
 		}
+	}
+}
+
+// passTurn lets others have the turn of a transaction that has lost a race. Once it goes on, it has asked for its turn itself; if its row is gone, it
+// has ended.
+func (m *Manager) passTurn(e *store.StatusEntry) {
+	if e.Tx != nil && e.Status == store.Pending && e.Sub == store.SubReceived && e.Tx.Sub == store.SubReceived {
+		m.next(m.contention.lost(e.TxID, e.Tx.Attempt))
 	}
 }
 

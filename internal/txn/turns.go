@@ -44,7 +44,7 @@ func (s *schedule) pick() []*item {
 		s.waiting -= len(batch)
 		s.inHand += len(batch)
 		for _, it := range batch {
-			it.place, it.woken, it.recall, it.left = running, false, false, false
+			it.place, it.woken, it.recall, it.left, it.urgent = running, false, false, false, false
 			if it.slot != noTimer {
 				heap.Remove(&s.due, it.slot)
 			}
@@ -61,6 +61,11 @@ func (s *schedule) pick() []*item {
 // former that the latter would never leave.
 func (s *schedule) from(l *lane) []*item {
 	now := s.now()
+	if len(l.urgent) > 0 {
+		batch := []*item{l.urgent[0]}
+		l.urgent = cut(l.urgent, 0)
+		return batch
+	}
 	if l.looked = len(l.ready) > 0 && (!l.looked || len(l.line) == 0 || !l.sendable(l.line[0], now)); l.looked {
 		n := 1
 		if s.sequenced {
@@ -118,8 +123,8 @@ func (s *schedule) left(batch []*item) {
 	s.list(l)
 }
 
-// done takes a batch back.
-func (s *schedule) done(batch []*item, verdicts []verdict) {
+// done takes a batch back. It returns those that have ended or are suspended: what they asked for meanwhile is wanted no more.
+func (s *schedule) done(batch []*item, verdicts []verdict) (still []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := batch[0].lane
@@ -131,6 +136,9 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 	l.width = min(2*l.width, batchSize)
 	for i, it := range batch {
 		v := verdicts[i]
+		if v.gone || it.gone || v.held {
+			still = append(still, it.id)
+		}
 		if v.gone || it.gone {
 			s.forget(it)
 			continue
@@ -156,6 +164,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) {
 	s.list(l)
 	s.drop(l)
 	s.signal()
+	return still
 }
 
 // took notes that a worker has taken the handover out of an item.

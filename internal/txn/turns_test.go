@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
 func TestTakeEndsWithItsContext(t *testing.T) {
@@ -67,7 +69,7 @@ func TestLookingAgainLeavesRoomForTheLine(t *testing.T) {
 func TestHandoverOfWhatEndsUntouched(t *testing.T) {
 	t.Parallel()
 	s, _ := opened(true, 8)
-	l, ticket, _ := s.begin(laneKey{signer: "alice"}, 100)
+	l, ticket, _ := s.begin(laneKey{signer: "alice"}, 100, false)
 	it := numbered("alice", 0)
 	it.fresh = &handover{}
 	s.accepted(l, ticket, it)
@@ -95,4 +97,58 @@ func TestWhatHasLeftHoldsNobodyUp(t *testing.T) {
 	require.Nil(t, s.next(), "the second may not have left")
 	s.done(second, []verdict{{gone: true}})
 	require.Equal(t, "alice/0", s.next()[0].id, "nobody knows what became of it: it goes first")
+}
+
+// TestWhatIsUrgentGoesFirst, also when a worker has it just then, and in the way of nobody when it ends.
+func TestWhatIsUrgentGoesFirst(t *testing.T) {
+	t.Parallel()
+	s, c := opened(false, 8)
+	later := []verdict{{due: c.at.Add(time.Hour)}}
+	s.accept(t, "alice", 0)
+	s.done(s.next(), later)
+	s.accept(t, "alice", 1)
+	held := s.next()
+	for n := range uint64(3) {
+		s.accept(t, "alice", 2+n)
+	}
+	s.hasten("alice/0")
+	s.hasten("alice/1")
+	s.done(held, later)
+	s.hasten("alice/9")
+	require.Equal(t, []string{"alice/0"}, ids(s.next()))
+	require.Equal(t, []string{"alice/1"}, ids(s.next()))
+	second := s.next()
+	require.Equal(t, []string{"alice/2"}, ids(second))
+	s.done(second, later)
+	s.rouse("alice/2", false)
+	require.Equal(t, []string{"alice/3"}, ids(s.next()), "it was urgent once")
+
+	for n := range uint64(5) {
+		s.hasten("alice/2")
+		s.remove(numbered("alice", n).id)
+	}
+	require.Equal(t, 3, s.busy)
+	require.Nil(t, s.next())
+	require.Zero(t, s.waiting)
+}
+
+// TestASuspensionForgetsWhatSendsWereAnswered, also when a worker has the transaction: it may have been resumed before that worker is back.
+func TestASuspensionForgetsWhatSendsWereAnswered(t *testing.T) {
+	t.Parallel()
+	for _, taken := range []bool{false, true} {
+		s, c := opened(false, 1)
+		it := s.accept(t, "alice", 0)
+		batch := s.next()
+		if !taken {
+			s.done(batch, all(batch, verdict{due: c.at.Add(time.Minute)}))
+		}
+		it.lastErr = ffcapi.Errorf(ffcapi.Unavailable, "later")
+		s.recall(it.id)
+		if taken {
+			require.True(t, s.recalled(it))
+			s.done(batch, all(batch, verdict{due: c.at.Add(time.Minute)}))
+			require.Len(t, s.next(), 1, "it is looked at once more")
+		}
+		require.Nil(t, it.lastErr)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/faultpoint"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
@@ -35,6 +36,7 @@ type job struct {
 	it      *item
 	state   txstate.State
 	payload *store.Payload // as far as it is known
+	sealed  *ffcapi.Error  // in its place: it cannot be decrypted
 	effects txstate.Effects
 	verdict verdict
 	err     error // what keeps it from being worked on now
@@ -48,7 +50,9 @@ func (m *Manager) worker(ctx context.Context) {
 			return
 		}
 		faultpoint.Visit(faultpoint.WorkerTook)
-		m.sched.done(batch, m.work(batch))
+		for _, id := range m.sched.done(batch, m.work(batch)) {
+			m.yield(id) // it may have asked for its turn after it was told of that this ended
+		}
 	}
 }
 
@@ -162,11 +166,22 @@ func (m *Manager) begin(ctx context.Context, j *job) {
 		err = m.follow(ctx, j)
 	}
 	if err == nil && j.effects.Do == txstate.Send && j.payload == nil {
-		j.payload, err = m.opts.Store.Payload(ctx, j.it.id, j.state.Tx.Attempt)
+		if j.payload, err = m.opts.Store.Payload(ctx, j.it.id, j.state.Tx.Attempt); errors.Is(err, store.ErrSealed) {
+			j.sealed, err = m.undecrypted(j, err), nil
+		}
 	}
 	if err != nil {
 		m.drop(j, err)
 	}
+}
+
+// undecrypted is the error of a transaction that has something secret in it of which the key is not there. It is shown, and the transaction waits as for
+// a chain that is away: the key may come back.
+func (m *Manager) undecrypted(j *job, err error) *ffcapi.Error {
+	if m.trouble.ok() {
+		m.log.WithField("tx", j.it.id).WithError(err).Warn("A transaction cannot be decrypted; it will be tried again")
+	}
+	return &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentNo, Message: err.Error(), Err: err}
 }
 
 // read fills in the job's state, from what was just accepted or from the store.
@@ -217,7 +232,8 @@ func (m *Manager) drop(j *job, err error) {
 }
 
 // apply steps the transaction with an input, asks the policy engine if need be, and stores what changed. When somebody else
-// changed the transaction meanwhile, the input is applied to what he made of it.
+// changed the transaction meanwhile, the input is applied to what he made of it, unless there is another attempt now: then the
+// input is about the one before, and maybe about another request.
 func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 	for range 10 {
 		state, effects := txstate.Step(j.state, in)
@@ -249,8 +265,13 @@ func (m *Manager) apply(ctx context.Context, j *job, in txstate.Input) error {
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
+		attempt := j.state.Tx.Attempt
 		if err := m.reload(ctx, j); err != nil {
 			return err
+		}
+		if j.state.Tx.Attempt != attempt {
+			j.effects, j.verdict.due = txstate.Effects{}, m.opts.Now() // it is looked at again, from the beginning
+			return nil
 		}
 	}
 	return fmt.Errorf("transaction %s: %w", j.it.id, errTooManyConflicts)

@@ -77,8 +77,9 @@ type StreamStatus struct {
 	LagTransactions *uint64  `json:"lagTransactions,omitempty" doc:"Status changes of transactions between the position and the newest one, for listeners of type transactions."`
 
 	InFlightBatches      int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
+	UnstoredBatches      int             `json:"unstoredBatches" doc:"Batches that are acknowledged, with all before them, and not yet stored as such: they come again after a crash, with those in flight. See eventstreams.maxUnstored."`
 	OldestUnackedSeconds *float64        `json:"oldestUnackedSeconds,omitempty" doc:"Time since the oldest of them was sent first."`
-	BlockedSince         *fftypes.FFTime `json:"blockedSince,omitempty" doc:"State blocked: when the batch that blocks the stream failed first."`
+	BlockedSince         *fftypes.FFTime `json:"blockedSince,omitempty" doc:"State blocked: when the batch that blocks the stream failed first, or when delivery began to wait for the store."`
 	Delivered            uint64          `json:"delivered" doc:"Events acknowledged since the node started."`
 	Redelivered          uint64          `json:"redelivered" doc:"Events sent again since the node started."`
 	DeadLettered         uint64          `json:"deadLettered" doc:"Events set aside as dead letters since the node started."`

@@ -181,7 +181,7 @@ func (n *Node) newStreams(chain *confirm.Engine, sinks []sink.Factory) (*stream.
 			BatchSize: cfg.Defaults.BatchSize, BatchTimeout: cfg.Defaults.BatchTimeout, ErrorHandling: cfg.Defaults.ErrorHandling,
 			RetryTimeout: cfg.Defaults.RetryTimeout, BlockedRetryDelay: cfg.Defaults.BlockedRetryDelay,
 		},
-		ReadAhead: cfg.ReadAhead, MaxMemory: int64(cfg.MaxMemory), CheckpointInterval: cfg.CheckpointInterval, UnstableHead: cfg.UnstableHead,
+		ReadAhead: cfg.ReadAhead, MaxUnstored: &cfg.MaxUnstored, MaxMemory: int64(cfg.MaxMemory), CheckpointInterval: cfg.CheckpointInterval, UnstableHead: cfg.UnstableHead,
 		Log: n.part("streams"),
 	})
 }

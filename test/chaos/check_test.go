@@ -23,10 +23,10 @@ import (
 func (r *run) settle() bool {
 	var open []apitypes.Transaction
 	end := time.Now().Add(5 * time.Minute)
-	for !r.get("/transactions?pending=true&limit=500&direction=asc", &open) || len(open) > 0 {
+	for !r.p.Get("/transactions?pending=true&limit=500&direction=asc", &open) || len(open) > 0 {
 		if time.Now().After(end) {
 			var tx apitypes.TransactionWithStatus
-			r.get("/transactions/"+open[0].ID+"?history=true", &tx)
+			r.p.Get("/transactions/"+open[0].ID+"?history=true", &tx)
 			text, _ := json.MarshalIndent(tx, "", " ")
 			r.note("%d transactions do not end, the first of them is %s", len(open), text)
 			return false
@@ -40,7 +40,7 @@ func (r *run) settle() bool {
 func (r *run) list() (all []apitypes.Transaction) {
 	for after := ""; ; after = all[len(all)-1].ID {
 		var page []apitypes.Transaction
-		require.True(r.t, r.get("/transactions?direction=asc&limit=500&after="+after, &page))
+		require.True(r.t, r.p.Get("/transactions?direction=asc&limit=500&after="+after, &page))
 		if all = append(all, page...); len(page) < 500 {
 			return all
 		}
@@ -100,7 +100,7 @@ func (r *run) checkHistories(all []apitypes.Transaction) {
 
 func (r *run) checkHistory(id string) {
 	var tx apitypes.TransactionWithStatus
-	if !r.get("/transactions/"+id+"?history=true", &tx) {
+	if !r.p.Get("/transactions/"+id+"?history=true", &tx) {
 		r.note("%s cannot be read", id)
 		return
 	}

@@ -50,7 +50,7 @@ func (r *run) makeCounters() {
 	}
 	for key := range r.accepted {
 		var tx apitypes.Transaction
-		require.Eventually(r.t, func() bool { return r.get("/transactions/"+key, &tx) && tx.Status == "Succeeded" }, time.Minute, 20*time.Millisecond)
+		require.Eventually(r.t, func() bool { return r.p.Get("/transactions/"+key, &tx) && tx.Status == "Succeeded" }, time.Minute, 20*time.Millisecond)
 	}
 }
 
@@ -179,17 +179,4 @@ func (r *run) once(body string) (answer, bool) {
 	default:
 		return answer{resp.StatusCode, resp.Header.Get("Idempotent-Replay") == "true", raw}, true
 	}
-}
-
-// get reads JSON and reports whether that was answered with 200.
-func (r *run) get(path string, into any) bool {
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.p.URL+path, nil)
-	require.NoError(r.t, err)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK && json.Unmarshal(raw, into) == nil
 }

@@ -97,12 +97,7 @@ func (c *clinic) broken(file, hop, words string, flags ...string) {
 
 // TestFabricDoctor breaks the way to a real network in one place after the other. Each time the doctor names it within 10 s.
 func TestFabricDoctor(t *testing.T) {
-	n, err := fabricnet.New(fabricnet.Options{Dir: filepath.Join(t.TempDir(), "net"), Orgs: 2, Log: t.Logf})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, n.Stop()) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	require.NoError(t, n.Start(ctx))
+	n, ctx := startFabric(t, fabricnet.Options{Orgs: 2}), t.Context()
 	profile, err := os.ReadFile(n.Profile())
 	require.NoError(t, err)
 	c := &clinic{t: t, net: n, profile: string(profile), dir: t.TempDir()}
@@ -183,12 +178,7 @@ func certificateOf(t *testing.T, profile string, index int) string {
 
 // TestFabricInit sets Pyralis up for a real network in both ways, and submits a transaction with what was written.
 func TestFabricInit(t *testing.T) {
-	n, err := fabricnet.New(fabricnet.Options{Dir: filepath.Join(t.TempDir(), "net"), Log: t.Logf})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, n.Stop()) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	require.NoError(t, n.Start(ctx))
+	n := startFabric(t, fabricnet.Options{})
 	profile, err := os.ReadFile(n.Profile())
 	require.NoError(t, err)
 	_, address, found := strings.Cut(string(profile), "url: ")
@@ -203,7 +193,7 @@ func TestFabricInit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			command := func(args ...string) (string, error) {
-				cmd := exec.CommandContext(ctx, server.Binary(), args...)
+				cmd := exec.CommandContext(t.Context(), server.Binary(), args...)
 				cmd.Dir = dir
 				out, err := cmd.CombinedOutput()
 				return string(out), err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -50,18 +49,8 @@ func (d *delivery) all() []string {
 
 // TestFabricStreamsFromEarliestAndLatest: listeners for the same event of the same chaincode do not disturb each other, wherever they start.
 func TestFabricStreamsFromEarliestAndLatest(t *testing.T) {
-	net, err := fabricnet.New(fabricnet.Options{Dir: filepath.Join(t.TempDir(), "net"), Log: t.Logf})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, net.Stop()) })
-	require.NoError(t, net.Start(t.Context()))
-	r := &killRun{
-		t: t,
-		p: server.New(t, []string{
-			"PYRALIS_CONNECTOR=fabric",
-			"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
-			"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1", "PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(),
-		}, "run"),
-	}
+	net := startFabric(t, fabricnet.Options{})
+	r := &killRun{t: t, p: server.New(t, fabricEnv(net, "PYRALIS_STORE_SQLITE_PATH="+t.TempDir()), "run")}
 	r.p.Start()
 	ctx, cancel := context.WithCancel(t.Context())
 	var consumers sync.WaitGroup

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"context"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,21 +15,11 @@ import (
 
 // TestKillFabric is the kill test on a real Fabric network.
 func TestKillFabric(t *testing.T) {
-	net, err := fabricnet.New(fabricnet.Options{Dir: filepath.Join(t.TempDir(), "net"), Orgs: 2, Log: t.Logf})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, net.Stop()) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	require.NoError(t, net.Start(ctx))
-
+	net := startFabric(t, fabricnet.Options{Orgs: 2})
 	r := &killRun{
 		t: t,
-		p: server.New(t, []string{
-			"PYRALIS_CONNECTOR=fabric",
-			"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
-			"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
-			"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_LOG_LEVEL=info", "PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=2s",
-		}, "run"),
+		p: server.New(t, fabricEnv(net,
+			"PYRALIS_STORE_SQLITE_PATH="+t.TempDir(), "PYRALIS_LOG_LEVEL=info", "PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=2s"), "run"),
 		to: "ch1/assets", from: func(int) string { return "user1" },
 		filters: `{"channel":"ch1","chaincode":"assets","event":"AssetCreated"}`,
 		kills:   server.Int(t, "E2E_KILLS", 20), clients: 10, interval: 50 * time.Millisecond,

@@ -26,15 +26,18 @@ const (
 	blockEvent  = "Filled"
 	blockBatch  = 7           // events in a delivery, so that batches and block have no common end
 	blockWindow = 2           // deliveries on their way
+	blockSlack  = 3           // deliveries that may be acknowledged and not stored
 	settle      = time.Second // much more than it takes to store an acknowledgement
 )
 
 // TestFabricKillInsideABlock kills the process while a receiver is inside a block of 500 events, after the first, the last and 18 between: whatever the
 // receiver had acknowledged, it gets every event, in the order of the block and with the id that it has at every delivery. Half of the kills come at once,
-// when the newest acknowledgements may not have been stored; before the others there is time for that, and nothing comes again but what was on its way.
+// and bring again what was on its way and as many deliveries as may not have been stored; before the others there is time for that, and nothing comes again but
+// what was on its way.
 func TestFabricKillInsideABlock(t *testing.T) {
 	rig := newFabricRig(t, fabricnet.Options{Channels: []fabricnet.ChannelOptions{{Name: fullChannel, BatchTimeout: 10 * time.Second, MaxMessageCount: fullBlock}}})
-	p := server.New(t, rig.env("PYRALIS_FABRIC_CHANNELS="+fabricnet.Channel+","+fullChannel, "PYRALIS_STORE_SQLITE_PATH="+t.TempDir()), "run")
+	p := server.New(t, rig.env("PYRALIS_FABRIC_CHANNELS="+fabricnet.Channel+","+fullChannel, "PYRALIS_STORE_SQLITE_PATH="+t.TempDir(),
+		fmt.Sprintf("PYRALIS_EVENTSTREAMS_MAXUNSTORED=%d", blockSlack)), "run")
 	p.Start()
 	c := client.New(p.URL)
 	defer c.Close()
@@ -68,7 +71,9 @@ func fillBlock(t *testing.T, rig *fabricRig, c *client.Client) []string {
 		require.NoError(t, err)
 		byBlock := map[uint64][]string{}
 		for _, tx := range slices.DeleteFunc(txs, func(tx *fabricledger.Tx) bool { return tx.Event != blockEvent }) {
-			require.True(t, tx.Valid())
+			if !tx.Valid() {
+				continue // a copy that was sent while the first was on its way
+			}
 			byBlock[tx.Block] = append(byBlock[tx.Block], tx.ID)
 		}
 		for number, ids := range byBlock {
@@ -114,9 +119,11 @@ func (r *blockRun) run(stream string) {
 	}
 	require.True(r.t, r.killed)
 	require.Equal(r.t, r.block, r.got, "after %d events", r.killAfter)
-	if r.calm {
-		require.LessOrEqual(r.t, r.again, blockBatch*blockWindow, "more came again than was on its way")
+	bound := blockBatch * blockWindow
+	if !r.calm {
+		bound += blockBatch * blockSlack
 	}
+	require.LessOrEqual(r.t, r.again, bound, "more came again than was on its way or may not have been stored")
 	r.t.Logf("killed after %d events: %d came again", r.killAfter, r.again)
 	require.NoError(r.t, r.c.DeleteStream(r.t.Context(), stream))
 }

@@ -31,7 +31,8 @@ type fabricRig struct {
 	ledger *fabricledger.Reader
 }
 
-func newFabricRig(t *testing.T, o fabricnet.Options) *fabricRig {
+// startFabric runs a network for the duration of a test.
+func startFabric(t *testing.T, o fabricnet.Options) *fabricnet.Network {
 	t.Helper()
 	o.Dir, o.Log = filepath.Join(t.TempDir(), "net"), t.Logf
 	net, err := fabricnet.New(o)
@@ -40,6 +41,21 @@ func newFabricRig(t *testing.T, o fabricnet.Options) *fabricRig {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	require.NoError(t, net.Start(ctx))
+	return net
+}
+
+// fabricEnv is the configuration of a node on a network.
+func fabricEnv(net *fabricnet.Network, more ...string) []string {
+	return append([]string{
+		"PYRALIS_CONNECTOR=fabric",
+		"PYRALIS_FABRIC_PROFILE=" + net.Profile(), "PYRALIS_FABRIC_WALLET=" + net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
+		"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
+	}, more...)
+}
+
+func newFabricRig(t *testing.T, o fabricnet.Options) *fabricRig {
+	t.Helper()
+	net := startFabric(t, o)
 	ledger, err := fabricledger.Open(net.Profile(), net.Wallet(), "user1")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, ledger.Close()) })
@@ -48,12 +64,7 @@ func newFabricRig(t *testing.T, o fabricnet.Options) *fabricRig {
 
 // env is the configuration of a node on the network, with little patience.
 func (r *fabricRig) env(more ...string) []string {
-	return append([]string{
-		"PYRALIS_CONNECTOR=fabric",
-		"PYRALIS_FABRIC_PROFILE=" + r.net.Profile(), "PYRALIS_FABRIC_WALLET=" + r.net.Wallet(), "PYRALIS_FABRIC_MSPID=Org1MSP",
-		"PYRALIS_FABRIC_CHANNELS=ch1", "PYRALIS_FABRIC_IDENTITY=user1",
-		"PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=1s", "PYRALIS_LOG_LEVEL=info",
-	}, more...)
+	return append(fabricEnv(r.net, "PYRALIS_POLICIES_FABRIC_RESUBMITINTERVAL=1s", "PYRALIS_LOG_LEVEL=info"), more...)
 }
 
 // byArgument are the transactions on the ledger by the texts among their arguments, in their order. It is how a test knows its own.

@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -58,7 +56,7 @@ func TestFabricRefusals(t *testing.T) {
 			body := `{"headers":{"type":"SendTransaction","id":"` + id + `"},` + refused.body + `}`
 			for range 2 { // the second answer is not about the first
 				var answer apitypes.SubmissionErrorBody
-				status := send(t, http.MethodPost, p.URL+"/", body, &answer)
+				status := send(t, p.URL+"/", body, &answer)
 				t.Logf("%d %s", status, answer.Error)
 				require.Equal(t, refused.status, status, answer.Error)
 				require.True(t, strings.HasPrefix(answer.Error, refused.code), answer.Error)
@@ -106,7 +104,7 @@ func TestFabricBadReads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var answer apitypes.ErrorBody
-			status := send(t, http.MethodPost, p.URL+bad.path, bad.body, &answer)
+			status := send(t, p.URL+bad.path, bad.body, &answer)
 			t.Logf("%d %s", status, answer.Error)
 			require.Equal(t, bad.status, status, answer.Error)
 			require.True(t, strings.HasPrefix(answer.Error, bad.code), answer.Error)
@@ -120,17 +118,10 @@ func TestFabricBadReads(t *testing.T) {
 	require.Empty(t, left, "a refused listener is there")
 }
 
-// send sends a body and decodes the answer, whatever its status.
-func send(t *testing.T, method, url, body string, answer any) (status int) {
+// send posts a body and decodes the answer, whatever its status.
+func send(t *testing.T, url, body string, answer any) (status int) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader([]byte(body)))
-	require.NoError(t, err)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(raw, answer), "%s", raw)
-	return resp.StatusCode
+	status, raw := post(t, url, body)
+	require.NoError(t, json.Unmarshal([]byte(raw), answer), "%s", raw)
+	return status
 }

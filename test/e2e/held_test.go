@@ -26,15 +26,15 @@ import (
 const eventsInBlock = 200
 
 // withHistory makes a server on a ledger that begins with so many events.
-func withHistory(t *testing.T, events int) *server.Process {
+func withHistory(t *testing.T, events int, env ...string) *server.Process {
 	t.Helper()
 	blocks := events / eventsInBlock
 	require.Equal(t, events, blocks*eventsInBlock, "whole blocks of %d events", eventsInBlock)
-	return server.New(t, []string{
-		"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_DEVLEDGER_BLOCKPERIOD=1h", "PYRALIS_WEBHOOKS_ALLOWPRIVATEIPS=true", "PYRALIS_LOG_LEVEL=warn",
+	return server.New(t, append(env,
+		"PYRALIS_STORE_SQLITE_PATH="+t.TempDir(), "PYRALIS_DEVLEDGER_BLOCKPERIOD=1h", "PYRALIS_WEBHOOKS_ALLOWPRIVATEIPS=true", "PYRALIS_LOG_LEVEL=warn",
 		fmt.Sprintf("PYRALIS_DEVLEDGER_SYNTHETIC_HISTORYBLOCKS=%d", blocks), fmt.Sprintf("PYRALIS_DEVLEDGER_SYNTHETIC_EVENTBLOCKS=%d", blocks),
 		fmt.Sprintf("PYRALIS_DEVLEDGER_SYNTHETIC_EVENTSPERBLOCK=%d", eventsInBlock),
-	}, "run")
+	), "run")
 }
 
 // streamOf makes a stream over the whole history; hook is the URL of a webhook, "" for a WebSocket.
@@ -43,7 +43,7 @@ func streamOf(t *testing.T, c *client.Client, name, hook string, batch uint64) {
 	body := &apitypes.EventStream{Name: &name, BatchSize: &batch}
 	if hook != "" {
 		kind := apitypes.StreamWebhook
-		body.Type, body.Webhook = &kind, json.RawMessage(fmt.Sprintf(`{"url":%q,"requestTimeout":"10m"}`, hook))
+		body.Type, body.Webhook = &kind, json.RawMessage(fmt.Sprintf(`{"url":%q,"requestTimeout":"10m","format":"envelope"}`, hook))
 	}
 	_, err := c.CreateStream(t.Context(), body)
 	require.NoError(t, err)
@@ -79,9 +79,9 @@ func TestHeldReceiversHoldNobodyElse(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	var hooked atomic.Int64
 	quick := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		var batch []json.RawMessage
-		if json.NewDecoder(req.Body).Decode(&batch) == nil {
-			hooked.Add(int64(len(batch)))
+		var b client.Batch
+		if json.NewDecoder(req.Body).Decode(&b) == nil {
+			hooked.Add(int64(len(b.Events)))
 		}
 	}))
 	t.Cleanup(quick.Close)

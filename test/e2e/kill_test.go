@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -201,7 +200,7 @@ func (r *killRun) requireTerminal(ids []string) {
 		for _, id := range ids {
 			var tx apitypes.TransactionWithStatus
 			require.Eventually(r.t, func() bool {
-				return r.get("/transactions/"+id, &tx) && tx.Status != "Pending"
+				return r.p.Get("/transactions/"+id, &tx) && tx.Status != "Pending"
 			}, 2*time.Minute, 20*time.Millisecond, "%s is not terminal", id)
 			require.Equal(r.t, "Succeeded", tx.Status, "%s: %s", id, tx.ErrorMessage)
 			require.NotNil(r.t, tx.Receipt, id)
@@ -212,18 +211,6 @@ func (r *killRun) requireTerminal(ids []string) {
 			hashes[id] = outcome
 		}
 	}
-}
-
-func (r *killRun) get(path string, into any) bool {
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.p.URL+path, nil)
-	require.NoError(r.t, err)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK && json.NewDecoder(bytes.NewReader(raw)).Decode(into) == nil
 }
 
 // requireEvents waits until an event of every accepted transaction has come, and checks their order.

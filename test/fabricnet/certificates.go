@@ -70,6 +70,39 @@ func (n *Network) ServeCertificate(ctx context.Context, node string, want Certif
 	return n.StartNode(ctx, node)
 }
 
+// RequireClientCertificate starts a peer again that wants a certificate from each client, issued by its organisation's TLS CA, and returns when it answers.
+// Fabric's commands and WaitReady have none, and do not reach it any more.
+func (n *Network) RequireClientCertificate(ctx context.Context, node string) error {
+	p, err := n.peer(node)
+	if err != nil {
+		return err
+	}
+	if err := n.StopNode(node); err != nil {
+		return err
+	}
+	p.WantsClients = true
+	if err := renderFile(n.l.core(p), "core.yaml", coreOf(p, n.o)); err != nil {
+		return err
+	}
+	return n.StartNode(ctx, node)
+}
+
+// ClientCertificate returns the certificate with which User1 of organisation 1 or 2 shows himself to such peers, in a state, and its key; both PEM.
+func (n *Network) ClientCertificate(organisation int, want Certificate) (cert, key []byte, err error) {
+	g, err := n.org(organisation)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir := filepath.Join(filepath.Dir(g.MSPDir), "users", "User1@"+g.Domain, "tls")
+	if cert, err = reissue(filepath.Join(dir, "client.crt"), filepath.Dir(g.TLSCA), want); err != nil {
+		return nil, nil, err
+	}
+	if key, err = os.ReadFile(filepath.Join(dir, "client.key")); err != nil {
+		return nil, nil, fmt.Errorf("fabricnet: %w", err)
+	}
+	return cert, key, nil
+}
+
 // reissue returns a certificate, changed as wanted and signed anew by the CA in a folder that cryptogen made.
 func reissue(certFile, caDir string, want Certificate) ([]byte, error) {
 	cert, err := readCertificate(certFile)

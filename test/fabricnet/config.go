@@ -94,7 +94,7 @@ func (l layout) writeConfig(o Options, p *ports) error {
 		{filepath.Join(l.config(), NodeOrderer, "orderer.yaml"), "orderer.yaml", l.orderer(p)},
 	}
 	for _, pr := range l.peers(p) {
-		files = append(files, file{filepath.Join(l.config(), pr.Node, "core.yaml"), "core.yaml", pr})
+		files = append(files, file{l.core(pr), "core.yaml", coreOf(pr, o)})
 	}
 	for _, f := range files {
 		if err := renderFile(f.path, f.template, f.data); err != nil {
@@ -111,6 +111,17 @@ func (l layout) writeConfig(o Options, p *ports) error {
 		}
 		return writeFile(l.path(filepath.FromSlash(name)), b, 0o755)
 	})
+}
+
+// core is the configuration file of a peer.
+func (l layout) core(p peer) string { return filepath.Join(l.config(), p.Node, "core.yaml") }
+
+// coreOf is what the template of a peer's configuration sees.
+func coreOf(p peer, o Options) any {
+	return struct {
+		peer
+		Limits Limits
+	}{p, o.Limits}
 }
 
 // writeProfile writes the connection profile, in the shape that the Fabric samples made common.

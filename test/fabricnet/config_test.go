@@ -87,7 +87,7 @@ func TestChannelConfiguration(t *testing.T) {
 func TestNodeConfiguration(t *testing.T) {
 	t.Parallel()
 	o := testOptions(t, 2)
-	o.PeersPerOrg = 2
+	o.PeersPerOrg, o.Limits.Gateway = 2, 7
 	l, p := layout{filepath.Join(o.Dir, `odd "name": x`)}, testPorts(2, 2)
 	require.NoError(t, l.writeConfig(o, p))
 
@@ -107,6 +107,8 @@ func TestNodeConfiguration(t *testing.T) {
 		family := []any{address(g.Org.Peers[0].Ports.Peer), address(g.Org.Peers[1].Ports.Peer)}
 		require.Equal(t, family, at(t, c, "peer", "gossip", "bootstrap"), "peers of one organisation know each other")
 		require.Empty(t, at(t, c, "vm", "endpoint"), "Docker is not used")
+		limits := at(t, c, "peer", "limits", "concurrency")
+		require.Equal(t, map[string]any{"gatewayService": 7, "endorserService": 2500, "deliverService": 2500}, limits)
 		builders := at(t, c, "chaincode", "externalBuilders").([]any)
 		require.Equal(t, l.builder(), at(t, builders[0], "path"))
 	}

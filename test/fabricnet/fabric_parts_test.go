@@ -82,6 +82,26 @@ func TestFabricCertificates(t *testing.T) {
 	require.NoError(t, shake())
 	require.NoError(t, n.WaitReady(ctx))
 
+	require.NoError(t, n.RequireClientCertificate(ctx, NodePeer1))
+	greet := func(show Certificate) error { // with TLS 1.3 a client learns only after the handshake that his certificate is not wanted
+		cfg := &tls.Config{RootCAs: roots, ServerName: p.Host, NextProtos: []string{"h2"}, MaxVersion: tls.VersionTLS12}
+		cert, key, err := n.ClientCertificate(1, show)
+		require.NoError(t, err)
+		pair, err := tls.X509KeyPair(cert, key)
+		require.NoError(t, err)
+		cfg.Certificates = []tls.Certificate{pair}
+		conn, err := tls.Dial("tcp", address(p.Ports.Peer), cfg)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	}
+	require.NoError(t, greet(Good))
+	require.ErrorContains(t, greet(Expired), "certificate")
+	require.NoError(t, n.Stop())
+	require.NoError(t, renderFile(n.l.core(p), "core.yaml", coreOf(p, n.o)))
+	require.NoError(t, n.Start(ctx))
+
 	require.NoError(t, n.AddExpiredIdentity(1, "old"))
 	cert, err := readCertificate(filepath.Join(n.Wallet(), "old", "cert.pem"))
 	require.NoError(t, err)

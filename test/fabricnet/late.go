@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // LatePeer returns the name of the late peer, empty when the network has none.
@@ -111,7 +113,7 @@ func (n *Network) eventually(ctx context.Context, what string, ask func() (bool,
 		if err != nil || yes {
 			return err
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("fabricnet: waiting for %s: %w", what, err)
 		}
 	}

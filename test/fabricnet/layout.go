@@ -72,6 +72,7 @@ type peer struct {
 
 	MSPDir                 string
 	TLSCert, TLSKey, TLSCA string
+	WantsClients           bool // certificates of clients
 	DataDir, SnapshotDir   string
 	BuilderDir             string
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // errLocked says that another Network, maybe of another process, holds the lock.
@@ -39,7 +41,7 @@ func waitLock(ctx context.Context, path string) (*fileLock, error) {
 		if !errors.Is(err, errLocked) {
 			return l, err
 		}
-		if e := pause(ctx, 100*time.Millisecond); e != nil {
+		if e := retry.Sleep(ctx, 100*time.Millisecond); e != nil {
 			return nil, errors.Join(err, e)
 		}
 	}
@@ -49,17 +51,5 @@ func waitLock(ctx context.Context, path string) (*fileLock, error) {
 func (l *fileLock) release() {
 	if l != nil {
 		_ = l.f.Close()
-	}
-}
-
-// pause waits for d, or less when ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

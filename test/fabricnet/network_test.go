@@ -23,6 +23,7 @@ func TestOptions(t *testing.T) {
 		"Orgs is -1, want 1 or 2":        {Dir: "x", Orgs: -1},
 		"PeersPerOrg is 3, want 1 or 2":  {Dir: "x", PeersPerOrg: 3},
 		"BatchTimeout is -1s":            {Dir: "x", BatchTimeout: -time.Second},
+		"Limits are {Gateway:-1 ":        {Dir: "x", Limits: Limits{Gateway: -1}},
 		"MaxMessageCount is -1, want mo": {Dir: "x", MaxMessageCount: -1},
 		`"Slow" cannot be the name`:      {Dir: "x", Channels: []ChannelOptions{{Name: "Slow"}}},
 		`"" cannot be the name`:          {Dir: "x", Channels: []ChannelOptions{{}}},

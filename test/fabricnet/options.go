@@ -43,6 +43,8 @@ type Options struct {
 	BatchTimeout time.Duration
 	// MaxMessageCount is how many transactions fill a block, default 500.
 	MaxMessageCount int
+	// Limits are how many calls each peer takes at once.
+	Limits Limits
 	// Channels are more channels beside ch1, with the same members and the same chaincode.
 	Channels []ChannelOptions
 	// Fresh discards a network that Dir already holds, ledgers included.
@@ -53,6 +55,20 @@ type Options struct {
 	SourceDir string
 	// Log receives one line per step; nil discards them.
 	Log func(format string, args ...any)
+}
+
+// Limits are how many calls of a service a peer takes at once. What is above is refused. 0 is what Fabric's own configuration has.
+type Limits struct {
+	Gateway  int // 500
+	Endorser int // 2500; also of other peers' gateways
+	Deliver  int // 2500
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.Gateway, 500)
+	setDefault(&l.Endorser, 2500)
+	setDefault(&l.Deliver, 2500)
+	return l
 }
 
 // ChannelOptions describe a channel.
@@ -125,6 +141,10 @@ func (o Options) withDefaults() (Options, error) {
 	if err := o.checkChannels(); err != nil {
 		return o, err
 	}
+	if o.Limits.Gateway < 0 || o.Limits.Endorser < 0 || o.Limits.Deliver < 0 {
+		return o, fmt.Errorf("fabricnet: Limits are %+v, want none below 0", o.Limits)
+	}
+	o.Limits = o.Limits.withDefaults()
 	if o.CacheDir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // provision installs the chaincode, joins the nodes to the channels and defines the chaincode on them.
@@ -75,7 +77,7 @@ func (n *Network) insist(ctx context.Context, organisation int, done string, arg
 		if err == nil || strings.Contains(err.Error(), done) {
 			return nil
 		}
-		if e := pause(ctx, 100*time.Millisecond); e != nil {
+		if e := retry.Sleep(ctx, 100*time.Millisecond); e != nil {
 			return errors.Join(err, e)
 		}
 	}

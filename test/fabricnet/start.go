@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // startOnce starts the remembered network, or makes a new one when old is nil.
@@ -197,7 +199,7 @@ func (n *Network) waitHealthy(ctx context.Context, name string) error {
 		if !p.alive() {
 			return fmt.Errorf("fabricnet: %s ended: %w\n%s", name, p.outcome(), n.tail(name))
 		}
-		if e := pause(ctx, 20*time.Millisecond); e != nil {
+		if e := retry.Sleep(ctx, 20*time.Millisecond); e != nil {
 			return fmt.Errorf("fabricnet: %s does not answer: %w\n%s", name, errors.Join(err, e), n.tail(name))
 		}
 	}

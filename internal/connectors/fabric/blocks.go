@@ -18,7 +18,7 @@ func (c *Connector) Block(ctx context.Context, ledger string, number uint64) (*f
 		return b.block(), nil
 	}
 	var out *block
-	err := c.visit(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
+	err := c.search(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
 		out, err = n.block(ctx, s, ledger, number)
 		if ffcapi.KindOf(err) == ffcapi.Unavailable {
 			return c.missing(ctx, n, s, ledger, number, err)
@@ -33,10 +33,12 @@ func (c *Connector) Block(ctx context.Context, ledger string, number uint64) (*f
 
 // block reads one block. One that the peer does not have, or does not deliver, is Unavailable.
 func (n *node) block(ctx context.Context, s *signer, channel string, number uint64) (*block, error) {
-	limited, cancel := context.WithTimeout(ctx, n.oneBlock)
+	at := blockOn{channel, number}
+	limited, cancel := context.WithTimeout(ctx, n.slow.limit(at, n.oneBlock, n.longest))
 	defer cancel()
 	b, err := n.one(limited, s, channel, number)
 	if limited.Err() != nil && ctx.Err() == nil && ffcapi.KindOf(err) == ffcapi.Timeout {
+		n.slow.gaveUp(at)
 		return nil, ffcapi.Errorf(ffcapi.Unavailable, "%s does not deliver block %d of %s", n.address, number, channel) // the limit was ours
 	}
 	return b, err

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/url"
@@ -13,7 +14,8 @@ import (
 )
 
 // conflictKeys returns the keys that an endorsed transaction both reads and writes, as "channel/namespace/key" with the key
-// escaped: composite keys have zero bytes in them. Of two such transactions in one block the second fails.
+// escaped: composite keys have zero bytes in them. Those of private data are "channel/namespace/collection/hash". Of two such transactions in one
+// block the second fails.
 func conflictKeys(channel string, env *common.Envelope) ([]string, error) {
 	data, err := bytesField(env.GetPayload(), payloadData)
 	if err != nil {
@@ -33,13 +35,19 @@ func conflictKeys(channel string, env *common.Envelope) ([]string, error) {
 		if err := proto.Unmarshal(ns.GetRwset(), &kv); err != nil {
 			return nil, fmt.Errorf("read-write set of %s: %w", ns.GetNamespace(), err)
 		}
+		prefix := channel + "/" + ns.GetNamespace() + "/"
 		read := map[string]bool{}
 		for _, r := range kv.GetReads() {
 			read[r.GetKey()] = true
 		}
 		for _, w := range kv.GetWrites() {
 			if read[w.GetKey()] {
-				keys[channel+"/"+ns.GetNamespace()+"/"+url.PathEscape(w.GetKey())] = true
+				keys[prefix+url.PathEscape(w.GetKey())] = true
+			}
+		}
+		for _, c := range ns.GetCollectionHashedRwset() {
+			if err := privateKeys(keys, prefix, c); err != nil {
+				return nil, fmt.Errorf("read-write set of %s, collection %s: %w", ns.GetNamespace(), c.GetCollectionName(), err)
 			}
 		}
 	}
@@ -47,4 +55,22 @@ func conflictKeys(channel string, env *common.Envelope) ([]string, error) {
 		return nil, nil
 	}
 	return slices.Sorted(maps.Keys(keys)), nil
+}
+
+// privateKeys adds those of a collection.
+func privateKeys(keys map[string]bool, prefix string, c *rwset.CollectionHashedReadWriteSet) error {
+	var kv kvrwset.HashedRWSet
+	if err := proto.Unmarshal(c.GetHashedRwset(), &kv); err != nil {
+		return err
+	}
+	read := map[string]bool{}
+	for _, r := range kv.GetHashedReads() {
+		read[string(r.GetKeyHash())] = true
+	}
+	for _, w := range kv.GetHashedWrites() {
+		if read[string(w.GetKeyHash())] {
+			keys[prefix+url.PathEscape(c.GetCollectionName())+"/"+hex.EncodeToString(w.GetKeyHash())] = true
+		}
+	}
+	return nil
 }

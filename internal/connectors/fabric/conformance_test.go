@@ -92,7 +92,7 @@ func TestFabricConformance(t *testing.T) {
 					Reopen:    func(t *testing.T) ffcapi.Connector { t.Helper(); return connect(t) },
 				}
 			}, ffcapitest.Features{
-				Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true,
+				Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true, Finishes: true,
 				Simulates: v.endorseAt == fabric.EndorseAtAccept, SimulatesLate: v.endorseAt == fabric.EndorseAtSubmit,
 			})
 		})

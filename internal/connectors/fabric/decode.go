@@ -97,7 +97,7 @@ func decodeBlock(raw []byte) (*block, error) {
 		return nil, errors.New("a block has no header")
 	}
 	out := &block{size: len(raw)}
-	out.room.limit = int64(len(raw))
+	out.room.limit = len(raw)
 	if err := out.decodeHeader(header); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -132,6 +134,17 @@ func TestConflictKeys(t *testing.T) {
 	require.Nil(t, keysOf(testTx{reads: []string{"a"}, writes: []string{"b"}}), "what is only read or only written makes no conflict of two writers")
 	_, err := conflictKeys("ch1", &common.Envelope{Payload: []byte{0xff}})
 	require.Error(t, err)
+
+	private := marshal(&kvrwset.HashedRWSet{
+		HashedReads:  []*kvrwset.KVReadHash{{KeyHash: []byte{1, 0xfe}}, {KeyHash: []byte{2}}},
+		HashedWrites: []*kvrwset.KVWriteHash{{KeyHash: []byte{1, 0xfe}}, {KeyHash: []byte{3}}},
+	})
+	collections := []*rwset.CollectionHashedReadWriteSet{{CollectionName: "secrets", HashedRwset: private}}
+	sets := []*rwset.NsReadWriteSet{{Namespace: "assets", CollectionHashedRwset: collections}}
+	require.Equal(t, []string{"ch1/assets/secrets/01fe"}, keysOf(testTx{sets: sets}), "of private data there are hashes")
+	collections[0].HashedRwset = []byte{0xff}
+	_, err = conflictKeys("ch1", &common.Envelope{Payload: marshal(&common.Payload{Data: testTx{sets: sets}.transaction()})})
+	require.ErrorContains(t, err, "read-write set of assets, collection secrets")
 }
 
 func TestShownAsJSON(t *testing.T) {

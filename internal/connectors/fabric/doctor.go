@@ -113,6 +113,9 @@ type nothing string
 // Error implements error.
 func (n nothing) Error() string { return string(n) }
 
+// notice is how long before the end of a time limit a peer's clock may say that it is over.
+const notice = 100 * time.Millisecond
+
 // hop tries one thing within a time limit, and tells whether what comes after it can be tried.
 func (x *exam) hop(ctx context.Context, limit time.Duration, channel, name string, try func(context.Context) (string, error)) bool {
 	limited, cancel := context.WithTimeout(ctx, limit)
@@ -139,13 +142,28 @@ func (x *exam) hop(ctx context.Context, limit time.Duration, channel, name strin
 			c.State = CheckWarning
 		}
 	default:
-		c.State, c.Detail = CheckFailed, err.Error()
+		c.State, c.Detail, c.Fix = CheckFailed, err.Error(), x.helps(err)
 	}
-	if c.State == CheckFailed && limited.Err() != nil && ffcapi.KindOf(err) == ffcapi.Timeout {
+	// A peer that is told of the limit may be the first to notice its end, and break off with words of its own.
+	if end, _ := limited.Deadline(); c.State == CheckFailed && time.Until(end) < notice && ffcapi.KindOf(err) == ffcapi.Timeout {
 		c.Detail = fmt.Sprintf("no answer within %v", min(limit, time.Since(start).Round(100*time.Millisecond)))
 	}
 	x.checks = append(x.checks, c)
 	return c.State != CheckFailed
+}
+
+// helps says what may help with an error of a peer that its hop knows no more about. What is wrong with a configuration says it itself.
+func (x *exam) helps(err error) string {
+	switch {
+	case x.peer == "":
+		return ""
+	case ffcapi.KindOf(err) == ffcapi.Timeout:
+		return "see the peer's log, and whether it hangs or has too much to do"
+	case ffcapi.KindOf(err) == ffcapi.RateLimited:
+		return "see who asks so much of the peer at once, or raise its peer.limits.concurrency"
+	default:
+		return "see the peer's log at this time"
+	}
 }
 
 // skip notes what is not tried because a hop before it failed.

@@ -134,7 +134,14 @@ func (x *peerExam) newestBlock(ctx context.Context, channel string) (string, err
 	case errors.As(err, &s) && common.Status(s) == common.Status_FORBIDDEN:
 		return "", broken("the channel's ACL event/Block (by default /Channel/Application/Readers) must let it", "%s may not read blocks", x.signer.name)
 	case errors.As(err, &s) && common.Status(s) == common.Status_BAD_REQUEST:
-		return "", broken("compare the clock of this machine with the peer's: 15 minutes between them are too much (peer.authentication.timewindow)", "the peer refuses to deliver blocks")
+		fix := "compare the clock of this machine with the peer's: 15 minutes between them are too much (peer.authentication.timewindow)"
+		if x.client != nil {
+			fix += "; see also whether a proxy ends TLS on the way: with mutual TLS the peer must see our own certificate"
+		}
+		return "", broken(fix, "the peer refuses to deliver blocks")
+	case ffcapi.KindOf(err) == ffcapi.Timeout:
+		return "", broken("see the peer's log, and whether it hangs or has too much to do; a block of many megabytes may take longer over a slow link",
+			"block %d: no answer within %v", number, answers)
 	default:
 		return "", err
 	}

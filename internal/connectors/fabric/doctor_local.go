@@ -90,10 +90,16 @@ func (x *exam) look(ctx context.Context, name string, try func() (string, error)
 // known adds the identities that there are to the error of one that there is not.
 func known(w *wallet, err error) error {
 	names, e := w.names()
-	if e != nil || len(names) == 0 || ffcapi.KindOf(err) != ffcapi.InvalidInput {
+	switch {
+	case ffcapi.KindOf(err) != ffcapi.InvalidInput:
 		return err
+	case e != nil:
+		return broken("correct fabric.wallet, or let it be read by who runs this", "%v; %v", err, e)
+	case len(names) == 0:
+		return broken("in fabric.wallet each identity is a folder with cert.pem and key.pem", "%v: it is empty", err)
+	default:
+		return broken("there are "+strings.Join(names, ", "), "%v", err)
 	}
-	return broken("there are "+strings.Join(names, ", "), "%v", err)
 }
 
 // examine looks at an identity's certificate.

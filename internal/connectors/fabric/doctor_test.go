@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,6 +212,34 @@ func TestDoctorTellsThatAClientCertificateIsWanted(t *testing.T) {
 	}
 }
 
+func TestDoctorTellsThatAClientCertificateIsNotAccepted(t *testing.T) {
+	t.Parallel()
+	ca, other := newAuthority(t, "tlsca.org1"), newAuthority(t, "ca.org1")
+	cert, key := ca.issue(t, "peer0.org1", time.Hour, year)
+	pair, err := tls.X509KeyPair(cert, key)
+	require.NoError(t, err)
+	accepted := x509.NewCertPool()
+	accepted.AddCert(ca.cert)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		cfg := setUp(t, "grpcs://"+serveGRPC(t, &tls.Config{
+			Certificates: []tls.Certificate{pair}, MinVersion: version, MaxVersion: version, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: accepted,
+		}), ca.pem())
+		with := func(from *authority, left time.Duration) Config {
+			cert, key := from.issue(t, "client", 2*year, left)
+			cfg.TLS = TLS{string(cert), string(key)}
+			return cfg
+		}
+		requireBroken(t, Diagnose(t.Context(), with(other, year), Question{}), hopTLS, "it was issued by CN=ca.org1, and the peer accepts those of CN=tlsca.org1", "clientRootCAs")
+		requireBroken(t, Diagnose(t.Context(), with(ca, -time.Hour), Question{}), hopClient, "expired on", "needs no restart")
+		requireBroken(t, Diagnose(t.Context(), with(ca, year), Question{}), hopMSP, "no Fabric peer")
+	}
+	names := make([][]byte, 7)
+	for i := range names {
+		names[i] = ca.cert.RawSubject
+	}
+	require.Equal(t, strings.Repeat("CN=tlsca.org1; ", 5)+"2 more", authorities(names))
+}
+
 func TestDoctorTellsWhyThereIsNoConnection(t *testing.T) {
 	t.Parallel()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -253,6 +282,11 @@ func TestDoctorLooksAtTheIdentity(t *testing.T) {
 		require.Equal(t, hopIdentity, w.Hop)
 		require.Contains(t, w.Detail, words)
 	}
+	nowhere := cfg
+	nowhere.Wallet = filepath.Join(t.TempDir(), "none")
+	requireBroken(t, Diagnose(t.Context(), nowhere, Question{}), hopIdentity, "open "+nowhere.Wallet+": no such file", "correct fabric.wallet")
+	require.NoError(t, os.Mkdir(nowhere.Wallet, 0o700))
+	requireBroken(t, Diagnose(t.Context(), nowhere, Question{}), hopIdentity, "it is empty", "cert.pem and key.pem")
 	require.NoError(t, os.Remove(cfg.Profile))
 	requireBroken(t, Diagnose(t.Context(), cfg, Question{}), hopPeers, "fabric.profile")
 	cfg.Channels = nil
@@ -286,6 +320,10 @@ func TestDoctorEndsInTime(t *testing.T) {
 	require.NotNil(t, c)
 	require.Equal(t, hopBlocks, c.Hop)
 	require.Contains(t, c.Detail, "no answer within 3s")
+	require.Contains(t, c.Fix, "slow link")
+
+	f.set(func() { f.frozen = true })
+	requireBroken(t, Diagnose(t.Context(), cfg, Question{}), hopMSP, "no answer within 3s", "see the peer's log")
 
 	over, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -127,11 +129,11 @@ func (x *peerExam) handshake(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	asked := false
+	var asked *tls.CertificateRequestInfo
 	own := cfg.Certificates
 	cfg.Certificates = nil
-	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		asked = true
+	cfg.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked = r
 		if len(own) > 0 {
 			return &own[0], nil
 		}
@@ -145,17 +147,17 @@ func (x *peerExam) handshake(ctx context.Context) (string, error) {
 	defer func() { _ = raw.Close() }() // what counts was said
 	c := tls.Client(raw, cfg)
 	switch err := c.HandshakeContext(ctx); {
-	case err != nil && asked: // which comes after the peer's own certificate was found good
-		return "", clientTrouble(err, len(own) > 0)
+	case err != nil && asked != nil: // which comes after the peer's own certificate was found good
+		return "", clientTrouble(err, asked, own)
 	case err != nil:
 		return "", x.tlsTrouble(err)
 	}
-	if err := speak(ctx, c); err != nil && asked {
-		return "", clientTrouble(err, len(own) > 0)
+	if err := speak(ctx, c); err != nil && asked != nil {
+		return "", clientTrouble(err, asked, own)
 	}
 	leaf := c.ConnectionState().PeerCertificates[0]
 	detail := fmt.Sprintf("%s, certificate of %s until %s", tls.VersionName(c.ConnectionState().Version), x.serverName, day(leaf.NotAfter))
-	if len(own) > 0 && asked {
+	if len(own) > 0 && asked != nil {
 		detail += ", client certificate accepted"
 	}
 	if left := time.Until(leaf.NotAfter); left < expirySay {
@@ -224,15 +226,34 @@ func (x *peerExam) tlsTrouble(err error) error {
 }
 
 // clientTrouble says why a peer that asks for a certificate does not go on.
-func clientTrouble(err error, given bool) error {
+func clientTrouble(err error, asked *tls.CertificateRequestInfo, own []tls.Certificate) error {
+	const reissue = "have one issued by a CA that is among the peer's peer.tls.clientRootCAs"
 	switch {
 	case timedOut(err):
 		return broken("see whether the peer hangs", "the peer says nothing after the handshake")
-	case !given:
+	case len(own) == 0:
 		return broken("the peer wants mutual TLS: set fabric.tls.clientCertificate and fabric.tls.clientKey", "the peer wants a client certificate, and there is none: %v", err)
+	case asked.SupportsCertificate(&own[0]) != nil && len(asked.AcceptableCAs) > 0:
+		return broken(reissue, "the peer refuses the client certificate: it was issued by %s, and the peer accepts those of %s",
+			issuer(own[0].Leaf), authorities(asked.AcceptableCAs))
 	default:
-		return broken("have one issued by a CA that is among the peer's peer.tls.clientRootCAs", "the peer refuses the client certificate: %v", err)
+		return broken(reissue+"; see also whether the peer's clock is right", "the peer refuses the client certificate: %v", err)
 	}
+}
+
+// authorities lists some names of CAs as a peer tells them.
+func authorities(raw [][]byte) string {
+	var names []string
+	for _, r := range raw[:min(len(raw), 5)] {
+		var rdns pkix.RDNSequence
+		if _, err := asn1.Unmarshal(r, &rdns); err == nil {
+			names = append(names, rdns.String())
+		}
+	}
+	if len(raw) > 5 {
+		names = append(names, fmt.Sprintf("%d more", len(raw)-5))
+	}
+	return strings.Join(names, "; ")
 }
 
 func expired(cert *x509.Certificate) error {

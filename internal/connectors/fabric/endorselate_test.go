@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -108,11 +109,26 @@ func TestRenewedIdentity(t *testing.T) {
 	_, err := c.Submit(t.Context(), sub)
 	e := requireKind(t, err, ffcapi.Conflict, `identity "user1" was renewed`)
 	require.Equal(t, ffcapi.SentNo, e.Sent)
+	_, err = c.Finish(t.Context(), sub)
+	requireKind(t, err, ffcapi.Conflict, `identity "user1" was renewed`)
 	require.Empty(t, f.endorsed)
 
 	sub.From = "nobody"
 	_, err = c.Submit(t.Context(), sub)
 	require.Equal(t, ffcapi.SentNo, requireKind(t, err, ffcapi.InvalidInput, `no identity "nobody"`).Sent)
+}
+
+// A peer that was not asked has not used its time up.
+func TestFinishWithoutTimeAsksNobody(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connectTo(t, EndorseAtSubmit, f)
+	sub := latePrepared(t, c, "a")
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	_, err := c.Finish(ctx, sub)
+	requireKind(t, err, ffcapi.Timeout, "")
+	require.Equal(t, stateCurrent, c.peers.snapshot(c.peers.nodes[0]).State)
 }
 
 func TestPayloadsThatAreNone(t *testing.T) {
@@ -196,7 +212,7 @@ func TestBusyPeers(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		status.Error(codes.ResourceExhausted, "too many requests"),
-		status.Error(codes.Unavailable, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)"),
+		status.Error(codes.Unknown, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)"),
 	} {
 		e := callError(t.Context(), stageEndorse, err)
 		require.Equal(t, ffcapi.RateLimited, e.Kind)

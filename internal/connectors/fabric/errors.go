@@ -43,8 +43,9 @@ func inContext(ctx context.Context, stage string) *ffcapi.Error {
 	return &ffcapi.Error{Kind: ffcapi.Timeout, Stage: stage, Message: "no answer in time", Err: ctx.Err()}
 }
 
-// refusal is the text with which a gateway passes a chaincode's own response on.
-var refusal = regexp.MustCompile(`(?s)chaincode response (\d+), (.*)`)
+// refusal is the text with which a gateway passes on what a chaincode says. Those in JavaScript do not respond with an error but fail the call
+// itself, and so do others when they throw; the peer puts the second form before their words.
+var refusal = regexp.MustCompile(`(?s)(?:chaincode response (\d+), |transaction returned with failure: )(.*)`)
 
 // notThere is what a peer says about a chaincode or a channel that it does not have.
 var notThere = regexp.MustCompile(`chaincode definition for .* exists|make sure the chaincode .* has been successfully defined|` +
@@ -111,6 +112,14 @@ func chaincodeError(ctx context.Context, stage, chaincode string, err error) *ff
 	return e
 }
 
+// said adds to an error which peer was asked, where neither its words nor the other peers tell.
+func (n *node) said(e *ffcapi.Error) *ffcapi.Error {
+	if len(e.Peers) == 0 && !isLost(e) {
+		e.Peers = []ffcapi.PeerError{{Address: n.address, Message: e.Message}}
+	}
+	return e
+}
+
 func peerErrors(st *status.Status) (out []ffcapi.PeerError) {
 	for _, d := range st.Details() {
 		if e, ok := d.(*gateway.ErrorDetail); ok {
@@ -142,8 +151,15 @@ func kindOf(stage string, st *status.Status, e *ffcapi.Error) ffcapi.Kind {
 }
 
 func kindOfWords(stage string, st *status.Status, peers []ffcapi.PeerError) ffcapi.Kind {
-	all := append([]string{st.Message()}, messages(peers)...)
-	said := func(match func(string) bool) bool { return slices.ContainsFunc(all, match) }
+	var words, refusals []string // what a chaincode says is not to be taken for what a peer says
+	for _, text := range append([]string{st.Message()}, messages(peers)...) {
+		if refusal.MatchString(text) {
+			refusals = append(refusals, text)
+		} else {
+			words = append(words, text)
+		}
+	}
+	said := func(match func(string) bool) bool { return slices.ContainsFunc(words, match) }
 	switch {
 	case said(containing(overLimit)):
 		return ffcapi.RateLimited
@@ -153,8 +169,8 @@ func kindOfWords(stage string, st *status.Status, peers []ffcapi.PeerError) ffca
 		return ffcapi.Unavailable
 	case said(containing(tooSlow)):
 		return ffcapi.Timeout
-	case said(refusal.MatchString):
-		return refusalKind(stage, all)
+	case len(refusals) > 0:
+		return refusalKind(stage, refusals)
 	case stage == stageSubmit && st.Code() == codes.Aborted:
 		return ordererKind(st.Message())
 	case said(containing(wrongCall)):
@@ -199,9 +215,9 @@ func nothingLeft(st *status.Status) bool {
 	switch st.Code() {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.NotFound, codes.Unimplemented, codes.Unauthenticated, codes.PermissionDenied:
 		return true
-	case codes.ResourceExhausted: // the peer's limiter refuses before it looks at the call; a message that is too large is not sent
+	case codes.ResourceExhausted: // a message that is too large, or a proxy's limit: the peer has not looked at the call
 		return true
-	case codes.Unavailable:
+	case codes.Unknown, codes.Unavailable: // the peer's own limiter refuses before it looks at the call, and its error has no code
 		return strings.Contains(st.Message(), overLimit)
 	default:
 		return false
@@ -260,7 +276,7 @@ func deliverError(ctx context.Context, n *node, err error) *ffcapi.Error {
 	}
 	var s deliverStatus
 	if !errors.As(err, &s) {
-		return callError(ctx, stageLedger, err)
+		return n.said(callError(ctx, stageLedger, err))
 	}
 	e := &ffcapi.Error{
 		Kind: ffcapi.Unavailable, Stage: stageLedger, Message: s.Error(), Err: err,

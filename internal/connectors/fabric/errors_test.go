@@ -51,11 +51,22 @@ func TestCallErrors(t *testing.T) {
 		{stageEndorse, errors.New("no status at all"), ffcapi.Unavailable, "", ""},
 		{stageEvaluate, grpcError(t, codes.Unknown, "evaluate call to endorser returned error: chaincode response 404, gone", "chaincode response 404, gone"), ffcapi.NotFound, "", "gone"},
 		{stageEvaluate, grpcError(t, codes.Unknown, "evaluate call to endorser returned error: chaincode response 500, no", "chaincode response 500, no"), ffcapi.Reverted, "", "no"},
+		// A chaincode in JavaScript, or one that throws, fails the call itself.
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "error in simulation: transaction returned with failure: Error: asset a\nalready exists"), ffcapi.Reverted, "", "Error: asset a\nalready exists"},
+		{stageEvaluate, grpcError(t, codes.Aborted, "failed to evaluate transaction, see attached details for more info", "error in simulation: transaction returned with failure: Error: no"), ffcapi.Reverted, "", "Error: no"},
+		// The words of a chaincode are not those of a peer, whatever they are.
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "chaincode response 500, duplicate transaction found: invoice 7"), ffcapi.Reverted, "", "duplicate transaction found: invoice 7"},
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "chaincode response 500, orders exceeding concurrency limit"), ffcapi.Reverted, "", ""},
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "chaincode response 500, timeout expired while executing transaction"), ffcapi.Reverted, "", ""},
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "error in simulation: transaction returned with failure: Error: access denied"), ffcapi.Reverted, "", "Error: access denied"},
+		{stageEndorse, grpcError(t, codes.Aborted, collected, "chaincode response 500, asset a already exists", "duplicate transaction found [1]. Creator [2]"), ffcapi.KnownTransaction, "", ""},
 		{stageEvaluate, grpcError(t, codes.Unimplemented, "unknown service gateway.Gateway"), ffcapi.Unsupported, "", ""},
 		{stageSubmit, grpcError(t, codes.Unavailable, "no orderers could successfully process transaction", "connection refused"), ffcapi.Unavailable, ffcapi.SentMaybe, ""},
 		{stageSubmit, &lost{words: "permission denied, and no channel x not found"}, ffcapi.Unavailable, ffcapi.SentNo, ""},
 		{stageSubmit, grpcError(t, codes.Unavailable, "error reading from server: EOF"), ffcapi.Unavailable, ffcapi.SentMaybe, ""},
 		{stageSubmit, grpcError(t, codes.Unavailable, "too many requests, exceeding concurrency limit (500)"), ffcapi.RateLimited, ffcapi.SentNo, ""},
+		{stageSubmit, grpcError(t, codes.Unknown, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)"), ffcapi.RateLimited, ffcapi.SentNo, ""},
+		{stageSubmit, grpcError(t, codes.Unavailable, "no orderers could successfully process transaction", "too many requests, exceeding concurrency limit (5)"), ffcapi.RateLimited, ffcapi.SentMaybe, ""},
 		{stageSubmit, grpcError(t, codes.InvalidArgument, "prepared transaction must be signed"), ffcapi.InvalidInput, ffcapi.SentNo, ""},
 		{stageSubmit, grpcError(t, codes.Aborted, "received unsuccessful response from orderer: status=FORBIDDEN, info=x"), ffcapi.Unauthorized, ffcapi.SentMaybe, ""},
 		{stageSubmit, grpcError(t, codes.Aborted, "received unsuccessful response from orderer: status=BAD_REQUEST, info=x"), ffcapi.InvalidInput, ffcapi.SentMaybe, ""},
@@ -80,6 +91,18 @@ func TestCallErrors(t *testing.T) {
 	e = callError(done, stageSubmit, &lost{words: "x"})
 	require.Equal(t, ffcapi.Timeout, e.Kind)
 	require.Equal(t, ffcapi.SentMaybe, e.Sent, "the call was cut short: who knows where")
+}
+
+// A peer that is going away may say that the time of a call is over which it had before.
+func TestTimeOverAtAPeerThatGoesAway(t *testing.T) {
+	t.Parallel()
+	n, refused := &node{endpoint: endpoint{address: "a:1"}}, errors.New("connection refused")
+	n.broken.Store(&refused)
+	e := callError(t.Context(), stageSubmit, n.explain(status.Error(codes.DeadlineExceeded, "submit timeout expired while broadcasting to ordering service")))
+	require.Equal(t, ffcapi.Unavailable, e.Kind)
+	require.Equal(t, ffcapi.SentMaybe, e.Sent)
+	e = callError(t.Context(), stageSubmit, n.explain(status.Error(codes.Unavailable, unconnected+"refused")))
+	require.Equal(t, ffcapi.SentNo, e.Sent)
 }
 
 func TestResponseErrors(t *testing.T) {

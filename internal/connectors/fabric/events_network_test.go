@@ -5,6 +5,7 @@ package fabric_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -41,7 +42,6 @@ type stateChange struct {
 // fetchChanges reads the ledger with Fabric's own command and the generated code.
 func fetchChanges(ctx context.Context, t *testing.T, n *fabricnet.Network, head uint64) (out []stateChange) {
 	t.Helper()
-	decode := func(b []byte, m proto.Message) { require.NoError(t, proto.Unmarshal(b, m)) }
 	for number := range head + 1 {
 		path := filepath.Join(t.TempDir(), "block")
 		_, err := n.Peer(ctx, 1, "channel", "fetch", strconv.FormatUint(number, 10), path, "-c", fabricnet.Channel)
@@ -49,38 +49,21 @@ func fetchChanges(ctx context.Context, t *testing.T, n *fabricnet.Network, head 
 		raw, err := os.ReadFile(path)
 		require.NoError(t, err)
 		var b common.Block
-		decode(raw, &b)
-		codes := b.GetMetadata().GetMetadata()[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
-		for i, entry := range b.GetData().GetData() {
-			var env common.Envelope
-			var payload common.Payload
-			var header common.ChannelHeader
-			decode(entry, &env)
-			decode(env.GetPayload(), &payload)
-			decode(payload.GetHeader().GetChannelHeader(), &header)
-			if header.GetType() != int32(common.HeaderType_ENDORSER_TRANSACTION) || codes[i] != byte(peer.TxValidationCode_VALID) {
-				continue
-			}
-			var tx peer.Transaction
-			var action peer.ChaincodeActionPayload
-			var response peer.ProposalResponsePayload
-			var cc peer.ChaincodeAction
+		require.NoError(t, proto.Unmarshal(raw, &b))
+		require.NoError(t, fabric.EachValid(&b, func(index int, id string, did *peer.ChaincodeAction) error {
 			var set rwset.TxReadWriteSet
-			decode(payload.GetData(), &tx)
-			decode(tx.GetActions()[0].GetPayload(), &action)
-			decode(action.GetAction().GetProposalResponsePayload(), &response)
-			decode(response.GetExtension(), &cc)
-			decode(cc.GetResults(), &set)
+			err := proto.Unmarshal(did.GetResults(), &set)
 			for _, ns := range set.GetNsRwset() {
 				var kv kvrwset.KVRWSet
-				decode(ns.GetRwset(), &kv)
+				err = errors.Join(err, proto.Unmarshal(ns.GetRwset(), &kv))
 				for _, w := range kv.GetWrites() {
 					out = append(out, stateChange{
-						Block: number, Tx: uint64(i), ID: header.GetTxId(), Namespace: ns.GetNamespace(), Key: w.GetKey(), IsDelete: w.GetIsDelete(), Value: string(w.GetValue()),
+						Block: number, Tx: uint64(index), ID: id, Namespace: ns.GetNamespace(), Key: w.GetKey(), IsDelete: w.GetIsDelete(), Value: string(w.GetValue()),
 					})
 				}
 			}
-		}
+			return err
+		}))
 	}
 	return out
 }

@@ -40,6 +40,7 @@ type Connector struct {
 
 var (
 	_ ffcapi.Connector  = (*Connector)(nil)
+	_ ffcapi.Finisher   = (*Connector)(nil)
 	_ ffcapi.Identities = (*Connector)(nil)
 	_ ffcapi.Health     = (*Connector)(nil)
 )
@@ -118,6 +119,36 @@ func (c *Connector) visit(ctx context.Context, limit time.Duration, channel stri
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return c.peers.look(ctx, channel, func(n *node) error { return s.blame(f(limited, n, s)) })
+}
+
+// search is visit for what one peer may have and another one not yet. Once one does not have it, the others that are well are asked, too, for a short
+// time each. It is not there if one says so and none has it.
+func (c *Connector) search(ctx context.Context, limit time.Duration, channel string, f func(context.Context, *node, *signer) error) error {
+	var absent *ffcapi.Error
+	err := c.visit(ctx, limit, channel, func(ctx context.Context, n *node, s *signer) error {
+		if absent != nil {
+			if !c.peers.serves(n, channel) {
+				return absent
+			}
+			limited, cancel := context.WithTimeout(ctx, min(probeLimit, c.cfg.Timeouts.Evaluate))
+			defer cancel()
+			ctx = limited
+		}
+		err := f(ctx, n, s)
+		e := ffcapi.AsError(err)
+		if e == nil || e.Kind != ffcapi.NotFound || notJoined(e) {
+			return err
+		}
+		if absent == nil {
+			e.Err = errSoon
+			absent = e
+		}
+		return absent
+	})
+	if err != nil && absent != nil && ctx.Err() == nil {
+		return absent
+	}
+	return err
 }
 
 // blame names the identity in the error of a peer that does not let it in.

@@ -69,7 +69,7 @@ func conformance(t *testing.T, endorseAt string) {
 			},
 		}
 	}, ffcapitest.Features{
-		Isolated: true, Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true,
+		Isolated: true, Finality: ffcapi.Instant, OutcomesInBlocks: true, HashAtPrepare: true, Finishes: true,
 		Simulates: endorseAt == EndorseAtAccept, SimulatesLate: endorseAt == EndorseAtSubmit,
 	})
 }

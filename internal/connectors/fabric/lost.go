@@ -1,10 +1,12 @@
 package fabric
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -43,8 +45,11 @@ const unconnected = "connection error: desc = "
 var torn = regexp.MustCompile(`^(error reading from server|transport is closing|closing transport|connection closed|the connection is draining|` +
 	`the stream is rejected|keepalive|last connection error|received prior goaway|(read|write) tcp )`)
 
+// cutShort is what the system says when a peer ends a connection before gRPC has come to speak over it.
+var cutShort = regexp.MustCompile(`^(read|write) tcp `)
+
 // wantsClientCert is what peers say that ask for a certificate and get none, or one that they do not trust.
-var wantsClientCert = regexp.MustCompile(`tls: (certificate required|bad certificate|unknown certificate|certificate expired)`)
+var wantsClientCert = regexp.MustCompile(`tls: (certificate required|(bad|unknown|expired|revoked|unsupported) certificate)`)
 
 // explain turns the error of a call that got no answer into lost, and leaves others alone.
 func (n *node) explain(err error) error {
@@ -55,7 +60,10 @@ func (n *node) explain(err error) error {
 	waited := st.Code() == codes.DeadlineExceeded && n.broken.Load() != nil // of the probe, for a connection
 	switch {
 	case waited, st.Code() == codes.Unavailable && strings.HasPrefix(st.Message(), unconnected):
-		return &lost{words: n.label() + " cannot be reached: " + n.whyBroken(st.Message()), err: err}
+		// A peer that goes away may let the time of a call run out that it had before: that is not to be told from a wait.
+		return &lost{words: n.label() + " cannot be reached: " + n.whyBroken(st.Message()), sent: waited, err: err}
+	case !n.plain && st.Code() == codes.Unavailable && cutShort.MatchString(st.Message()):
+		return &lost{words: n.label() + " cannot be reached: " + n.whyBroken(st.Message()), sent: true, err: err}
 	case st.Code() == codes.Unavailable && len(st.Details()) == 0 && torn.MatchString(st.Message()):
 		return &lost{words: "the connection to " + n.label() + " broke: " + st.Message(), sent: true, err: err}
 	default:
@@ -69,18 +77,34 @@ func (n *node) whyBroken(said string) string {
 		return (*why).Error()
 	}
 	said = strings.TrimPrefix(said, unconnected)
+	early := strings.Contains(said, "server preface") || cutShort.MatchString(said)
 	switch {
-	case wantsClientCert.MatchString(said) && n.client == nil:
-		return "it asks for a client certificate: set fabric.tls.clientCertificate and fabric.tls.clientKey"
 	case wantsClientCert.MatchString(said):
-		return "it does not accept the client certificate (fabric.tls.clientCertificate): " + said
-	case !n.plain && strings.Contains(said, "server preface") && n.client == nil:
+		return n.clientRefused(said)
+	case !n.plain && early && n.client == nil:
 		return "it broke off after the TLS handshake: it may ask for a client certificate (fabric.tls): " + said
-	case !n.plain && strings.Contains(said, "server preface"):
-		return "it broke off after the TLS handshake: it may not accept the client certificate (fabric.tls.clientCertificate): " + said
+	case !n.plain && early:
+		return cmp.Or(n.clientExpired(), "it broke off after the TLS handshake: it may not accept the client certificate ("+tlsCertificate+"): "+said)
 	case n.plain && strings.Contains(said, "server preface"):
 		return "it does not speak gRPC without TLS: its url may have to begin with grpcs://: " + said
 	default:
 		return said
 	}
+}
+
+// clientRefused says why a peer breaks off that asks for a certificate.
+func (n *node) clientRefused(said string) string {
+	if n.client == nil {
+		return "it asks for a client certificate: set fabric.tls.clientCertificate and fabric.tls.clientKey"
+	}
+	return cmp.Or(n.clientExpired(), "it does not accept the client certificate ("+tlsCertificate+"): "+said)
+}
+
+// clientExpired says so if the certificate for mutual TLS has expired.
+func (n *node) clientExpired() string {
+	end := n.client.current().Leaf.NotAfter
+	if time.Now().Before(end) {
+		return ""
+	}
+	return fmt.Sprintf("the client certificate (%s) expired at %s: renew it, there is no need for a restart", tlsCertificate, end.UTC().Format(time.RFC3339))
 }

@@ -2,32 +2,28 @@ package fabric
 
 import (
 	"encoding/json"
+	"sync"
 	"sync/atomic"
 )
 
 // room is what a block keeps, beside the message it came in, of what is made of it for listeners: not more than the message itself takes, so that
 // blocks with a great many small writes do not take many times what they are counted for. The zero room has no place.
 type room struct {
-	limit int64
-	used  atomic.Int64
-}
+	limit int
 
-// take takes some of the room; false if there is not enough.
-func (r *room) take(n int) bool {
-	if r.used.Add(int64(n)) > r.limit {
-		r.give(n)
-		return false
-	}
-	return true
+	mu   sync.Mutex
+	used int // guarded by mu
 }
-
-func (r *room) give(n int) { r.used.Add(int64(-n)) }
 
 // taken is how many bytes are kept.
-func (r *room) taken() int { return int(r.used.Load()) }
+func (r *room) taken() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.used
+}
 
 // made is something that is made of a part of a block when somebody asks first, and kept for those who ask next while there is room. Else it is made
-// each time.
+// each time. Those who ask at once may each make it, and get the one that is kept.
 type made[T any] struct{ kept atomic.Pointer[T] }
 
 // get returns what is kept, or makes it. produce also tells how many bytes it is.
@@ -39,8 +35,14 @@ func (m *made[T]) get(r *room, produce func() (T, int, error)) (T, error) {
 	if err != nil {
 		return out, err
 	}
-	if r.take(size) && !m.kept.CompareAndSwap(nil, &out) {
-		r.give(size) // another was faster
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if kept := m.kept.Load(); kept != nil {
+		return *kept, nil // another was faster
+	}
+	if r.used+size <= r.limit {
+		r.used += size
+		m.kept.Store(&out)
 	}
 	return out, nil
 }

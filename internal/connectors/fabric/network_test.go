@@ -76,6 +76,13 @@ func TestWhatFabricSays(t *testing.T) {
 	require.Equal(t, "asset nobody not found", e.Message)
 	_, err = c.Query(ctx, request("", "fail", `"on purpose"`))
 	require.Equal(t, "on purpose", requireError(t, err, ffcapi.Reverted).Message)
+	_, err = c.Prepare(ctx, request("user1", "garble"))
+	e = requireError(t, err, ffcapi.Reverted)
+	require.Contains(t, e.Peers[0].Message, "error in simulation: transaction returned with failure: "+e.Message, "as all chaincodes in JavaScript refuse")
+	_, err = c.Query(ctx, request("", "garble"))
+	require.NotEmpty(t, requireError(t, err, ffcapi.Reverted).Message)
+	_, err = c.Prepare(ctx, request("user1", "fail", `"duplicate transaction found"`))
+	require.Equal(t, "duplicate transaction found", requireError(t, err, ffcapi.Reverted).Message, "it is not a peer that says so")
 	_, err = c.Prepare(ctx, request("user1", "update", `"nobody"`, `1`))
 	requireError(t, err, ffcapi.Reverted)
 

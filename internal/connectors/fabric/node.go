@@ -21,7 +21,7 @@ import (
 // maxMessage is what Fabric's own components allow in a message.
 const maxMessage = 100 << 20
 
-// oneBlock is how long a peer may take to deliver one block that it has.
+// oneBlock is how long a peer may take to deliver one block that it has, when it is asked for the first time (see slow).
 const oneBlock = 15 * time.Second
 
 // node is one peer and the connection to it.
@@ -31,10 +31,12 @@ type node struct {
 	client *clientCert // nil without mutual TLS
 	watch  *watch
 	ahead  *readAhead
+	slow   *slow
 	health health // guarded by the pool's mu
 
 	connect  time.Duration          // limit of a connection
-	oneBlock time.Duration          // limit of the delivery of one block, which may be large
+	oneBlock time.Duration          // limit of the delivery of one block, which grows with each time that it does not come
+	longest  time.Duration          // up to this
 	broken   atomic.Pointer[error]  // why the last attempt to connect failed; nil after one that succeeded
 	shown    atomic.Pointer[[]byte] // hash of the certificate that the peer was shown in the last connection
 
@@ -44,8 +46,8 @@ type node struct {
 }
 
 func newNode(e endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*node, error) {
-	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, oneBlock: oneBlock, tick: func() {}}
-	n.ahead = &readAhead{limit: readAheadBytes}
+	n := &node{endpoint: e, client: client, connect: cfg.Timeouts.Connect, oneBlock: oneBlock, longest: cfg.Timeouts.CommitStatus, tick: func() {}}
+	n.ahead, n.slow = &readAhead{limit: readAheadBytes}, &slow{}
 	n.failed, n.worked = func(error) {}, func() {}
 	n.watch = &watch{
 		silence: cfg.Timeouts.Silence, tick: func() { n.tick() },
@@ -56,7 +58,7 @@ func newNode(e endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*n
 		creds = insecure.NewCredentials()
 	}
 	conn, err := grpc.NewClient("passthrough:///"+e.address, // names are looked up by the dialer, each time
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(&watching{creds, n.watch.alive}),
 		grpc.WithContextDialer(n.dial),
 		// The pool decides when to try again, and says so with ResetConnectBackoff: what gRPC does by itself comes on top.
 		grpc.WithConnectParams(grpc.ConnectParams{

@@ -17,6 +17,7 @@ type pool struct {
 	nodes   []*node // in the order of the configuration
 	backoff retry.Backoff
 	ahead   *readAhead // of all
+	slow    *slow      // of all
 	log     *logrus.Entry
 
 	mu        sync.Mutex
@@ -39,13 +40,13 @@ type health struct {
 
 // newPool makes the connections. gRPC connects when they are first used.
 func newPool(known []endpoint, cfg *Config, client *clientCert, log *logrus.Entry) (*pool, error) {
-	p := &pool{log: log, ahead: &readAhead{limit: readAheadBytes}, backoff: retry.Backoff{Initial: cfg.Backoff.Initial, Max: cfg.Backoff.Max, Factor: 2, Jitter: true}}
+	p := &pool{log: log, ahead: &readAhead{limit: readAheadBytes}, slow: &slow{}, backoff: retry.Backoff{Initial: cfg.Backoff.Initial, Max: cfg.Backoff.Max, Factor: 2, Jitter: true}}
 	for _, e := range known {
 		n, err := newNode(e, cfg, client, log)
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
-		n.ahead = p.ahead
+		n.ahead, n.slow = p.ahead, p.slow
 		n.failed = func(err error) { p.failed(n, err) }
 		n.worked = func() { p.worked(n) }
 		p.nodes = append(p.nodes, n)

@@ -98,7 +98,7 @@ func (n *node) endorse(ctx context.Context, s *signer, proposed *gateway.Propose
 	defer closed()
 	tx, err := p.EndorseWithContext(ctx)
 	if err != nil {
-		e := chaincodeError(ctx, stageEndorse, what, err)
+		e := n.said(chaincodeError(ctx, stageEndorse, what, err))
 		e.Hash = p.TransactionID()
 		return nil, nil, e
 	}
@@ -125,7 +125,7 @@ func (n *node) evaluate(ctx context.Context, s *signer, proposed *gateway.Propos
 	defer closed()
 	result, err := p.EvaluateWithContext(ctx)
 	if err != nil {
-		return nil, chaincodeError(ctx, stageEvaluate, what, err)
+		return nil, n.said(chaincodeError(ctx, stageEvaluate, what, err))
 	}
 	return result, nil
 }

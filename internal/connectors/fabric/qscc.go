@@ -89,7 +89,7 @@ func (n *node) execute(ctx context.Context, s *signer, inv *invocation) (*peer.P
 	}
 	r, err := peer.NewEndorserClient(n.conn).ProcessProposal(ctx, proposed.GetProposal())
 	if err != nil {
-		return nil, callError(ctx, stageLedger, err)
+		return nil, n.said(callError(ctx, stageLedger, err))
 	}
 	return r, nil
 }

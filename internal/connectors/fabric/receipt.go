@@ -41,7 +41,7 @@ func (c *Connector) Receipt(ctx context.Context, q *ffcapi.ReceiptQuery) (*ffcap
 		return nil, invalid("hash", "it is empty")
 	}
 	var b *block
-	err = c.visit(ctx, c.cfg.Timeouts.CommitStatus, q.Ledger, func(ctx context.Context, n *node, s *signer) error {
+	err = c.search(ctx, c.cfg.Timeouts.CommitStatus, q.Ledger, func(ctx context.Context, n *node, s *signer) error {
 		var e *ffcapi.Error
 		if b, e = n.blockOf(ctx, s, q.Ledger, q.Hash); e != nil {
 			e.Hash = q.Hash

@@ -78,31 +78,13 @@ func BenchmarkReplay(b *testing.B) {
 // bareEvents decodes the events of a block as a client without Pyralis would.
 func bareEvents(b *testing.B, block *common.Block) (count int) {
 	b.Helper()
-	decode := func(raw []byte, m proto.Message) { require.NoError(b, proto.Unmarshal(raw, m)) }
-	codes := block.GetMetadata().GetMetadata()[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
-	for i, entry := range block.GetData().GetData() {
-		var env common.Envelope
-		var payload common.Payload
-		var header common.ChannelHeader
-		decode(entry, &env)
-		decode(env.GetPayload(), &payload)
-		decode(payload.GetHeader().GetChannelHeader(), &header)
-		if header.GetType() != int32(common.HeaderType_ENDORSER_TRANSACTION) || codes[i] != byte(peer.TxValidationCode_VALID) {
-			continue
-		}
-		var tx peer.Transaction
-		var action peer.ChaincodeActionPayload
-		var response peer.ProposalResponsePayload
-		var cc peer.ChaincodeAction
+	require.NoError(b, EachValid(block, func(_ int, _ string, did *peer.ChaincodeAction) error {
 		var ev peer.ChaincodeEvent
-		decode(payload.GetData(), &tx)
-		decode(tx.GetActions()[0].GetPayload(), &action)
-		decode(action.GetAction().GetProposalResponsePayload(), &response)
-		decode(response.GetExtension(), &cc)
-		decode(cc.GetEvents(), &ev)
+		err := proto.Unmarshal(did.GetEvents(), &ev)
 		if ev.GetEventName() != "" {
 			count++
 		}
-	}
+		return err
+	}))
 	return count
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 )
 
-// errSoon marks the error of a peer that does not have a block yet and will soon. Another one is asked, and nothing is held against this one.
+// errSoon marks the error of a peer that does not have a block or a transaction yet and may soon. Another one is asked, and nothing is held against this one.
 var errSoon = errors.New("the peer is a few blocks behind")
 
 // orderOn lists the peers as they are to be asked about a channel: like order, but those that did not serve this channel come after those
@@ -85,6 +85,9 @@ func (p *pool) ask(ctx context.Context, nodes []*node, channel string, f func(*n
 
 // passable tells whether another peer of a channel may answer a look at the ledger that one answered like this.
 func passable(err error) bool {
+	if errors.Is(err, errSoon) {
+		return true
+	}
 	switch e := ffcapi.AsError(err); e.Kind {
 	case ffcapi.Unavailable, ffcapi.Pruned, ffcapi.RateLimited, ffcapi.Unauthorized:
 		return true

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"errors"
 	"sort"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ const skew = 2 * time.Minute
 // startOf resolves fromBlock.
 func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi.Cursor, err error) {
 	find := startAtNumber
-	switch id, isTx := strings.CutPrefix(from, fromTx); {
+	id, isTx := strings.CutPrefix(from, fromTx)
+	switch {
 	case strings.EqualFold(from, fromEarliest):
 		return c.startAtFirst(ctx, ledger)
 	case strings.EqualFold(from, fromLatest), from == "":
@@ -34,12 +36,15 @@ func (c *Connector) startOf(ctx context.Context, ledger, from string) (at ffcapi
 	case isTx:
 		find = startAtTx
 	case strings.HasPrefix(from, fromTime):
-		find = startAtTime
+		find = c.startAtTime
 	}
-	err = c.visit(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
+	err = c.search(ctx, c.cfg.Timeouts.CommitStatus, ledger, func(ctx context.Context, n *node, s *signer) (err error) {
 		at, err = find(ctx, n, s, ledger, from)
 		return err
 	})
+	if isTx && errors.Is(err, errSoon) {
+		return at, invalid("fromBlock", "there is no transaction %s in %s", id, ledger)
+	}
 	return at, err
 }
 
@@ -99,10 +104,7 @@ func startAtNumber(ctx context.Context, n *node, s *signer, ledger, from string)
 func startAtTx(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
 	id := strings.TrimPrefix(from, fromTx)
 	b, e := n.blockOf(ctx, s, ledger, id)
-	switch {
-	case e != nil && e.Kind == ffcapi.NotFound:
-		return at, invalid("fromBlock", "there is no transaction %s in %s", id, ledger)
-	case e != nil:
+	if e != nil {
 		return at, e
 	}
 	for i := range b.txs {
@@ -116,7 +118,7 @@ func startAtTx(ctx context.Context, n *node, s *signer, ledger, from string) (at
 // startAtTime begins with the first block that has a transaction of that time or a later one. Times of clients do not rise from block to block.
 // A search by halves for a somewhat earlier time ends at a block before which none can be meant, if no clock is off by more than the skew;
 // from there on the blocks are read one by one.
-func startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
+func (c *Connector) startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (at ffcapi.Cursor, err error) {
 	text := strings.TrimPrefix(from, fromTime)
 	wanted, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
@@ -145,7 +147,7 @@ func startAtTime(ctx context.Context, n *node, s *signer, ledger, from string) (
 	if failed != nil {
 		return at, failed
 	}
-	found, err := n.firstAt(ctx, s, ledger, begin, info.head.Number, wanted)
+	found, err := c.firstAt(ctx, n, s, ledger, begin, info.head.Number, wanted)
 	if err != nil {
 		return at, err
 	}
@@ -170,7 +172,7 @@ func (n *node) timeOf(ctx context.Context, s *signer, channel string, first, num
 }
 
 // firstAt reads blocks until one has a transaction of a time or a later one. If there is none, it is the block after the last.
-func (n *node) firstAt(ctx context.Context, s *signer, channel string, from, to uint64, wanted time.Time) (uint64, error) {
+func (c *Connector) firstAt(ctx context.Context, n *node, s *signer, channel string, from, to uint64, wanted time.Time) (uint64, error) {
 	if from > to {
 		return from, nil
 	}
@@ -179,8 +181,10 @@ func (n *node) firstAt(ctx context.Context, s *signer, channel string, from, to 
 		return 0, deliverError(ctx, n, err)
 	}
 	defer st.close()
+	quiet := time.NewTimer(c.quiet)
+	defer quiet.Stop()
 	for number := from; number <= to; number++ {
-		b, err := st.next(ctx, n)
+		b, _, err := c.await(ctx, n, s, st, quiet, blockOn{channel, number})
 		if err != nil {
 			return 0, err
 		}

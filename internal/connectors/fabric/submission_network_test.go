@@ -34,6 +34,8 @@ func TestFabricSubmission(t *testing.T) {
 	n := startNetwork(t, fabricnet.Options{BatchTimeout: 100 * time.Millisecond})
 	lateEndorsement(t, n)
 	transientData(t, n)
+	phantom(t, n)
+	privateConflict(t, n)
 	chaincodeTrouble(t, n)
 }
 
@@ -78,6 +80,39 @@ func transientData(t *testing.T, n *fabricnet.Network) {
 			require.NotContains(t, string(sub.Prepared.Payload), hush, "an envelope has none")
 		}
 	}
+}
+
+// phantom: a key that appears where others were looked for is a conflict, too, and no key tells of it beforehand.
+func phantom(t *testing.T, n *fabricnet.Network) {
+	t.Helper()
+	c := open(t, n)
+	tally := func() *ffcapi.Submission { return submission(t, c, request("user1", "tally", `"total"`)) }
+	late := tally()
+	require.Empty(t, late.Prepared.ConflictKeys)
+	create(t, c, "phantom")
+	r := commit(t, c, late)
+	require.False(t, r.Success)
+	require.Equal(t, "PHANTOM_READ_CONFLICT", r.Reason)
+	require.True(t, r.Retryable)
+	require.True(t, commit(t, c, tally()).Success)
+}
+
+// privateConflict: writers of one key of private data are known to be in each other's way.
+func privateConflict(t *testing.T, n *fabricnet.Network) {
+	t.Helper()
+	c := open(t, n)
+	incr := func(key string) *ffcapi.Submission {
+		return submission(t, c, request("user1", "incrPrivate", `"_implicit_org_Org1MSP"`, quote(key)))
+	}
+	first, second, other := incr("a"), incr("a"), incr("b")
+	require.Len(t, first.Prepared.ConflictKeys, 1)
+	require.Equal(t, first.Prepared.ConflictKeys, second.Prepared.ConflictKeys)
+	require.NotEqual(t, first.Prepared.ConflictKeys, other.Prepared.ConflictKeys)
+	require.True(t, commit(t, c, first).Success)
+	r := commit(t, c, second)
+	require.Equal(t, "MVCC_READ_CONFLICT", r.Reason)
+	require.True(t, r.Retryable)
+	require.True(t, commit(t, c, other).Success)
 }
 
 func chaincodeTrouble(t *testing.T, n *fabricnet.Network) {

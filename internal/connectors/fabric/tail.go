@@ -16,9 +16,14 @@ const (
 	tailGrace = 10 * time.Second
 	// probeLimit is how long a peer may take to say where it stands. With the quiet time before, it is what a peer that hangs can hold readers up.
 	probeLimit = 2 * time.Second
-	// patience is how many probes may show a block that does not come before the stream counts as dead.
+	// patience is how many probes may show a block that does not come before the stream counts as dead, when it is asked for the first time.
 	patience = 3
 )
+
+// patience is how many probes may show a block that does not come.
+func (c *Connector) patience(at blockOn) int {
+	return c.peers.slow.patience(at, c.quiet, c.cfg.Timeouts.CommitStatus)
+}
 
 // tail is the one block stream at the head of a channel. It receives and decodes each new block once, for all who follow, and keeps the recent
 // ones for those who are a little behind. It runs while somebody follows. When the stream fails it goes on with the next peer, at the very next
@@ -26,7 +31,6 @@ const (
 type tail struct {
 	c       *Connector
 	channel string
-	slow    slow
 
 	mu       sync.Mutex
 	ring     ring               // guarded by mu
@@ -205,7 +209,7 @@ func (t *tail) read(ctx context.Context, n *node) (progress bool, err error) {
 		return false, deliverError(reading, n, err)
 	}
 	defer st.close()
-	at := &standing{t: t, n: n, s: s, leave: leave, head: info.head.Number}
+	at := &standing{t: t, n: n, s: s, leave: leave, head: info.head.Number, first: start}
 	at.show(ctx)
 	quiet := time.NewTimer(t.c.quiet)
 	defer quiet.Stop()
@@ -270,6 +274,7 @@ type standing struct {
 	s     *signer
 	leave context.CancelFunc
 	head  uint64 // of the peer as the reading began
+	first uint64 // block that was asked for
 
 	missing int // probes in a row that showed a block of the peer which did not come
 	behind  int // probes since its last block that showed one of another peer which this one does not have
@@ -321,7 +326,9 @@ func (r *standing) silence(ctx context.Context) error {
 		return e
 	}
 	if late, next := r.late(info); late {
-		if r.missing++; r.missing >= patience {
+		at := blockOn{t.channel, next}
+		if r.missing++; r.missing >= t.c.patience(at) {
+			t.c.peers.slow.gaveUp(at)
 			return doesNotDeliver(r.n, t.channel, next)
 		}
 		return nil
@@ -336,7 +343,7 @@ func (r *standing) late(info chainInfo) (late bool, next uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if last := t.ring.newest(); last == nil || info.head.Number > last.Number {
-		return true, t.ring.next(info.head.Number)
+		return true, t.ring.next(r.first)
 	}
 	t.lived = time.Now()
 	t.wake()

@@ -77,6 +77,17 @@ func (f *followed) until(t *testing.T, last, number uint64) uint64 {
 	return last
 }
 
+// end waits until the sequence ends, with an error.
+func (f *followed) end(t *testing.T, kind ffcapi.Kind, text string) {
+	t.Helper()
+	select {
+	case err := <-f.ended:
+		requireKind(t, err, kind, text)
+	case <-time.After(time.Minute):
+		require.Fail(t, "the sequence goes on")
+	}
+}
+
 func TestTailIsSharedByAll(t *testing.T) {
 	t.Parallel()
 	f := newFakePeer(t)
@@ -242,12 +253,7 @@ func TestTailTellsWhenNoPeerIsLeft(t *testing.T) {
 	one.until(t, 0, 1)
 	b.stop()
 	a.stop()
-	select {
-	case err := <-one.ended:
-		requireKind(t, err, ffcapi.Unavailable, "")
-	case <-time.After(time.Minute):
-		require.Fail(t, "nobody says that no peer is left")
-	}
+	one.end(t, ffcapi.Unavailable, "")
 	_, err := readBlocks(t.Context(), c, a.ref(1), 1) // older ones may still be known
 	requireKind(t, err, ffcapi.Unavailable, "")
 }
@@ -271,12 +277,7 @@ func TestBrokenChainRaisesTheAlarm(t *testing.T) {
 	})
 	f.mine()
 	f.mine()
-	select {
-	case err := <-one.ended:
-		requireKind(t, err, ffcapi.Internal, "which does not fit block 1")
-	case <-time.After(time.Minute):
-		require.Fail(t, "nobody notices")
-	}
+	one.end(t, ffcapi.Internal, "which does not fit block 1")
 	require.Eventually(t, func() bool { // as soon as the tail tries again
 		for b, err := range c.Blocks(t.Context(), "ch1", f.ref(1)) {
 			if err != nil {
@@ -304,12 +305,7 @@ func TestTailMovesToAnotherChain(t *testing.T) {
 	one := followBlocks(t, c, "ch1", a.ref(0))
 	one.until(t, 0, 1)
 	a.stop()
-	select {
-	case err := <-one.ended:
-		requireKind(t, err, ffcapi.Internal, "does not fit block 1")
-	case <-time.After(time.Minute):
-		require.Fail(t, "nobody notices")
-	}
+	one.end(t, ffcapi.Internal, "does not fit block 1")
 	known := a.ref(1)
 	require.Eventually(t, func() bool {
 		for blk, err := range c.Blocks(t.Context(), "ch1", known) {

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // pair is a connector to two peers with one chain, of which the first is asked.
@@ -104,4 +106,152 @@ func TestTailGoesOnWithARenewedIdentity(t *testing.T) {
 	}, time.Minute, time.Millisecond, "the stream is still that of the old certificate")
 	f.mine()
 	one.until(t, 1, 2)
+}
+
+// What a peer says about its newest block counts only once all is known that it had when its stream began: until then it may seem to be behind.
+func TestAPeerCountsWhenAllItHadIsKnown(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	for range 4 {
+		f.mine()
+	}
+	c := connect(t, f)
+	tail := &tail{c: c, channel: "ch1", changed: make(chan struct{}), again: make(chan struct{}, 1), fault: errSilent}
+	tail.ring.limit = tailBytes
+	decoded := func(number int) *block {
+		b, err := decodeBlock(marshal(f.blocks[number]))
+		require.NoError(t, err)
+		return b
+	}
+	left := 0
+	n := c.peers.nodes[0]
+	r := &standing{t: tail, n: n, leave: func() { left++ }, head: 3}
+	woken := func(do func()) bool {
+		before := tail.changed
+		do()
+		select {
+		case <-before:
+			return true
+		default:
+			return false
+		}
+	}
+	require.False(t, woken(func() { r.show(t.Context()) }), "nothing is known yet")
+	require.ErrorIs(t, tail.fault, errSilent)
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.False(t, woken(func() { require.ErrorIs(t, r.take(over, decoded(2)), context.Canceled) }), "whose time is over changes nothing")
+	require.Nil(t, tail.ring.newest())
+
+	require.True(t, woken(func() { require.NoError(t, r.take(t.Context(), decoded(2))) }))
+	require.NoError(t, tail.fault, "somebody delivers")
+	require.False(t, tail.lived.IsZero())
+	require.Nil(t, tail.node, "it has block 3 as well")
+	require.False(t, woken(func() { tail.shun(n) }), "nobody is given up for what is still to come")
+	require.Zero(t, left)
+	require.True(t, woken(func() { r.show(t.Context()) }))
+	require.Nil(t, tail.node)
+
+	require.NoError(t, r.take(t.Context(), decoded(3)))
+	require.Same(t, n, tail.node)
+	require.Same(t, n, tail.source(f.ref(3)))
+	require.Nil(t, tail.source(ffcapi.BlockRef{Number: 3, Hash: "another"}))
+	require.ErrorIs(t, r.take(t.Context(), decoded(2)), errForked)
+
+	tail.node, tail.leave = nil, nil
+	require.False(t, woken(func() { r.show(over) }))
+	require.Nil(t, tail.node)
+	require.True(t, woken(func() { r.show(t.Context()) }), "the peer has no block beyond the newest known")
+	require.Same(t, n, tail.node)
+	tail.shun(nil)
+	require.Zero(t, left)
+	tail.shun(n)
+	require.Equal(t, 1, left)
+	require.Nil(t, tail.node)
+}
+
+// A reader who knows a newer block than the peer of the tail has that peer left, and then gets what is new.
+func TestTailLeavesAPeerThatIsBehindAReader(t *testing.T) {
+	t.Parallel()
+	c, a, b := pair(t, 5)
+	a.set(func() { a.lag = 3 })
+	require.Eventually(t, func() bool {
+		for got, err := range c.Blocks(t.Context(), "ch1", b.ref(5)) {
+			if err != nil {
+				requireKind(t, err, ffcapi.Unavailable, "")
+				return false
+			}
+			require.Equal(t, b.ref(5), got.BlockRef)
+			return true
+		}
+		return false
+	}, time.Minute, time.Millisecond)
+	require.Equal(t, c.peers.nodes[1], c.tails.of(c, "ch1").source(b.ref(5)))
+}
+
+// Who comes while no peer delivers has them asked at once, however long the tail would rest.
+func TestWhoJoinsHasThePeersAskedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	f.mine()
+	c := connect(t, f)
+	c.SetQuiet(50 * time.Millisecond)
+	c.peers.backoff = retry.Backoff{Initial: 1000 * time.Hour, Max: 1000 * time.Hour, Factor: 1}
+	f.set(func() { f.mute = true })
+	tail := c.tails.of(c, "ch1")
+	for range 2 { // also after a second time in vain
+		one := followBlocks(t, c, "ch1", ffcapi.BlockRef{})
+		select {
+		case err := <-one.ended:
+			requireKind(t, err, ffcapi.Unavailable, "does not deliver it")
+		case <-time.After(time.Minute):
+			require.Fail(t, "nobody is told")
+		}
+		require.Eventually(t, func() bool { tail.mu.Lock(); defer tail.mu.Unlock(); return tail.users == 0 }, time.Minute, time.Millisecond)
+	}
+	f.set(func() { f.mute = false })
+	one := followBlocks(t, c, "ch1", ffcapi.BlockRef{})
+	require.EqualValues(t, 0, one.next(t).Number)
+	one.until(t, 0, 1)
+}
+
+// The stream rests only a while after the last reader has left, and goes on for one who comes before.
+func TestTailStaysForWhoComesBack(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	c := connect(t, f)
+	tail := c.tails.of(c, "ch1")
+	resting := func() bool {
+		tail.mu.Lock()
+		defer tail.mu.Unlock()
+		return tail.rest != nil
+	}
+	first, second := tail.join(), tail.join()
+	first()
+	require.False(t, resting(), "one is still there")
+	second()
+	require.True(t, resting())
+	third := tail.join()
+	require.False(t, resting())
+	_, _, err := tail.head(t.Context(), ffcapi.BlockRef{}, time.Now(), time.Minute)
+	require.NoError(t, err)
+	third()
+	_, opened, _ := f.counts()
+	require.Equal(t, 1, opened)
+	require.True(t, resting())
+
+	c.tails.close()
+	require.False(t, resting())
+	require.Eventually(t, func() bool { streams, _, _ := f.counts(); return streams == 0 }, time.Minute, time.Millisecond)
+	c.cfg.Channels = []string{"ch1", "ch2"}
+	for _, channel := range c.cfg.Channels { // ch2 was never followed
+		after := c.tails.of(c, channel)
+		leave := after.join()
+		_, _, err := after.head(t.Context(), ffcapi.BlockRef{}, time.Now(), time.Minute)
+		requireKind(t, err, ffcapi.Unavailable, "the connector is closed")
+		leave()
+		require.Nil(t, after.stop, "nothing runs for %s", channel)
+		require.Nil(t, after.rest)
+	}
 }

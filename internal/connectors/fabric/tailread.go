@@ -10,8 +10,9 @@ import (
 
 // tails are the tails of all channels.
 type tails struct {
-	mu sync.Mutex
-	by map[string]*tail // guarded by mu
+	mu     sync.Mutex
+	by     map[string]*tail // guarded by mu
+	closed bool             // guarded by mu
 }
 
 // of returns the tail of a channel.
@@ -23,17 +24,18 @@ func (ts *tails) of(c *Connector, channel string) *tail {
 	}
 	t := ts.by[channel]
 	if t == nil {
-		t = &tail{c: c, channel: channel, changed: make(chan struct{}), again: make(chan struct{}, 1)}
+		t = &tail{c: c, channel: channel, changed: make(chan struct{}), again: make(chan struct{}, 1), finished: ts.closed}
 		t.ring.limit = tailBytes / len(c.cfg.Channels)
 		ts.by[channel] = t
 	}
 	return t
 }
 
-// close ends them all.
+// close ends them all, and those that somebody asks for later.
 func (ts *tails) close() {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	ts.closed = true
 	for _, t := range ts.by {
 		t.close()
 	}

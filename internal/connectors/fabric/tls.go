@@ -117,7 +117,11 @@ func (h *handshaker) ClientHandshake(ctx context.Context, authority string, raw 
 	defer cancel()
 	conn, info, err := h.handshake(ctx, authority, raw)
 	if err != nil {
-		err = h.n.tlsError(err)
+		if wantsClientCert.MatchString(err.Error()) {
+			err = errors.New(h.n.clientRefused(err.Error()))
+		} else {
+			err = h.n.tlsError(err)
+		}
 		h.n.broken.Store(&err)
 	}
 	return conn, info, err

@@ -21,7 +21,9 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
@@ -247,4 +249,66 @@ func TestMutualTLSFollowsItsFiles(t *testing.T) {
 	f.set(t, serverCert, serverKey)
 	writeFile(t, ca.pem+next.pem, path("ca.pem"))
 	again(renewed)
+}
+
+// A peer that refuses a client after the handshake may be noticed as a connection that breaks.
+func TestACutConnectionMayBeARefusal(t *testing.T) {
+	t.Parallel()
+	ca := newTLSAuthority(t, "tlsca.org1")
+	cert, key := ca.issue(t, time.Now().Add(time.Hour), "client")
+	client, err := newClientCert(t.Context(), TLS{cert, key}, quiet())
+	require.NoError(t, err)
+	const words = "write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe"
+	cut := status.Error(codes.Unavailable, words)
+	for want, n := range map[string]*node{
+		"p (a:1) cannot be reached: it broke off after the TLS handshake: it may ask for a client certificate (fabric.tls): " + words: {},
+		"it may not accept the client certificate (fabric.tls.clientCertificate): " + words:                                           {client: client},
+		"the connection to p (a:1) broke: " + words:                                                                                   {endpoint: endpoint{plain: true}},
+	} {
+		n.name, n.address = "p", "a:1"
+		e := callError(t.Context(), stageSubmit, n.explain(cut))
+		require.Equal(t, ffcapi.Unavailable, e.Kind)
+		require.Contains(t, e.Message, want)
+		require.Equal(t, ffcapi.SentMaybe, e.Sent, "it is not certain that nothing was sent")
+	}
+}
+
+// That a certificate has expired is said with what to do about it, whichever way the peer tells it, and a renewed one is enough.
+func TestAnExpiredClientCertificate(t *testing.T) {
+	t.Parallel()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			t.Parallel()
+			ca := newTLSAuthority(t, "tlsca.org1")
+			dir := t.TempDir()
+			cert, key := ca.issue(t, time.Now().Add(time.Hour), "peer0.org1")
+			pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+			require.NoError(t, err)
+			clients := x509.NewCertPool()
+			clients.AddCert(ca.cert)
+			f := newFakePeer(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+				Certificates: []tls.Certificate{pair}, MinVersion: version, MaxVersion: version, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+			})))
+			show := func(until time.Time) {
+				cert, key := ca.issue(t, until, "client")
+				writeFile(t, cert, filepath.Join(dir, "client.pem"))
+				writeFile(t, key, filepath.Join(dir, "client.key"))
+			}
+			show(time.Now().Add(-time.Minute))
+			c, logged := explicitly(t, f.wallet, func(cfg *Config) {
+				cfg.Peers = Peers{{Name: "peer0", URL: "grpcs://" + f.address, TLSServerName: "peer0.org1", TLSCACert: ca.pem}}
+				cfg.TLS = TLS{filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key")}
+				cfg.Timeouts = Timeouts{Connect: 10 * time.Second, Silence: 20 * time.Second}
+			})
+			said := ""
+			require.Eventually(t, func() bool { // a refusal after the handshake may be overtaken by the end of the connection
+				_, err := c.Ledger(t.Context(), "ch1")
+				said = requireKind(t, err, ffcapi.Unavailable, "peer0 (").Message
+				return strings.Contains(said, "the client certificate (fabric.tls.clientCertificate) expired at ")
+			}, 30*time.Second, 20*time.Millisecond, "%s", &said)
+			require.Contains(t, logged.String(), "A certificate has expired")
+			show(time.Now().Add(time.Hour))
+			require.Eventually(t, func() bool { _, err := c.Ledger(t.Context(), "ch1"); return err == nil }, 30*time.Second, 20*time.Millisecond)
+		})
+	}
 }

@@ -127,7 +127,7 @@ func (c *Connector) submitTo(ctx context.Context, n *node, sub *ffcapi.Submissio
 	})
 	faultpoint.Visit(faultpoint.FabricAfterSubmit)
 	if err != nil {
-		e := callError(limited, stageSubmit, err)
+		e := n.said(callError(limited, stageSubmit, err))
 		e.Hash = id
 		return e
 	}
@@ -142,6 +142,9 @@ func (c *Connector) Finish(ctx context.Context, sub *ffcapi.Submission) (*ffcapi
 		return nil, invalid("payload", "%v", err)
 	case p.prepared != nil:
 		return nil, nil //nolint:nilnil // it was endorsed when it was accepted
+	}
+	if done := inContext(ctx, stageEndorse); done != nil {
+		return nil, done
 	}
 	began := time.Now()
 	err = c.peers.try(ctx, sub.Prepared.Ledger, func(n *node) (err error) {

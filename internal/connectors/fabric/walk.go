@@ -110,29 +110,32 @@ func (w *walk) read(ctx context.Context) (*block, error) {
 			return nil, err
 		}
 	}
+	b, ended, err := w.c.await(ctx, w.n, w.s, w.st, w.quiet, blockOn{w.t.channel, w.next})
+	if ended && w.next == w.upto.Number && ffcapi.KindOf(err) == ffcapi.Unavailable {
+		err = w.c.missing(ctx, w.n, w.s, w.t.channel, w.next, err)
+	}
+	return b, err
+}
+
+// await takes the next block, at, of a stream of blocks that the peer has. While it does not come the peer is probed: one that is there may be slow,
+// but not for ever. ended says that an error is that of the stream.
+func (c *Connector) await(ctx context.Context, n *node, s *signer, st *stream, quiet *time.Timer, at blockOn) (b *block, ended bool, err error) {
 	for missing := 0; ; {
-		w.quiet.Reset(w.c.quiet)
+		quiet.Reset(c.quiet)
 		select {
-		case out, ok := <-w.st.blocks:
-			b, err := wait(ctx, w.n, out, ok)
-			if err == nil {
-				w.t.slow.came(w.next)
+		case out, ok := <-st.blocks:
+			b, err = wait(ctx, n, out, ok)
+			return b, err != nil, err
+		case <-quiet.C:
+			if _, e := c.probe(ctx, n, s, at.channel); e != nil {
+				return nil, false, e
 			}
-			if err != nil && w.next == w.upto.Number && ffcapi.KindOf(err) == ffcapi.Unavailable {
-				err = w.c.missing(ctx, w.n, w.s, w.t.channel, w.next, err)
-			}
-			return b, err
-		case <-w.quiet.C:
-			// All blocks exist. A peer that is there may be slow, but not for ever.
-			if _, e := w.c.probe(ctx, w.n, w.s, w.t.channel); e != nil {
-				return nil, e
-			}
-			if missing++; missing >= w.t.slow.patience(w.next, w.c.quiet, w.c.cfg.Timeouts.CommitStatus) {
-				w.t.slow.gaveUp(w.next)
-				return nil, doesNotDeliver(w.n, w.t.channel, w.next)
+			if missing++; missing >= c.patience(at) {
+				c.peers.slow.gaveUp(at)
+				return nil, false, doesNotDeliver(n, at.channel, at.number)
 			}
 		case <-ctx.Done():
-			return nil, inContext(ctx, stageLedger)
+			return nil, false, inContext(ctx, stageLedger)
 		}
 	}
 }

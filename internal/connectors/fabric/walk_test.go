@@ -2,6 +2,8 @@ package fabric
 
 import (
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +82,59 @@ func TestEachChannelHasAPeerOfItsOwn(t *testing.T) {
 	requireKind(t, err, ffcapi.Unavailable, "channel 'ch2' not found") // the peer that is away may have it
 	_, err = c.Ledger(t.Context(), "ch1")
 	require.NoError(t, err)
+}
+
+// What one peer does not have yet is asked of the others. It is not there if none has it, and what those say who cannot be asked is no answer.
+func TestLookUpsOnAPeerThatIsALittleBehind(t *testing.T) {
+	t.Parallel()
+	a, b, c := twoPeers(t, 4)
+	a.mine(eventTx("newest"))
+	shareChain(a, b)
+	look := map[string]func(id string, number uint64) error{
+		"receipt": func(id string, _ uint64) error {
+			r, err := c.Receipt(t.Context(), &ffcapi.ReceiptQuery{Ledger: "ch1", Hash: id})
+			require.True(t, err != nil || r.Block == b.ref(5))
+			return err
+		},
+		"start": func(id string, _ uint64) error {
+			at, err := startFrom(t, c, "txid:"+id)
+			require.True(t, err != nil || at == ffcapi.Cursor{Block: 5})
+			return err
+		},
+		"block": func(_ string, number uint64) error {
+			got, err := c.Block(t.Context(), "ch1", number)
+			require.True(t, err != nil || got.BlockRef == b.ref(5))
+			return err
+		},
+	}
+	absent := func() {
+		t.Helper()
+		for name, f := range look {
+			e := ffcapi.AsError(f("nobody", 6))
+			require.NotNil(t, e, name)
+			want := ffcapi.NotFound
+			if name == "start" {
+				want = ffcapi.InvalidInput
+			}
+			require.Equal(t, want, e.Kind, "%s: %v", name, e)
+			require.True(t, strings.Contains(e.Message, "nobody") || strings.Contains(e.Message, "there is no block 6"), e.Message)
+		}
+	}
+	for _, lagging := range []*fakePeer{a, b} {
+		lagging.set(func() { lagging.lag = 1 })
+		for name, f := range look {
+			require.NoError(t, f("newest", 5), name)
+		}
+		require.Equal(t, a.address, c.current(), "nothing is held against who is a little behind")
+		absent()
+		lagging.set(func() { lagging.lag = 0 })
+	}
+	b.set(func() { b.frozen = true })
+	begin := time.Now()
+	absent()
+	require.Less(t, time.Since(begin), 20*time.Second, "who does not answer is not waited for")
+	b.stop()
+	absent()
 }
 
 // What one peer refuses, or answers with nonsense, another one may still give.
@@ -239,21 +294,75 @@ func TestSessionWaitsLongerForASlowBlock(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 }
 
+// So does one at the head of the chain, for whom the peer is not left for ever.
+func TestTailWaitsLongerForASlowBlock(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	f.mine()
+	f.mine()
+	c := connect(t, f)
+	c.SetQuiet(50 * time.Millisecond)
+	f.set(func() { f.lazy = 700 * time.Millisecond })
+	at := f.ref(2)
+	one := followBlocks(t, c, "ch1", at)
+	f.mine(eventTx("large"))
+	require.Eventually(t, func() bool {
+		select {
+		case err := <-one.ended: // as the core does, follow again
+			requireKind(t, err, ffcapi.Unavailable, "has block 3 of ch1 and does not deliver it")
+			one = followBlocks(t, c, "ch1", at)
+		case b := <-one.blocks:
+			return b.Number == 3
+		default:
+		}
+		return false
+	}, 20*time.Second, time.Millisecond)
+}
+
+// And one that is asked for alone, at a time or by its number.
+func TestLookUpsWaitLongerForASlowBlock(t *testing.T) {
+	t.Parallel()
+	f := newFakePeer(t)
+	for i := range 3 {
+		f.mine(testTx{id: fmt.Sprint(i), time: noon.Add(time.Duration(i) * time.Hour)})
+	}
+	f.set(func() { f.lazy = 800 * time.Millisecond })
+	for name, look := range map[string]func(*Connector) error{
+		"number": func(c *Connector) error { _, err := c.Block(t.Context(), "ch1", 3); return err },
+		"time":   func(c *Connector) error { _, err := startFrom(t, c, "time:2026-03-04T14:00:00Z"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := connect(t, f)
+			c.SetQuiet(50 * time.Millisecond)
+			requireKind(t, look(c), ffcapi.Unavailable, "deliver")
+			require.Eventually(t, func() bool { return look(c) == nil }, 20*time.Second, time.Millisecond)
+		})
+	}
+}
+
 func TestPatienceIsBounded(t *testing.T) {
 	t.Parallel()
 	var s slow
-	require.Equal(t, patience, s.patience(7, time.Second, time.Minute))
+	at := blockOn{"ch1", 7}
+	require.Equal(t, patience, s.patience(at, time.Second, time.Minute))
+	require.Equal(t, 15*time.Second, s.limit(at, 15*time.Second, time.Minute))
+	s.gaveUp(at)
+	require.Equal(t, 2*patience, s.patience(at, time.Second, time.Minute))
+	require.Equal(t, 30*time.Second, s.limit(at, 15*time.Second, time.Minute))
 	for range 100 {
-		s.gaveUp(7)
+		s.gaveUp(at)
 	}
-	require.Equal(t, 60, s.patience(7, time.Second, time.Minute))
-	require.Equal(t, patience, s.patience(7, time.Second, time.Second), "never less than without")
-	require.Equal(t, patience, s.patience(8, time.Second, time.Minute))
+	require.Equal(t, 60, s.patience(at, time.Second, time.Minute))
+	require.Equal(t, patience, s.patience(at, time.Second, time.Second), "never less than without")
+	require.Equal(t, time.Minute, s.limit(at, 15*time.Second, time.Minute))
+	require.Equal(t, 15*time.Second, s.limit(at, 15*time.Second, time.Second), "never less than without")
+	for _, other := range []blockOn{{"ch1", 8}, {"ch2", 7}} {
+		require.Equal(t, patience, s.patience(other, time.Second, time.Minute))
+	}
 	for i := range uint64(10 * slowBlocks) {
-		s.gaveUp(100 + i)
+		s.gaveUp(blockOn{"ch1", 100 + i})
 		require.LessOrEqual(t, len(s.times), slowBlocks)
 	}
-	s.gaveUp(7)
-	s.came(7)
-	require.Equal(t, patience, s.patience(7, time.Second, time.Minute))
+	require.Equal(t, patience, s.patience(at, time.Second, time.Minute), "what is long ago is forgotten")
 }

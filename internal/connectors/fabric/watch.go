@@ -20,7 +20,7 @@ type watch struct {
 	lost    func() // is told when the peer was silent
 	tick    func() // is called now and then while something is under way
 
-	heard atomic.Int64 // when it gave the last sign of life, in Unix nanoseconds
+	heard atomic.Int64 // when it gave the last sign of life, in nanoseconds since epoch
 
 	mu      sync.Mutex
 	calls   map[*context.CancelCauseFunc]struct{} // guarded by mu: under way
@@ -29,6 +29,9 @@ type watch struct {
 	stopped bool                                  // guarded by mu
 	probes  sync.WaitGroup
 }
+
+// epoch is from when on signs of life are counted. It has a monotonic clock: the other one may be set.
+var epoch = time.Now()
 
 // begin counts a call, until end. end may be called more than once.
 func (w *watch) begin(ctx context.Context) (_ context.Context, end func()) {
@@ -54,7 +57,10 @@ func (w *watch) begin(ctx context.Context) (_ context.Context, end func()) {
 }
 
 // alive notes a sign of life.
-func (w *watch) alive() { w.heard.Store(time.Now().UnixNano()) }
+func (w *watch) alive() { w.heard.Store(int64(time.Since(epoch))) }
+
+// quiet is how long ago it gave one.
+func (w *watch) quiet() time.Duration { return time.Since(epoch) - time.Duration(w.heard.Load()) }
 
 // arm looks after the peer in a while; mu is held.
 func (w *watch) arm(in time.Duration) {
@@ -82,8 +88,7 @@ func (w *watch) disarm() {
 // look probes the peer if it has been silent. turn is that of the timer that asks for it.
 func (w *watch) look(turn int) {
 	w.tick()
-	quiet := time.Since(time.Unix(0, w.heard.Load()))
-	wait := w.silence/2 - quiet
+	wait := w.silence/2 - w.quiet()
 	var err error
 	if wait <= 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), w.silence/2)
@@ -98,7 +103,7 @@ func (w *watch) look(turn int) {
 		w.mu.Unlock()
 		return
 	}
-	if err == nil || time.Since(time.Unix(0, w.heard.Load())) < w.silence/2 { // it may have spoken while it was probed
+	if err == nil || w.quiet() < w.silence/2 { // it may have spoken while it was probed
 		w.arm(wait)
 		w.mu.Unlock()
 		return

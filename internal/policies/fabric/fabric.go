@@ -74,13 +74,14 @@ type state struct {
 	Replace int  `json:"replace,omitempty"` // number of the attempt for which another is to be prepared
 	Asked   bool `json:"asked,omitempty"`   // and that was asked for: LastError is the answer
 	Sought  int  `json:"sought,omitempty"`  // sends of the newest attempt when it was last looked for
+	Vain    int  `json:"vain,omitempty"`    // attempts in a row that could not be sent as they were
 }
 
 // Decide implements policy.Engine.
 func (e *Engine) Decide(v policy.View) policy.Decision {
 	s := pace.Parse[state](v.State)
 	if s.Replace != 0 && s.Replace != v.Tx.Attempt { // it was replaced
-		s = state{Lost: s.Lost, Loser: s.Loser}
+		s = state{Lost: s.Lost, Loser: s.Loser, Vain: s.Vain}
 	}
 	var d policy.Decision
 	switch v.Tx.Phase {
@@ -147,8 +148,10 @@ func (e *Engine) prepare(v policy.View, s *state) policy.Decision {
 func (e *Engine) ready(v policy.View, s *state) policy.Decision {
 	conflict := v.LastError != nil && v.LastError.Kind == ffcapi.Conflict
 	switch {
-	case v.Tx.Replaceable && conflict && s.Replace != v.Tx.Attempt: // the connector knows that it would fail
-		return e.lost(v, s, v.LastError.Error())
+	case v.Tx.Replaceable && conflict && s.Replace != v.Tx.Attempt: // the connector knows that it would fail: no race was lost
+		s.Vain++
+		s.Pause(v, e.pace.Backoff.Delay(s.Vain, pace.Jitter(v, s.Vain)))
+		return e.prepare(v, s)
 	case v.Tx.Replaceable && (v.Tx.Outdated || s.Replace == v.Tx.Attempt):
 		return e.prepare(v, s)
 	case v.LastError == nil, s.Answered(v):

@@ -186,24 +186,30 @@ func TestAnswerOfASendIsNotThatOfAPreparation(t *testing.T) {
 	require.Equal(t, policy.Prepare, e.Decide(v).Do)
 }
 
-// The connector may know before a send that it would be in vain.
+// The connector may know before a send that it would be in vain. Nobody has lost a race then, so it is no attempt, and conflicts need not be retried.
 func TestConflictBeforeTheSend(t *testing.T) {
 	t.Parallel()
-	e := fabric.New(fabric.DefaultConfig())
+	e := fabric.New(fabric.Config{RetryConflicts: false})
 	v := policy.View{Now: now, Tx: policy.Tx{ID: "tx", Phase: policy.Ready, Attempt: 1, Sends: 1, LastSubmit: now, Replaceable: true}}
-	for attempt := 1; attempt < 5; attempt++ {
+	longest := time.Duration(0)
+	for attempt := 1; attempt < 30; attempt++ {
 		v.LastError = ffcapi.Errorf(ffcapi.Conflict, "too old")
-		d, _ := overcome(t, e, &v)
+		d, waited := overcome(t, e, &v)
 		require.Equal(t, policy.Prepare, d.Do)
+		require.LessOrEqual(t, waited, 30*time.Second)
+		longest = max(longest, waited)
 		v.LastError, v.Tx.Attempt = nil, attempt+1
 		d = e.Decide(v)
 		require.Equal(t, policy.Submit, d.Do)
 		v.State, v.Tx.LastSubmit = d.State, v.Now
 	}
-	v.LastError = ffcapi.Errorf(ffcapi.Conflict, "too old")
+	require.Greater(t, longest, 10*time.Second, "who is told so again and again asks less often")
+
+	v.Tx.Phase, v.Tx.Sends = policy.Tracking, 1
 	d := e.Decide(v)
-	require.Equal(t, policy.Fail, d.Do)
-	require.Equal(t, "too old, attempt 5 of 5", d.Reason)
+	require.Nil(t, d.State, "it was taken")
+	v = loser("tx", v.Tx.Attempt)
+	require.Equal(t, policy.Fail, e.Decide(v).Do, "this one lost")
 }
 
 // An envelope whose fate is open is looked for by its id and then sent again, sooner when somebody said that he did not take it.
@@ -264,4 +270,22 @@ func TestParse(t *testing.T) {
 	_, err = fabric.Parse(json.RawMessage(`{"maxAttempts":"many"}`))
 	require.ErrorContains(t, err, "policies.fabric")
 	require.Equal(t, fabric.New(fabric.DefaultConfig()), fabric.New(fabric.Config{RetryConflicts: true, Backoff: pace.Backoff{}}))
+}
+
+// What was sent together, and is in no block, is not sent again together.
+func TestResubmissionsAreSpread(t *testing.T) {
+	t.Parallel()
+	e := fabric.New(fabric.DefaultConfig())
+	waits := map[time.Duration]bool{}
+	for i := range 100 {
+		d := e.Decide(policy.View{
+			Tx: policy.Tx{ID: fmt.Sprintf("tx-%d", i), Phase: policy.Tracking, Attempt: 1, Sends: 1, LastSubmit: now, Heard: true}, Now: now,
+		})
+		require.Equal(t, policy.Wait, d.Do)
+		wait := d.Until.Sub(now)
+		require.GreaterOrEqual(t, wait, 10*time.Second)
+		require.LessOrEqual(t, wait, 11*time.Second)
+		waits[wait] = true
+	}
+	require.Greater(t, len(waits), 50)
 }

@@ -53,10 +53,20 @@ func Parse(raw json.RawMessage) (*Engine, error) {
 	return e, nil
 }
 
+// state is what the engine remembers of a transaction.
+type state struct {
+	pace.State
+	Stale int  `json:"stale,omitempty"` // number of the attempt that cannot be sent as it is
+	Asked bool `json:"asked,omitempty"` // another one was asked for: LastError is the answer
+}
+
 // Decide implements policy.Engine.
 func (e *Engine) Decide(v policy.View) policy.Decision {
-	s := pace.Parse[pace.State](v.State)
+	s := pace.Parse[state](v.State)
 	s.Failures = max(s.Failures, 0)
+	if s.Stale != v.Tx.Attempt {
+		s.Stale, s.Asked = 0, false
+	}
 	switch v.Tx.Phase {
 	case policy.Ended:
 		if !v.Tx.Replaceable { // its nonce is not used yet
@@ -67,22 +77,29 @@ func (e *Engine) Decide(v policy.View) policy.Decision {
 		return e.tracking(v)
 	default:
 	}
-	if v.LastError == nil || s.Answered(v) {
+	switch {
+	case s.Stale != 0 && v.Tx.Replaceable:
+		return e.afresh(v, s)
+	case v.LastError == nil, s.Answered(v):
 		return e.afterWait(v, s)
+	default:
+		return e.failed(v, s)
 	}
-	return e.failed(v, s)
 }
 
 // failed begins the wait that a failed send asks for.
-func (e *Engine) failed(v policy.View, s pace.State) policy.Decision {
+func (e *Engine) failed(v policy.View, s state) policy.Decision {
 	if e.givesUp(v, s.Failures+1) {
 		s.Failures++
 		return policy.Decision{Do: policy.Fail, Reason: v.LastError.Error(), State: pace.Encode(s)}
 	}
-	e.pace.Fail(v, &s)
+	e.pace.Fail(v, &s.State)
 	do := policy.Wait
-	if v.LastError.Kind == ffcapi.NonceTooLow {
+	switch {
+	case v.LastError.Kind == ffcapi.NonceTooLow:
 		do = policy.Reconcile
+	case v.LastError.Kind == ffcapi.Conflict && v.Tx.Replaceable:
+		s.Stale = v.Tx.Attempt
 	}
 	return policy.Decision{Do: do, Until: s.After, Reason: v.LastError.Error(), State: pace.Encode(s)}
 }
@@ -95,8 +112,21 @@ func (e *Engine) givesUp(v policy.View, failures int) bool {
 	return v.LastError.Kind.Final() || (e.maxAttempts > 0 && failures >= e.maxAttempts)
 }
 
+// afresh has the transaction prepared afresh once the wait is over, and again when that failed for now.
+func (e *Engine) afresh(v policy.View, s state) policy.Decision {
+	if s.Asked && v.LastError != nil {
+		s.Asked = false
+		return e.failed(v, s)
+	}
+	if s.Waits(v) {
+		return policy.Decision{Do: policy.Wait, Until: s.After, State: pace.Encode(s)}
+	}
+	s.Asked = true
+	return policy.Decision{Do: policy.Prepare, State: pace.Encode(s)}
+}
+
 // afterWait sends once the wait is over.
-func (e *Engine) afterWait(v policy.View, s pace.State) policy.Decision {
+func (e *Engine) afterWait(v policy.View, s state) policy.Decision {
 	if s.Waits(v) {
 		return policy.Decision{Do: policy.Wait, Until: s.After, State: pace.Encode(s)}
 	}

@@ -88,6 +88,52 @@ func TestFinalErrorFailsWhatNeverLeft(t *testing.T) {
 	require.Equal(t, "not you", d.Reason)
 }
 
+// What the connector says is too old to be sent is prepared afresh, if nothing of it has left.
+func TestConflictBeforeTheSend(t *testing.T) {
+	t.Parallel()
+	e := simple.New(simple.Config{Backoff: pace.Backoff{Initial: time.Second, Max: 8 * time.Second}})
+	v := ready("tx", ffcapi.Errorf(ffcapi.Conflict, "too old"))
+	longest := time.Duration(0)
+	for attempt := range 20 {
+		d := e.Decide(v)
+		require.Equal(t, policy.Wait, d.Do, "who is told so again and again is not prepared in a loop")
+		longest = max(longest, d.Until.Sub(v.Now))
+		open := v
+		open.Tx.Replaceable, open.Now, open.State = false, d.Until, d.State
+		require.Equal(t, policy.Submit, e.Decide(open).Do, "what may have left is sent again, as it is")
+
+		v.State, v.Now = d.State, d.Until
+		d = e.Decide(v)
+		require.Equal(t, policy.Prepare, d.Do)
+		v.State = d.State
+		require.Equal(t, policy.Prepare, e.Decide(restarted(v)).Do, "a restart forgets the answer, not the question")
+
+		gone := v // it is refused for good
+		gone.LastError = ffcapi.Errorf(ffcapi.Reverted, "no")
+		require.Equal(t, policy.Fail, e.Decide(gone).Do)
+		v.LastError = ffcapi.Errorf(ffcapi.Unavailable, "away") // or for now
+		d = e.Decide(v)
+		require.Equal(t, policy.Wait, d.Do)
+		v.State, v.Now = d.State, d.Until
+		d = e.Decide(v)
+		require.Equal(t, policy.Prepare, d.Do)
+		v.State = d.State
+
+		v.Tx.Attempt = attempt + 2
+		v.LastError = nil
+		d = e.Decide(v)
+		require.Equal(t, policy.Submit, d.Do, "the new one is sent")
+		v.State, v.Tx.LastSubmit, v.LastError = d.State, v.Now, ffcapi.Errorf(ffcapi.Conflict, "too old")
+	}
+	require.Greater(t, longest, 4*time.Second)
+	require.Equal(t, policy.Fail, simple.New(simple.Config{MaxAttempts: 1}).Decide(ready("tx", ffcapi.Errorf(ffcapi.Conflict, "too old"))).Do)
+}
+
+func restarted(v policy.View) policy.View {
+	v.LastError = nil
+	return v
+}
+
 func TestResubmitAfterInterval(t *testing.T) {
 	t.Parallel()
 	e := simple.New(simple.Config{ResubmitInterval: 10 * time.Second})

@@ -22,6 +22,19 @@ func pass(t *testing.T, o owner, h *recorder, number int64) string {
 	return to
 }
 
+// firstSilent are two connections of which the first has let batch 1 time out. It is for a bubble of synctest.
+func firstSilent(t *testing.T, ordered bool) (*lanes, *recorder) {
+	t.Helper()
+	h := &recorder{}
+	o := newLanes(sink.Stream{ID: "id", Name: "s"}, h, impatience, time.Now, ordered)
+	o.join(1, listening{window: 1})
+	o.join(2, listening{window: 1})
+	require.Equal(t, "b", pass(t, o, h, 1))
+	<-time.After(impatience)
+	o.expire()
+	return o, h
+}
+
 // Who let a batch time out is passed by while others answer: else each of its turns would cost the timeout.
 func TestASilentConnectionSlowsNobody(t *testing.T) {
 	t.Parallel()
@@ -29,13 +42,7 @@ func TestASilentConnectionSlowsNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				h := &recorder{}
-				o := newLanes(sink.Stream{ID: "id", Name: "s"}, h, impatience, time.Now, ordered)
-				o.join(1, listening{window: 1})
-				o.join(2, listening{window: 1})
-				require.Equal(t, "b", pass(t, o, h, 1))
-				<-time.After(impatience) // of the bubble
-				o.expire()
+				o, h := firstSilent(t, ordered)
 				for n := int64(1); n <= 10; n++ {
 					require.Equal(t, "c", pass(t, o, h, n))
 					require.NoError(t, o.ack(2, n))
@@ -59,13 +66,7 @@ func TestALateAnswerEndsTheSilence(t *testing.T) {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					h := &recorder{}
-					o := newLanes(sink.Stream{ID: "id", Name: "s"}, h, impatience, time.Now, ordered)
-					o.join(1, listening{window: 1})
-					o.join(2, listening{window: 1})
-					require.Equal(t, "b", pass(t, o, h, 1))
-					<-time.After(impatience) // of the bubble
-					o.expire()
+					o, h := firstSilent(t, ordered)
 					require.Equal(t, "c", pass(t, o, h, 1))
 					require.NoError(t, o.ack(2, 1))
 					require.ErrorContains(t, o.ack(1, 7), "batch 7", "what it was never sent says nothing")

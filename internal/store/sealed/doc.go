@@ -15,8 +15,9 @@
 //   - A piece can be opened only for the attempt of the transaction that it was sealed for (AES-256-GCM, which also finds any change).
 //   - The first key encrypts; every key that is known decrypts. A key is named in a piece by a digest of it, so that a missing one is
 //     told from a damaged piece.
+//   - The request is in the piece of the attempt that it came with. Whenever that is written again, the request is, too.
 //   - A key that this package made is on disk before anything is encrypted with it.
 //
-// Failure: without a key, what is secret is refused when it comes, with ErrNoKey; nothing of it was stored. What cannot be opened stays as it is, and
-// can be opened once the key is back.
+// Failure: without a key, what is secret is refused when it comes, with ErrNoKey; nothing of it was stored. What cannot be opened is ErrSealed; it
+// stays as it is, and can be opened once the key is back.
 package sealed

@@ -120,6 +120,9 @@ func (k *Keys) newest() (key, error) {
 			return key{}, errNoKeys
 		}
 		raw, err := makeKey(k.dir)
+		if errors.Is(err, fs.ErrExist) { // somebody has put it there meanwhile
+			raw, err = readKey(filepath.Join(k.dir, KeyFile))
+		}
 		if err != nil {
 			return key{}, fmt.Errorf("the file of the encryption key: %w", err)
 		}

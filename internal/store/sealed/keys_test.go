@@ -97,6 +97,18 @@ func TestKeyFile(t *testing.T) {
 	require.ErrorContains(t, err, path+": it must be 32 bytes")
 }
 
+// A key that is put back while the process runs is not made anew.
+func TestKeyFileThatAppears(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	k := keysOf(t, dir)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, KeyFile), []byte(oldKey+"\n"), 0o600))
+	piece, err := k.seal([]byte("x"), "p")
+	require.NoError(t, err)
+	_, err = keysOf(t, "", oldKey).open(piece, "p")
+	require.NoError(t, err)
+}
+
 func TestNoKey(t *testing.T) {
 	t.Parallel()
 	_, err := keysOf(t, "").seal([]byte("x"), "p")

@@ -1,8 +1,10 @@
 package sealed
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -28,6 +30,18 @@ type secret struct {
 // standIn is stored in place of a request that is secret. It is no request: every request names its signer.
 type standIn struct {
 	Sealed int `json:"sealed"` // the attempt that has it
+}
+
+// holder is the attempt that has the request of which this is stored; 0: it is the request itself.
+func holder(stored json.RawMessage) int {
+	var in standIn
+	if json.Unmarshal(stored, &in) != nil {
+		return 0
+	}
+	if again, err := json.Marshal(in); err != nil || !bytes.Equal(again, stored) {
+		return 0 // a request with an option of that name
+	}
+	return in.Sealed
 }
 
 // place names an attempt.
@@ -92,13 +106,36 @@ func (s *Store) Update(ctx context.Context, f store.Fence, u *store.TxUpdate) er
 	if u.Payload == nil || !u.Payload.Secret {
 		return s.Store.Update(ctx, f, u)
 	}
-	request, payload, err := s.seal(u.Tx.ID, u.Tx.Attempt, u.Request, u.Payload)
+	request := u.Request
+	if request == nil {
+		var err error
+		if request, err = s.held(ctx, u.Tx.ID, u.Tx.Attempt); err != nil {
+			return err
+		}
+	}
+	stored, payload, err := s.seal(u.Tx.ID, u.Tx.Attempt, request, u.Payload)
 	if err != nil {
 		return err
 	}
 	row := *u
-	row.Request, row.Payload = request, &payload
+	row.Payload = &payload
+	if u.Request != nil {
+		row.Request = stored
+	}
 	return s.Store.Update(ctx, f, &row) // what it fills in is in Tx, which is u's
+}
+
+// held is the request that came with an attempt, nil if none did. When the attempt is written again, the request must be, too: they are one piece.
+// Nobody gives an attempt another request meanwhile: that would be another version of the transaction, which the update finds.
+func (s *Store) held(ctx context.Context, id string, attempt int) (json.RawMessage, error) {
+	raw, err := s.Store.Request(ctx, id)
+	if err != nil || holder(raw) != attempt {
+		return nil, err
+	}
+	if raw, err = s.Request(ctx, id); errors.Is(err, store.ErrWiped) {
+		return nil, nil // it has ended meanwhile, which the update finds
+	}
+	return raw, err
 }
 
 // Payload implements store.Transactions.
@@ -120,18 +157,18 @@ func (s *Store) Request(ctx context.Context, id string) (json.RawMessage, error)
 	if err != nil {
 		return nil, err
 	}
-	var in standIn
-	if err := json.Unmarshal(raw, &in); err != nil || in.Sealed == 0 {
-		return raw, nil //nolint:nilerr // whatever it is, it is not ours
+	attempt := holder(raw)
+	if attempt == 0 {
+		return raw, nil
 	}
-	p, err := s.Store.Payload(ctx, id, in.Sealed)
+	p, err := s.Store.Payload(ctx, id, attempt)
 	if err != nil {
 		return nil, err
 	}
 	if p.Sensitive == nil {
 		return nil, fmt.Errorf("request of transaction %s: %w", id, store.ErrWiped)
 	}
-	plain, err := s.open(id, in.Sealed, p.Sensitive)
+	plain, err := s.open(id, attempt, p.Sensitive)
 	if err != nil {
 		return nil, err
 	}
@@ -140,12 +177,12 @@ func (s *Store) Request(ctx context.Context, id string) (json.RawMessage, error)
 
 func (s *Store) open(id string, attempt int, piece []byte) (*secret, error) {
 	plain, err := s.keys.open(piece, place(id, attempt))
-	if err != nil {
-		return nil, fmt.Errorf("transaction %s, attempt %d: %w", id, attempt, err)
-	}
 	out := &secret{}
-	if err := json.Unmarshal(plain, out); err != nil {
-		return nil, fmt.Errorf("transaction %s, attempt %d: %w", id, attempt, err)
+	if err == nil {
+		err = json.Unmarshal(plain, out)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transaction %s, attempt %d: %w: %w", id, attempt, store.ErrSealed, err)
 	}
 	return out, nil
 }

@@ -194,8 +194,10 @@ func TestWithoutAKey(t *testing.T) {
 
 	f.accept(newTx("c", true))
 	_, err = keyless.Payload(t.Context(), "c", 1)
+	require.ErrorIs(t, err, store.ErrSealed)
 	require.ErrorContains(t, err, "add it to store.encryptionKeys")
 	_, err = keyless.Request(t.Context(), "c")
+	require.ErrorIs(t, err, store.ErrSealed)
 	require.ErrorContains(t, err, "add it to store.encryptionKeys")
 
 	_, err = f.below.Accept(t.Context(), f.Fence(), newTx("d", true))
@@ -203,4 +205,61 @@ func TestWithoutAKey(t *testing.T) {
 	tx, err := f.Transaction(t.Context(), "c")
 	require.NoError(t, err)
 	require.ErrorIs(t, f.below.Update(context.Background(), f.Fence(), &store.TxUpdate{Tx: tx, Payload: &store.Payload{Secret: true}}), store.ErrInvalid)
+}
+
+// TestAnAttemptIsWrittenAgain: the request stays in its piece, whether it came with the first attempt or with a later one.
+func TestAnAttemptIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []string{sqlstoretest.SQLite, sqlstoretest.Postgres} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, dialect)
+			first, payload := newTx("a", true), newTx("a", true).Payload
+			first.Payload.Prepared = []byte("unfinished " + hush)
+			tx := f.accept(first)
+			again := func() {
+				t.Helper()
+				require.NoError(f, f.Update(f.Context(), f.Fence(), &store.TxUpdate{Tx: tx, Payload: &payload}))
+				f.requireHidden("a", tx.Attempt)
+			}
+			again()
+			f.requireShown("a", 1, request)
+
+			tx.Attempt = 2
+			changed := json.RawMessage(strings.Replace(string(request), "assets", "other", 1))
+			second := &store.Attempt{Tx: "a", Number: 2, Ledger: "ch1", State: store.AttemptPrepared, From: "alice", Hash: "hash-2"}
+			require.NoError(f, f.Update(f.Context(), f.Fence(), &store.TxUpdate{
+				Tx: tx, Attempts: []*store.Attempt{second}, Payload: &store.Payload{Prepared: []byte("unfinished " + hush), Secret: true}, Request: changed,
+			}))
+			again()
+			f.requireShown("a", 2, changed)
+
+			tx.Attempt = 3
+			third := *second
+			third.Number, third.Hash = 3, "hash-3"
+			require.NoError(f, f.Update(f.Context(), f.Fence(), &store.TxUpdate{Tx: tx, Attempts: []*store.Attempt{&third}, Payload: &payload}))
+			again()
+			f.requireShown("a", 3, changed)
+
+			stale := *tx
+			tx.Status, tx.Sub = store.Failed, store.SubFailed
+			require.NoError(f, f.Update(f.Context(), f.Fence(), &store.TxUpdate{Tx: tx, Wipe: true, Announce: true}))
+			stale.Attempt = 2
+			require.ErrorIs(f, f.Update(f.Context(), f.Fence(), &store.TxUpdate{Tx: &stale, Payload: &payload}), store.ErrConflict)
+			_, err := f.Request(f.Context(), "a")
+			require.ErrorIs(f, err, store.ErrWiped)
+		})
+	}
+}
+
+// TestARequestThatLooksLikeAStandIn is a request all the same.
+func TestARequestThatLooksLikeAStandIn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sqlstoretest.SQLite)
+	n := newTx("a", false)
+	n.Request = json.RawMessage(`{"from":"alice","sealed":1}`)
+	f.accept(n)
+	raw, err := f.Request(t.Context(), "a")
+	require.NoError(t, err)
+	require.JSONEq(t, string(n.Request), string(raw))
 }

@@ -195,3 +195,11 @@ func (s *Store) Occupy(tb testing.TB) (release func()) {
 		require.NoError(tb, <-ended)
 	}
 }
+
+// Queued is how many commands wait for the writer.
+func (s *Store) Queued() (n int) {
+	for _, q := range s.writer.queues {
+		n += len(q)
+	}
+	return n
+}

@@ -141,3 +141,25 @@ func TestWrongMemory(t *testing.T) {
 		require.Equal(t, uint64(2), *next.Tx.Nonce)
 	})
 }
+
+// TestWhatIsRedoneStartsAfresh: a request that was the second with its key is the first one when that was refused.
+func TestWhatIsRedoneStartsAfresh(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
+		p := sqlstoretest.NewPlace(t, dialect)
+		s := p.Open(t)
+		poison(t, p)
+		bad := request("a", "alice")
+		bad.Tx.Kind = "poison"
+		release := s.Occupy(t)
+		answers := make(chan []store.Acceptance, 1)
+		go func() { answers <- s.AcceptAll(t.Context(), s.Fence(), []*store.NewTx{bad, request("a", "alice")}) }()
+		require.Eventually(t, func() bool { return s.Queued() == 2 }, patience, tick)
+		release()
+		got := <-answers
+		require.Error(t, got[0].Err)
+		require.NoError(t, got[1].Err)
+		require.False(t, got[1].Accepted.Replay)
+	})
+}

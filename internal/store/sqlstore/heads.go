@@ -41,7 +41,7 @@ func shapeOf(r row) attemptShape {
 
 // touchRow is the rest of an attempt in the order of sqlTouchAttempt.
 func touchRow(r row) []any {
-	return []any{r[4], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[18], r[19], r[attemptSeq], r[attemptNumber]}
+	return []any{r[4], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[18], r[19], r[21], r[attemptSeq], r[attemptNumber]}
 }
 
 // memory is what the writer remembers of what it wrote, so that it need not read it. It may be out of date only when somebody else wrote

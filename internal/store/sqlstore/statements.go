@@ -148,7 +148,8 @@ const (
 	updateColumns = `updated, sub, sub_since, recipient, value, gas, fee, attempt, hash, first_submit, last_submit, error, policy_state, due,
 		outcome, progressed, cancel_asked, history_n, history_fold`
 	// touchColumns are those of an attempt that are in no index.
-	touchColumns    = `claim, signer, nonce, expires, exclusive, conflict_keys, sends, open, last_sent, error, dead, outcome, fee`
+	touchColumns = `claim, signer, nonce, expires, exclusive, conflict_keys, sends, open, last_sent, error, dead, outcome, fee,
+		send_before`
 	streamColumns   = `seq, id, name, created, updated, epoch, spec`
 	listenerColumns = `seq, id, stream, name, created, updated, spec`
 	// letterColumns are those but for the payload.
@@ -223,7 +224,7 @@ var statements = [writerStatements]statement{
 			send_before = excluded.send_before`,
 		types: "iississiissiiissiissii",
 	},
-	sqlTouchAttempt: updateOf("attempts", touchColumns, "tx, number", "isiissiiissss"+"ii"),
+	sqlTouchAttempt: updateOf("attempts", touchColumns, "tx, number", "isiissiiissssi"+"ii"),
 	sqlMakeAttempt: {sql: `INSERT INTO attempts (` + attemptColumns + `) SELECT ` + derivedAttempt + ` WHERE t.seq = ?
 		ON CONFLICT (tx, number) DO NOTHING`},
 	sqlDropBodyPayload: {sql: `UPDATE tx_body SET prepared = NULL, result = NULL WHERE tx = ?`},

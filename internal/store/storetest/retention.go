@@ -80,6 +80,9 @@ func retentionRemoves(t *testing.T, s store.Store) {
 	other.BodyHash = hashOf("other")
 	_, err = s.Accept(ctx, s.Fence(), other)
 	require.ErrorIs(t, err, store.ErrKeyReused)
+	newest, _, err := s.NewestNonce(ctx, "main", "alice")
+	require.NoError(t, err)
+	require.EqualValues(t, 5, newest)
 	require.EqualValues(t, 6, *f.accept(sequenced("new", "alice")).Nonce, "no nonce is given out twice")
 }
 

@@ -16,6 +16,7 @@ import (
 
 var updateTests = map[string]func(t *testing.T, s store.Store){
 	"stores everything":         updateStores,
+	"an attempt changes":        updateAttempt,
 	"one of many wins":          updateRace,
 	"many transactions at once": updateMany,
 	"terminal stays":            updateTerminal,
@@ -69,6 +70,20 @@ func updateStores(t *testing.T, s store.Store) {
 	require.Equal(t, store.History{
 		Sub: store.SubTracking, Action: "SubmitTransaction", Info: []byte(`{"i":1}`), Time: tx.Updated, Last: tx.Updated, Count: 1,
 	}, hs[1])
+}
+
+// updateAttempt changes all of an attempt but for what finds it.
+func updateAttempt(t *testing.T, s store.Store) {
+	f := with(t, s)
+	f.accept(newTx("a"))
+	tx := f.claim("a")
+	at := time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC)
+	nonce := uint64(9)
+	a := f.attempts("a")[0]
+	a.Claim, a.From, a.Nonce, a.Expires, a.Exclusive, a.ConflictKeys = 77, "bob", &nonce, 8, "y", []string{"k3"}
+	a.Sends, a.Open, a.LastSent, a.Error, a.Dead, a.Fee, a.SendBefore = 5, 4, at, "e", "d", []byte(`{"f":1}`), at.Add(time.Minute)
+	f.update(&store.TxUpdate{Tx: tx, Attempts: []*store.Attempt{a}})
+	require.Equal(t, []*store.Attempt{a}, f.attempts("a"))
 }
 
 func updateRace(t *testing.T, s store.Store) {
@@ -217,8 +232,12 @@ func updateWipes(t *testing.T, s store.Store) {
 	tx.Attempt = 2
 	second := &store.Attempt{Tx: "a", Number: 2, State: store.AttemptPrepared}
 	f.update(&store.TxUpdate{Tx: tx, Attempts: []*store.Attempt{second}, Payload: &store.Payload{Prepared: []byte("2"), Sensitive: []byte("s")}})
-	f.update(&store.TxUpdate{Tx: tx, Wipe: true})
-	for n := range 2 {
+	tx.Attempt = 3
+	third := &store.Attempt{Tx: "a", Number: 3, State: store.AttemptDone}
+	f.update(&store.TxUpdate{ // what comes with the end, too
+		Tx: tx, Attempts: []*store.Attempt{third}, Payload: &store.Payload{Prepared: []byte("3"), Sensitive: []byte("s")}, Wipe: true,
+	})
+	for n := range 3 {
 		p, err := s.Payload(t.Context(), "a", n+1)
 		require.NoError(t, err)
 		require.Nil(t, p.Sensitive)

@@ -85,6 +85,9 @@ func (t *Tracker) Ack(seq uint64) bool {
 	return n > 0
 }
 
+// Done is the sequence below which every entry is acknowledged.
+func (t *Tracker) Done() uint64 { return t.base }
+
 // Open is the number of entries that still wait for themselves or for one before them.
 func (t *Tracker) Open() int { return len(t.queue) }
 

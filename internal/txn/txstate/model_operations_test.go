@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -207,4 +208,38 @@ func (w *world) gapless(t *rapid.T) {
 			t.Fatalf("nonce %d is a gap: the transaction is %s/%s, the next one is %d", n, tx.Status, tx.Sub, w.next)
 		}
 	}
+}
+
+// soon is until when an attempt has to be sent, if there is a time.
+func (w *world) soon(t *rapid.T) time.Time {
+	if w.draining || rapid.Bool().Draw(t, "patient") {
+		return time.Time{}
+	}
+	return w.now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "patience")) * time.Second)
+}
+
+// finish does what Prepare has left, begun on what the process knew and stored on what there is now.
+func (w *world) finish(t *rapid.T) {
+	if w.state.Tx.Status != store.Pending || !w.state.Unclaimed() {
+		t.Skip("nothing is left")
+	}
+	n := w.state.Tx.Attempt
+	switch rapid.IntRange(0, 4).Draw(t, "meanwhile") {
+	case 0:
+		w.suspend(t)
+	case 1:
+		w.cancel(t)
+	case 2:
+		w.patch(t)
+	case 3:
+		w.decide(t)
+	default:
+	}
+	if rapid.Bool().Draw(t, "refused") {
+		w.step(t, txstate.Unfinished{Attempt: n, Err: ffcapi.Errorf(ffcapi.Reverted, "no"), Now: w.now})
+		w.decide(t)
+		w.state.Incomplete = false // the next one who works on it begins with finishing it
+		return
+	}
+	w.step(t, txstate.Finished{Attempt: store.Attempt{Number: n, SendBefore: w.soon(t)}})
 }

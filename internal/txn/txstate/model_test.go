@@ -36,6 +36,7 @@ type world struct {
 
 	terminal store.TxStatus
 	now      time.Time
+	draining bool // nothing is in a hurry
 }
 
 // TestNoHistoryBreaksARule tries random histories and checks after each step what must never happen.
@@ -63,12 +64,13 @@ func history(t *rapid.T) {
 		next: firstNonce + 1, strangers: map[uint64]*store.Outcome{}, early: map[uint64]bool{},
 	}
 	w.state = accepted(nonce, "h1", expires, "")
+	w.state.Attempts[0].SendBefore = w.soon(t)
 	w.durable = w.state
 	actions := map[string]func(*rapid.T){
 		"decide": w.decide, "answer": w.answer, "include": w.include, "finalise": w.finalise, "undo": w.undo,
 		"crash": w.crash, "advance": w.advance, "unsent": w.unsent, "": w.check,
 		"suspend": w.suspend, "resume": w.resume, "cancel": w.cancel, "patch": w.patch, "try again": w.tryAgain, "stranger": w.stranger,
-		"found again": w.foundAgain,
+		"found again": w.foundAgain, "finish": w.finish,
 	}
 	t.Repeat(actions)
 	w.drain(t)
@@ -77,17 +79,24 @@ func history(t *rapid.T) {
 // step applies an input in memory, stores what has to be stored, and starts a send.
 func (w *world) step(t *rapid.T, in txstate.Input) {
 	next, e := txstate.Step(w.state, in)
+	done, finished := in.(txstate.Finished)
+	if a := w.durable.Attempts[len(w.durable.Attempts)-1]; finished && e.Payload != nil && (a.State != store.AttemptPrepared || a.Number != done.Attempt.Number) {
+		t.Fatalf("what was left of attempt %d is written to attempt %d, which is %s", done.Attempt.Number, a.Number, a.State)
+	}
 	if u := e.Update(&next); u != nil {
 		w.durable = w.stored(t, u)
 		next.Tx.Nonce = w.durable.Tx.Nonce
 		next.Attempts[len(next.Attempts)-1].Nonce = w.durable.Attempts[len(w.durable.Attempts)-1].Nonce
 	}
-	if more := len(next.Attempts) > len(w.state.Attempts); more != (e.Repeats > 0 || e.Payload != nil) {
+	if more := len(next.Attempts) > len(w.state.Attempts); !finished && more != (e.Repeats > 0 || e.Payload != nil) {
 		t.Fatalf("%d attempts became %d, and the payload is to be that of %d", len(w.state.Attempts), len(next.Attempts), e.Repeats)
 	}
 	w.state = next
 	switch e.Do {
 	case txstate.Send:
+		if w.state.Incomplete {
+			t.Fatal("what is not complete is sent")
+		}
 		w.mustBeClaimed(t)
 		w.loose[len(w.state.Attempts)] = true // unless the answer says that nothing left
 	case txstate.Look:
@@ -166,7 +175,7 @@ func (w *world) prepare(t *rapid.T) {
 		w.step(t, txstate.Unprepared{Err: ffcapi.Errorf(ffcapi.Reverted, "no"), Now: w.now})
 		return
 	}
-	a := store.Attempt{Hash: fmt.Sprintf("h%d", len(w.state.Attempts)+1)}
+	a := store.Attempt{Hash: fmt.Sprintf("h%d", len(w.state.Attempts)+1), SendBefore: w.soon(t)}
 	if w.state.Tx.Nonce == nil && rapid.Bool().Draw(t, "expiring") {
 		a.Expires = w.height + rapid.Uint64Range(1, 20).Draw(t, "expires")
 	}
@@ -233,65 +242,6 @@ func (w *world) unsent(t *rapid.T) {
 	w.step(t, txstate.Unsent{Now: w.now})
 }
 
-// include puts an attempt that is out into a block.
-func (w *world) include(t *rapid.T) {
-	var able []int
-	for n := range len(w.durable.Attempts) {
-		if w.includable(n + 1) {
-			able = append(able, n+1)
-		}
-	}
-	if len(able) == 0 {
-		t.Skip("nothing is out")
-	}
-	n := rapid.SampledFrom(able).Draw(t, "attempt")
-	if w.terminal != "" {
-		t.Fatalf("attempt %d gets on the chain after the transaction was %s", n, w.terminal)
-	}
-	if a := w.durable.Attempts[n-1]; a.State == store.AttemptDone {
-		t.Fatalf("attempt %d gets on the chain after it was found dead: %s", n, a.Dead)
-	}
-	w.height++
-	o := &store.Outcome{Block: ffcapi.BlockRef{Number: w.height, Hash: fmt.Sprintf("b%d", w.height)}, Success: rapid.Bool().Draw(t, "success")}
-	o.Retryable = !o.Success && rapid.Bool().Draw(t, "retryable")
-	o.Final = rapid.Bool().Draw(t, "final")
-	w.blocks[n], w.seen[n] = o, true
-	w.apply(t, n, o)
-}
-
-// includable: bytes are out, no block holds them or others with their nonce, and it is not too late for them.
-func (w *world) includable(n int) bool {
-	a := w.durable.Attempts[n-1]
-	if a.Nonce != nil && w.used(*a.Nonce) {
-		return false
-	}
-	return w.loose[n] && w.blocks[n] == nil && (a.Expires == 0 || w.height < a.Expires)
-}
-
-// apply writes an outcome the way the store does, under the feet of the process.
-func (w *world) apply(t *rapid.T, n int, o *store.Outcome) {
-	attempts := make([]*store.Attempt, len(w.durable.Attempts))
-	for i := range attempts {
-		a := w.durable.Attempts[i]
-		attempts[i] = &a
-	}
-	attempts[n-1].Outcome = nil
-	if o != nil {
-		copied := *o
-		attempts[n-1].Outcome = &copied
-		if o.By == "" {
-			attempts[n-1].Hash = fmt.Sprintf("h%d", n)
-		}
-	}
-	tx := w.durable.Tx
-	if !tx.Status.Terminal() {
-		if u := txstate.Rule(&tx, attempts, n-1); u != nil {
-			w.durable = w.stored(t, u)
-		}
-	}
-	w.reload()
-}
-
 // reload is what the process does when the store says that somebody else was there.
 func (w *world) reload() {
 	attempts := make([]*store.Attempt, len(w.durable.Attempts))
@@ -299,47 +249,6 @@ func (w *world) reload() {
 		attempts[i] = &w.durable.Attempts[i]
 	}
 	w.state = w.state.Reload(&w.durable.Tx, attempts)
-}
-
-func (w *world) finalise(t *rapid.T) {
-	if w.finaliseStranger(t) {
-		return
-	}
-	for n, o := range w.blocks {
-		if !o.Final {
-			final := *o
-			final.Final = true
-			w.blocks[n] = &final
-			w.apply(t, n, &final)
-			return
-		}
-	}
-	t.Skip("nothing to finalise")
-}
-
-func (w *world) undo(t *rapid.T) {
-	if w.undoStranger(t) {
-		return
-	}
-	for n, o := range w.blocks {
-		if !o.Final {
-			delete(w.blocks, n)
-			w.apply(t, n, nil)
-			return
-		}
-	}
-	t.Skip("nothing to undo")
-}
-
-// advance makes the chain longer and final.
-func (w *world) advance(t *rapid.T) {
-	for _, o := range w.blocks {
-		if !o.Final {
-			t.Skip("an outcome is not final")
-		}
-	}
-	w.height += rapid.Uint64Range(1, 5).Draw(t, "blocks")
-	w.step(t, txstate.Passed{Block: w.height, Now: w.now})
 }
 
 // crash loses what is in memory. A send that was under way may have left.
@@ -398,6 +307,7 @@ func (w *world) check(t *rapid.T) {
 
 // drain lets everything happen that is due: the transaction must come to its end.
 func (w *world) drain(t *rapid.T) {
+	w.draining = true
 	for range 40 {
 		w.check(t)
 		if w.terminal != "" {
@@ -421,7 +331,7 @@ func (w *world) drain(t *rapid.T) {
 		case w.finaliseStranger(t):
 		case view.Tx.Replaceable && w.state.LastError != nil && w.state.LastError.Kind.Final():
 			w.step(t, txstate.Decided{Decision: policy.Decision{Do: policy.Fail}, Now: w.now})
-		case w.tooLate() && w.state.LastError != nil:
+		case w.tooLate() && w.state.LastError != nil && w.state.LastError.Kind == ffcapi.NonceTooLow:
 			w.step(t, txstate.Decided{Decision: policy.Decision{Do: policy.Reconcile}, Now: w.now})
 		case w.blocks[n] != nil && !w.blocks[n].Final:
 			final := *w.blocks[n]

@@ -69,10 +69,17 @@ func callerOf(stub shim.ChaincodeStubInterface) (string, error) {
 // ledger is the contract's view of the world state.
 type ledger struct{ stub shim.ChaincodeStubInterface }
 
-func (l ledger) Get(key string) ([]byte, error)             { return l.stub.GetState(key) }
-func (l ledger) Put(key string, value []byte) error         { return l.stub.PutState(key, value) }
-func (l ledger) Delete(key string) error                    { return l.stub.DelState(key) }
-func (l ledger) Transient() (map[string][]byte, error)      { return l.stub.GetTransient() }
+func (l ledger) Get(key string) ([]byte, error)        { return l.stub.GetState(key) }
+func (l ledger) Put(key string, value []byte) error    { return l.stub.PutState(key, value) }
+func (l ledger) Delete(key string) error               { return l.stub.DelState(key) }
+func (l ledger) Transient() (map[string][]byte, error) { return l.stub.GetTransient() }
+func (l ledger) GetPrivate(collection, key string) ([]byte, error) {
+	return l.stub.GetPrivateData(collection, key)
+}
+
+func (l ledger) PutPrivate(collection, key string, value []byte) error {
+	return l.stub.PutPrivateData(collection, key, value)
+}
 func (l ledger) SetEvent(name string, payload []byte) error { return l.stub.SetEvent(name, payload) }
 
 func (l ledger) Scan(limit int) (values [][]byte, err error) {

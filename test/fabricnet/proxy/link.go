@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // link is one connection of a client and the one to the target that belongs to it.
@@ -92,7 +94,7 @@ func (l *link) write(dst net.Conn, chunks <-chan chunk) error {
 			return l.ctx.Err()
 		case c = <-chunks:
 		}
-		if err := pause(l.ctx, time.Until(c.due)); err != nil {
+		if err := retry.Sleep(l.ctx, time.Until(c.due)); err != nil {
 			return err
 		}
 		if err := l.p.pass(l.ctx); err != nil {

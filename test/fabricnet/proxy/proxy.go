@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // Proxy is one listener in front of one target. Its methods are safe for concurrent use.
@@ -94,7 +96,7 @@ func (p *Proxy) accept() {
 			return
 		}
 		if err != nil { // e.g. too many open files: let some be closed
-			_ = pause(p.ctx, 10*time.Millisecond)
+			_ = retry.Sleep(p.ctx, 10*time.Millisecond)
 			continue
 		}
 		if l := p.link(conn); l != nil {
@@ -159,21 +161,6 @@ func isClosed(c chan struct{}) bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// pause waits until d has passed or ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }
 

@@ -3,7 +3,9 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -56,7 +58,7 @@ func build(to string, flags ...string) error {
 // Binary is the path of the pyralis that Main built.
 func Binary() string { return binary }
 
-// Process is one pyralis server. Its methods are for the goroutine of the test, but for Log and Status.
+// Process is one pyralis server. Its methods are for the goroutine of the test, but for Log, Status and Get.
 type Process struct {
 	URL string
 
@@ -144,6 +146,21 @@ func (p *Process) Status(path string) int {
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode
+}
+
+// Get reads JSON, and reports whether that was answered with 200.
+func (p *Process) Get(path string, into any) bool {
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.URL+path, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	return err == nil && resp.StatusCode == http.StatusOK && json.Unmarshal(raw, into) == nil
 }
 
 // take returns the running process, which is the caller's from now on.

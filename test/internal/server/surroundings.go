@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/internal/retry"
 )
 
 // NewDatabase creates an empty PostgreSQL database for one test, on the server at TEST_POSTGRES_URL, and returns its URL.
@@ -51,10 +53,5 @@ func Int(t *testing.T, name string, otherwise int) int {
 // Pause waits, but not beyond the end of the test.
 func Pause(t *testing.T, d time.Duration) {
 	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-	}
+	_ = retry.Sleep(t.Context(), d) // the end of the test is no error
 }

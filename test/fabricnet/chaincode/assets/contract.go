@@ -32,6 +32,9 @@ type State interface {
 	Get(key string) ([]byte, error)
 	Put(key string, value []byte) error
 	Delete(key string) error
+	// GetPrivate and PutPrivate are Get and Put in a collection of private data.
+	GetPrivate(collection, key string) ([]byte, error)
+	PutPrivate(collection, key string, value []byte) error
 	// Scan returns the values of the first limit keys in key order.
 	Scan(limit int) ([][]byte, error)
 	// Transient is what the client sends beside the arguments, and what no block holds.

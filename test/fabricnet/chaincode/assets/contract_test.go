@@ -20,7 +20,9 @@ type fakeState struct {
 	err       error
 }
 
-func newFake() *fakeState { return &fakeState{data: map[string]string{}} }
+func newFake() *fakeState {
+	return &fakeState{data: map[string]string{}}
+}
 
 func (f *fakeState) Get(key string) ([]byte, error) {
 	v, ok := f.data[key]
@@ -42,6 +44,14 @@ func (f *fakeState) Delete(key string) error {
 		delete(f.data, key)
 	}
 	return f.err
+}
+
+func (f *fakeState) GetPrivate(collection, key string) ([]byte, error) {
+	return f.Get(collection + "/" + key)
+}
+
+func (f *fakeState) PutPrivate(collection, key string, value []byte) error {
+	return f.Put(collection+"/"+key, value)
 }
 
 func (f *fakeState) Scan(limit int) ([][]byte, error) {
@@ -144,7 +154,7 @@ func TestLedgerErrorsReachTheCaller(t *testing.T) {
 	broken := errors.New("disk on fire")
 	for fn, args := range map[string][]string{
 		"create": {"a", "1"}, "read": {"a"}, "delete": {"a"}, "list": nil, "put": {"a", "1"}, "del": {"a"}, "incr": {"a"}, "event": {"a", "1"},
-		"putMany": {`[{"key":"a"}]`}, "putTransient": {"a", "v"},
+		"putMany": {`[{"key":"a"}]`}, "putTransient": {"a", "v"}, "putPrivate": {"c", "a", "v"}, "readPrivate": {"c", "a"},
 	} {
 		s := newFake()
 		s.err = broken

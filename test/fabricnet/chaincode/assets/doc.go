@@ -12,9 +12,14 @@
 //	del(key)                  removes the key, if it is there         none
 //	putMany(changes)          all of [{"key","value"} or {"key","delete":true}, ...], in that order   none
 //	putTransient(key, name)   writes the SHA-256, in hex, of the transient value of that name         none
+//	putPrivate(collection, key, name)   writes the transient value of that name into a collection    none
+//	readPrivate(collection, key)        no effect; returns what is there
 //	incr(key)                 counts up from 0; returns the number    none
+//	incrPrivate(collection, key)   likewise, in a collection of private data                          none
+//	tally(key)                reads all keys, and writes how many of them there are, up to 1000       none
 //	event(name, payload)      no effect                               name, with the payload as it is
 //	sleep(milliseconds)       no effect, late                         none
+//	garble()                  always refused, in words that fail the call itself: there is no response
 //	panic()                   ends the chaincode's process
 //	ping()                    no effect; reads nothing, so nothing can conflict with it
 //

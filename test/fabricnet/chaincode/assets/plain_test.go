@@ -33,6 +33,17 @@ func TestPlainFunctions(t *testing.T) {
 		"h": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", // SHA-256 of abc
 	}, s.data)
 	require.Empty(t, s.events)
+	ok(`1`, "incrPrivate", "c", "n")
+	ok(`2`, "incrPrivate", "c", "n")
+	require.Equal(t, "2", s.data["c/n"])
+	delete(s.data, "c/n")
+	ok(``, "putPrivate", "c", "p", "secret")
+	ok(`"abc"`, "readPrivate", "c", "p")
+	require.Equal(t, "abc", s.data["c/p"])
+	delete(s.data, "c/p")
+	ok(`4`, "tally", "t")
+	ok(`5`, "tally", "t")
+	require.Equal(t, "5", s.data["t"])
 
 	before := maps.Clone(s.data)
 	ok(``, "event", "Odd", "\x00\xff {not JSON")
@@ -58,6 +69,12 @@ func TestPlainRefusals(t *testing.T) {
 		{"putMany", []string{`{`}, "changes: unexpected end of JSON input"},
 		{"putMany", []string{`[{"key":"a","value":"1"},{"key":""}]`}, "the asset id is empty"},
 		{"putTransient", []string{"k", "secret"}, `there is no transient value "secret"`},
+		{"incrPrivate", []string{"c", ""}, "the asset id is empty"},
+		{"tally", []string{""}, "the asset id is empty"},
+		{"garble", nil, "\xff"},
+		{"putPrivate", []string{"c", "k", "secret"}, `there is no transient value "secret"`},
+		{"putPrivate", []string{"c", "", "secret"}, "the asset id is empty"},
+		{"readPrivate", []string{"c", "k"}, "asset k not found"},
 		{"event", []string{"", "x"}, "the event name is empty"},
 		{"sleep", []string{"-1"}, `milliseconds is "-1", want a number up to 120000`},
 		{"sleep", []string{"120001"}, `milliseconds is "120001", want a number up to 120000`},

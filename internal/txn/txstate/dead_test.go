@@ -1,0 +1,60 @@
+package txstate_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/ffcapi"
+	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/txn/txstate"
+	"github.com/pyralis-io/pyralis/pkg/policy"
+)
+
+// sentOnce is a transaction whose send is under way.
+func sentOnce(t *testing.T, expires uint64) txstate.State {
+	t.Helper()
+	s, e := txstate.Step(accepted(false, "h1", expires, ""), txstate.Decided{Decision: policy.Decision{Do: policy.Submit}, Now: epoch})
+	require.Equal(t, txstate.Send, e.Do)
+	return s
+}
+
+func inBlock(n uint64) store.Outcome {
+	return store.Outcome{Block: ffcapi.BlockRef{Number: n, Hash: "b"}, Success: true}
+}
+
+// TestWhatABlockHoldsHasNotExpired: the chain may be final past its last block before the store has been told that the block is.
+func TestWhatABlockHoldsHasNotExpired(t *testing.T) {
+	t.Parallel()
+	s := sentOnce(t, 20)
+	s, _ = txstate.Step(s, txstate.Answered{Hash: "h1", Now: epoch})
+	s, _ = txstate.Step(s, txstate.Found{Attempt: 1, Outcome: inBlock(20), Now: epoch})
+	next, e := txstate.Step(s, txstate.Passed{Block: 30, Now: epoch})
+	require.Equal(t, s, next)
+	require.Equal(t, txstate.Effects{}, e)
+}
+
+// TestNothingExpiresWhileItIsSent: the answer belongs to the attempt that it is about. After it, time counts.
+func TestNothingExpiresWhileItIsSent(t *testing.T) {
+	t.Parallel()
+	s := sentOnce(t, 20)
+	next, e := txstate.Step(s, txstate.Passed{Block: 30, Now: epoch})
+	require.Equal(t, s, next)
+	require.Equal(t, txstate.Effects{}, e)
+	s, _ = txstate.Step(s, txstate.Answered{Err: &ffcapi.Error{Kind: ffcapi.Timeout}, Now: epoch})
+	s, _ = txstate.Step(s, txstate.Passed{Block: 30, Now: epoch})
+	require.Equal(t, store.AttemptDone, s.Attempts[0].State)
+}
+
+// TestFreshTooLate: a block shows that the attempt did leave, whatever its send was answered, while another one was prepared.
+func TestFreshTooLate(t *testing.T) {
+	t.Parallel()
+	s := sentOnce(t, 0)
+	s, _ = txstate.Step(s, txstate.Answered{Err: &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentNo}, Now: epoch})
+	s, e := txstate.Step(s, txstate.Decided{Decision: policy.Decision{Do: policy.Prepare}, Now: epoch})
+	require.Equal(t, txstate.Prepare, e.Do)
+	s, _ = txstate.Step(s, txstate.Found{Attempt: 1, Outcome: inBlock(5), Now: epoch})
+	next, e := txstate.Step(s, txstate.Fresh{Attempt: store.Attempt{Hash: "h2"}, Now: epoch})
+	require.Equal(t, s, next)
+	require.Equal(t, txstate.Effects{}, e)
+}
