@@ -150,16 +150,21 @@ func TestBroadcastWhoJoinsGetsWhatIsInFlight(t *testing.T) {
 // Who does not acknowledge in time what others took is cut off.
 func TestBroadcastIsNotHeldUpForEver(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, ws.Options{AckTimeout: 50 * time.Millisecond})
+	var c clock
+	r := newRig(t, ws.Options{AckTimeout: time.Minute, Now: c.now})
 	never := r.dial()
 	s := broadcast(r, never)
 	done := r.send(t.Context(), s, 1, 1)
 	never.next()
+	c.advance(time.Minute)
 	require.Equal(t, 2, never.next().Attempt, "alone, it is sent the batch again")
 	a := r.dial()
 	a.say(`{"type":"listen","stream":"s","acks":true}`)
 	require.Equal(t, int64(1), a.next().BatchNumber)
 	a.ack(1)
+	a.settled()
+	pending(t, done)
+	c.advance(2 * time.Minute) // each copy is waited for twice as long
 	require.NoError(t, result(t, done))
 	for {
 		_, _, err := never.ReadMessage()

@@ -2,7 +2,6 @@ package ws_test
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,13 +81,8 @@ func TestALateAckCounts(t *testing.T) {
 	t.Parallel()
 	t.Run("moved to another connection", func(t *testing.T) {
 		t.Parallel()
-		var late atomic.Bool
-		r := newRig(t, ws.Options{AckTimeout: time.Minute, Now: func() time.Time {
-			if late.Load() {
-				return time.Unix(60, 0)
-			}
-			return time.Unix(0, 0)
-		}})
+		var c clock
+		r := newRig(t, ws.Options{AckTimeout: time.Minute, Now: c.now})
 		s := r.open("s")
 		a := r.dial()
 		a.listen("s", 1)
@@ -98,7 +92,7 @@ func TestALateAckCounts(t *testing.T) {
 		b := r.dial()
 		b.listen("s", 1)
 		b.settled()
-		late.Store(true)
+		c.advance(time.Minute)
 		require.ErrorIs(t, result(t, done), sink.ErrNobody, "the timeout passes the batch on")
 		done = r.send(t.Context(), s, 9, 2)
 		require.Equal(t, int64(9), b.next().BatchNumber)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,13 @@ func newRig(t testing.TB, opts ws.Options) *rig {
 	})
 	return r
 }
+
+// clock is a time that goes on only when a test says so: how long a client takes under load then changes nothing.
+type clock struct{ atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Unix(0, c.Load()) }
+
+func (c *clock) advance(by time.Duration) { c.Add(int64(by)) }
 
 // find looks a stream up that is not open.
 type find = func(ctx context.Context, idOrName string) (sink.Stream, string, error)
