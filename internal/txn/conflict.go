@@ -28,16 +28,21 @@ func (m *Manager) inTurn(s *txstate.State, v *policy.View, d *policy.Decision) {
 	}
 	st := m.contention.enter(v.Tx.ID, v.Tx.Attempt, v.Tx.Ledger, keys, d.Do == policy.Prepare)
 	m.next(st.next)
+	if st.turn && d.Do == policy.Submit && !v.Tx.Outdated && m.outdated(v) {
+		st.turn, st.until = false, v.Now // its turn came while the engine was deciding, which is asked again
+	}
 	if !st.turn {
 		// The engine remembers nothing of a decision that was not carried out.
 		*d = policy.Decision{Do: policy.Wait, Until: st.until, State: v.State}
 	}
 }
 
-// contested are the keys on which a transaction waits for its turn. Its connector may not know any: then it is the contract, for those
-// that lost again and again.
-func contested(s *txstate.State) []string {
-	keys := s.ConflictKeys()
+// contested are the keys on which a transaction waits for its turn.
+func contested(s *txstate.State) []string { return contestedFor(s, s.Tx.To, s.ConflictKeys()) }
+
+// contestedFor are those that it has with a contract and the keys of an attempt. The connector may not know any: then it is the contract, for
+// those that lost again and again.
+func contestedFor(s *txstate.State, to string, keys []string) []string {
 	if len(keys) > 0 {
 		return keys
 	}
@@ -50,11 +55,11 @@ func contested(s *txstate.State) []string {
 	if lost < racesUnknown {
 		return nil
 	}
-	return []string{"\x00" + s.Tx.To} // no key of a ledger, as far as connectors write them
+	return []string{"\x00" + to} // no key of a ledger, as far as connectors write them
 }
 
-// yield ends the turn of a transaction, or its waiting, once it has ended, somebody suspended or changed it, or it has no key any more. What it wants
-// after that, it waits for anew.
+// yield ends the turn of a transaction, or its waiting, once it has ended, somebody suspended it, or it has no key any more. What it wants after that,
+// it waits for anew.
 func (m *Manager) yield(id string) { m.next(m.contention.leave(id)) }
 
 // next has transactions looked at whose turn has come.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,14 +113,44 @@ func TestTurnOfOneThatIsWantedNoMore(t *testing.T) {
 	}
 }
 
+// change changes a transaction whose keys stay the same.
+func (r *rig) change(id string) {
+	r.t.Helper()
+	_, err := r.UpdateTransaction(r.t.Context(), id, &apitypes.TransactionUpdate{Gas: fftypes.NewFFBigInt(5)})
+	require.NoError(r.t, err)
+}
+
 // TestChangedInLine: what a change was prepared of was read too early, like what it replaces.
 func TestChangedInLine(t *testing.T) {
 	t.Parallel()
 	r, reg, _, second := contest(t)
-	gas := fftypes.NewFFBigInt(5)
-	_, err := r.UpdateTransaction(t.Context(), second, &apitypes.TransactionUpdate{Gas: gas})
-	require.NoError(t, err)
+	r.change(second)
 	r.chain(reg, "a", "b", "c")
+	r.succeeded("a", "b", "c")
+	require.Equal(t, 2, r.lost("a", "b", "c"))
+}
+
+// TestTurnThatComesWhileTheEngineDecides: it did not know that what it sends is outdated.
+func TestTurnThatComesWhileTheEngineDecides(t *testing.T) {
+	t.Parallel()
+	deciding, decided := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var watched atomic.Value
+	r, reg := race(t, fabric.DefaultConfig(), setup{opts: func(o *txn.Options) {
+		o.Policy = pausing{o.Policy, func(v policy.View, d policy.Decision) {
+			if v.Tx.ID == watched.Load() && v.Tx.Attempt == 2 && d.Do == policy.Submit {
+				once.Do(func() { close(deciding); <-decided })
+			}
+		}}
+	}})
+	first, second := r.contest(reg)
+	watched.Store(second)
+	r.change(second)
+	<-deciding
+	r.view.block(0, reg.block()...)
+	r.untilTold(first, store.Succeeded)
+	close(decided)
+	r.chain(reg, second)
 	r.succeeded("a", "b", "c")
 	require.Equal(t, 2, r.lost("a", "b", "c"))
 }

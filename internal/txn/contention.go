@@ -34,7 +34,7 @@ type contender struct {
 	id      string
 	keys    []uint64
 	attempt int       // its newest one when it joined
-	again   bool      // it has asked to be prepared afresh after that one
+	again   bool      // it has asked to be prepared afresh after that one, or was changed
 	waited  bool      // it was told to
 	since   time.Time // its turn began; zero: it has not come
 }
@@ -137,6 +137,20 @@ func (c *contention) outdated(id string, attempt int) bool {
 	defer c.mu.Unlock()
 	me := c.contenders[id]
 	return me != nil && me.waited && me.attempt == attempt && !me.since.IsZero()
+}
+
+// rejoin has a transaction begin anew that is about to be changed: at the end of the lines of its keys now, as one that asks to be prepared afresh
+// when its turn comes, since what the change was prepared of was read before. It returns those whose turn has come.
+func (c *contention) rejoin(id string, attempt int, ledger string, keys []string) (next []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if me := c.contenders[id]; me != nil {
+		next = c.remove(me)
+	}
+	if me := c.join(id, attempt, c.hashes(ledger, keys), false); me != nil {
+		me.waited, me.again = true, true
+	}
+	return next
 }
 
 // leave ends the turn of a transaction, or its waiting, and returns those whose turn has come.

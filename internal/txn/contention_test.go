@@ -64,6 +64,26 @@ func TestNewcomers(t *testing.T) {
 	require.True(t, fresh("a", 2).turn)
 }
 
+// What is changed is in the lines of its new keys only, at their ends, and is prepared afresh in its turn.
+func TestChanged(t *testing.T) {
+	t.Parallel()
+	c, _ := contended()
+	require.True(t, lose(c, "a", "k").turn)
+	require.False(t, lose(c, "b", "k").turn)
+	require.False(t, lose(c, "c", "k").turn)
+	require.True(t, lose(c, "x", "l").turn)
+	require.Empty(t, c.rejoin("b", 2, "ch", []string{"l"}))
+	require.Equal(t, "x", c.blocker("b"))
+	require.Equal(t, []string{"c"}, c.leave("a"))
+	require.False(t, c.outdated("b", 2), "not yet: it waits")
+	require.Equal(t, []string{"b"}, c.leave("x"))
+	require.True(t, c.outdated("b", 2))
+	require.False(t, lose(c, "d", "l").turn)
+	require.Equal(t, []string{"d"}, c.rejoin("b", 3, "ch", []string{"alone"}), "it lets go of its turn")
+	require.Empty(t, c.blocker("b"), "and waits for nobody")
+	require.Len(t, c.contenders, 2)
+}
+
 // Whoever loses in spite of his turn goes to the end.
 func TestLosingInTurn(t *testing.T) {
 	t.Parallel()
@@ -202,6 +222,11 @@ func TestNewsOfALostRace(t *testing.T) {
 			c.enter("a", 2, "ch", keys, false)
 			c.leave("x")
 			c.enter("a", 2, "ch", keys, true)
+		}, false},
+		"it was changed since": {func(c *contention) {
+			lose(c, "x", "k")
+			c.rejoin("a", 2, "ch", keys)
+			c.leave("x")
 		}, false},
 	} {
 		c, _ := contended()

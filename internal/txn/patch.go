@@ -16,11 +16,22 @@ func (m *Manager) UpdateTransaction(ctx context.Context, id string, u *apitypes.
 	if err := checkUpdate(u); err != nil {
 		return nil, err
 	}
-	row, err := m.change(ctx, id, "changed", func(s *txstate.State) (txstate.Input, error) { return m.patching(ctx, s, u) })
+	rejoined := false
+	row, err := m.change(ctx, id, "changed", func(s *txstate.State) (txstate.Input, error) {
+		in, err := m.patching(ctx, s, u)
+		if err == nil && in.Request != nil && s.Tx.Nonce == nil {
+			rejoined = true // before it is stored: afterwards a worker may be about to send it
+			m.next(m.contention.rejoin(id, s.Tx.Attempt+1, s.Tx.Ledger, contestedFor(s, in.To, in.Attempt.ConflictKeys)))
+		}
+		return in, err
+	})
 	if err != nil {
+		if rejoined {
+			m.yield(id)
+			m.sched.rouse(id, false)
+		}
 		return nil, err
 	}
-	m.yield(id) // what it was prepared of now was read while others may have been in their turn, and its keys may be others
 	m.sched.rouse(id, true)
 	return m.transaction(row), nil
 }
@@ -55,35 +66,35 @@ func checkKindOf(s *txstate.State, u *apitypes.TransactionUpdate) error {
 	return nil
 }
 
-// patching prepares the changed request. What may not be changed is found out first: then the chain need not be asked.
-func (m *Manager) patching(ctx context.Context, s *txstate.State, u *apitypes.TransactionUpdate) (txstate.Input, error) {
+// patching prepares the changed request. What may not be changed is found out first: then the chain need not be asked, and there is no Request.
+func (m *Manager) patching(ctx context.Context, s *txstate.State, u *apitypes.TransactionUpdate) (txstate.Patch, error) {
 	in := txstate.Patch{To: s.Tx.To, Value: s.Tx.Value, Fee: s.Tx.Fee, Now: m.opts.Now()}
 	if refused(s, in) {
 		return in, nil
 	}
 	if err := checkKindOf(s, u); err != nil {
-		return nil, err
+		return in, err
 	}
 	raw, err := m.opts.Store.Request(ctx, s.Tx.ID)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	if in.Request, in.Info, err = patched(raw, s, u); err != nil {
-		return nil, fmt.Errorf("stored request of transaction %s: %w", s.Tx.ID, err)
+		return in, fmt.Errorf("stored request of transaction %s: %w", s.Tx.ID, err)
 	}
 	req, err := storedRequest(s.Tx.Kind, in.Request)
 	if err != nil {
-		return nil, fmt.Errorf("stored request of transaction %s: %w", s.Tx.ID, err)
+		return in, fmt.Errorf("stored request of transaction %s: %w", s.Tx.ID, err)
 	}
 	p, err := m.prepare(ctx, req)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	if p.Ledger != s.Tx.Ledger {
-		return nil, apitypes.Invalidf("to", "send a transaction of its own", "is on ledger %q, and the transaction is on %q", p.Ledger, s.Tx.Ledger)
+		return in, apitypes.Invalidf("to", "send a transaction of its own", "is on ledger %q, and the transaction is on %q", p.Ledger, s.Tx.Ledger)
 	}
 	if in.NodeNext, err = m.nodeNextFor(ctx, s); err != nil {
-		return nil, err
+		return in, err
 	}
 	in.Attempt, in.Payload, in.Gas = attemptOf(p, s.Tx.From), payloadOf(p), p.Gas
 	if in.Gas == "" {
