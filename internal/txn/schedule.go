@@ -114,7 +114,11 @@ func (s *schedule) accepted(l *lane, ticket uint64, it *item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.newest = s.now()
-	if s.items[it.id] == nil {
+	if known := s.items[it.id]; known != nil { // it was read when the open ones were
+		if known.place != running {
+			known.trace = it.trace
+		}
+	} else {
 		it.barrier = l.begun
 		if h := it.fresh; h != nil && (s.handed >= handovers || s.handedBy+h.size() > handoverBytes) {
 			it.fresh = nil

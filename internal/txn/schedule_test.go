@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/pyralis-io/pyralis/internal/metrics"
 	"github.com/pyralis-io/pyralis/internal/store"
 )
 
@@ -271,6 +272,21 @@ func TestNothingIsTakenBeforeTheLoad(t *testing.T) {
 	s.close()
 	s.accept(t, "bob", 0)
 	require.Nil(t, s.next())
+}
+
+// What was read as open while it was being accepted stays in the trace of its request.
+func TestAcceptedDuringTheLoad(t *testing.T) {
+	t.Parallel()
+	s, _ := opened(true, 1)
+	l, ticket, ok := s.begin(laneKey{signer: "a"}, 10, false)
+	require.True(t, ok)
+	s.load(laneKey{signer: "a"}, numbered("a", 1))
+	it := numbered("a", 1)
+	it.trace = &metrics.Trace{}
+	s.accepted(l, ticket, it)
+	batch := s.next()
+	require.Equal(t, []string{"a/1"}, ids(batch))
+	require.Same(t, it.trace, batch[0].trace)
 }
 
 // TestWhatIsInDoubtComesAlone: after a restart it is found out one by one.
