@@ -24,10 +24,10 @@ const (
 	fullChannel = "slow"
 	fullBlock   = 500 // transactions
 	blockEvent  = "Filled"
-	blockBatch  = 7           // events in a delivery, so that batches and block have no common end
-	blockWindow = 2           // deliveries on their way
-	blockSlack  = 3           // deliveries that may be acknowledged and not stored
-	settle      = time.Second // much more than it takes to store an acknowledgement
+	blockBatch  = 7               // events in a delivery, so that batches and block have no common end
+	blockWindow = 2               // deliveries on their way
+	blockSlack  = 3               // deliveries that may be acknowledged and not stored
+	settle      = 3 * time.Second // much more than it takes to store an acknowledgement
 )
 
 // TestFabricKillInsideABlock kills the process while a receiver is inside a block of 500 events, after the first, the last and 18 between: whatever the
@@ -71,8 +71,9 @@ func fillBlock(t *testing.T, rig *fabricRig, c *client.Client) []string {
 		require.NoError(t, err)
 		byBlock := map[uint64][]string{}
 		for _, tx := range slices.DeleteFunc(txs, func(tx *fabricledger.Tx) bool { return tx.Event != blockEvent }) {
-			if !tx.Valid() {
-				continue // a copy that was sent while the first was on its way
+			if !tx.Valid() { // a copy that was sent while the first was on its way
+				require.Equal(t, "DUPLICATE_TXID", tx.Code.String())
+				continue
 			}
 			byBlock[tx.Block] = append(byBlock[tx.Block], tx.ID)
 		}

@@ -52,7 +52,7 @@ func busyGateway(t *testing.T, n *fabricnet.Network, c *fabric.Connector, sub *f
 	ctx := t.Context()
 	other := openWith(t, n, func(cfg *fabric.Config) { cfg.MSPID, cfg.Identity = "Org2MSP", "user2" })
 	holder := openWith(t, n, func(cfg *fabric.Config) { cfg.Timeouts.Evaluate = time.Minute })
-	slow := request("", "sleep", `"25000"`)
+	slow := request("", "sleep", `"40000"`)
 	slow.Options = json.RawMessage(`{"endorsingOrganizations":["Org2MSP"]}`)
 	stop := occupy(t, func(ctx context.Context) { _, _ = holder.Query(ctx, slow) })
 	require.Eventually(t, func() bool {
@@ -78,7 +78,7 @@ func busyGateway(t *testing.T, n *fabricnet.Network, c *fabric.Connector, sub *f
 	require.Eventually(t, func() bool {
 		_, err = c.Prepare(ctx, request("user1", "create", `"b"`, `1`))
 		e = ffcapi.AsError(err)
-		return e != nil && e.Peers[0].MSP != ""
+		return e != nil && len(e.Peers) > 0 && e.Peers[0].MSP != ""
 	}, 10*time.Second, 10*time.Millisecond, "the gateway's own limit is not reached any more")
 	requireError(t, err, ffcapi.RateLimited)
 	require.Equal(t, "Org2MSP", e.Peers[0].MSP)

@@ -126,15 +126,19 @@ func (c *Connector) visit(ctx context.Context, limit time.Duration, channel stri
 func (c *Connector) search(ctx context.Context, limit time.Duration, channel string, f func(context.Context, *node, *signer) error) error {
 	var absent *ffcapi.Error
 	err := c.visit(ctx, limit, channel, func(ctx context.Context, n *node, s *signer) error {
+		asked := ctx
 		if absent != nil {
 			if !c.peers.serves(n, channel) {
 				return absent
 			}
 			limited, cancel := context.WithTimeout(ctx, min(probeLimit, c.cfg.Timeouts.Evaluate))
 			defer cancel()
-			ctx = limited
+			asked = limited
 		}
-		err := f(ctx, n, s)
+		err := f(asked, n, s)
+		if err != nil && asked.Err() != nil && ctx.Err() == nil {
+			return absent // that time was short: nothing is held against the peer, and the next one is asked
+		}
 		e := ffcapi.AsError(err)
 		if e == nil || e.Kind != ffcapi.NotFound || notJoined(e) {
 			return err

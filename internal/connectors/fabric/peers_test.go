@@ -45,12 +45,12 @@ func inFrontOf(t testing.TB, f *fakePeer) *proxy.Proxy {
 	return p
 }
 
-// explicitly makes a connector to peers at addresses, named a, b and so on.
+// explicitly makes a connector to peers at addresses, named a, b and so on. They may be silent for as long as a busy machine can make them.
 func explicitly(t *testing.T, wallet string, change func(*Config), addresses ...string) (*Connector, *logBuffer) {
 	t.Helper()
 	cfg := Config{
 		MSPID: "Org1MSP", Channels: []string{"ch1"}, Wallet: wallet, Identity: "user1",
-		Timeouts: Timeouts{Silence: 400 * time.Millisecond, Connect: time.Second}, Backoff: Backoff{10 * time.Millisecond, 100 * time.Millisecond},
+		Timeouts: Timeouts{Silence: 10 * time.Second, Connect: 10 * time.Second}, Backoff: Backoff{10 * time.Millisecond, 100 * time.Millisecond},
 	}
 	for i, a := range addresses {
 		cfg.Peers = append(cfg.Peers, Peer{Name: string(rune('a' + i)), URL: "grpc://" + a})
@@ -122,7 +122,7 @@ func TestASilentPeerIsLeft(t *testing.T) {
 	t.Parallel()
 	first, second := newFakePeer(t), newFakePeer(t)
 	way := inFrontOf(t, first)
-	c, _ := explicitly(t, first.wallet, nil, way.Addr(), second.address)
+	c, _ := explicitly(t, first.wallet, func(cfg *Config) { cfg.Timeouts.Silence = 3 * time.Second }, way.Addr(), second.address)
 	_, err := c.Ledger(t.Context(), "ch1")
 	require.NoError(t, err)
 	n := c.peers.order()[0]
@@ -138,7 +138,7 @@ func TestASilentPeerIsLeft(t *testing.T) {
 	everyCall(t, c, "x")
 	out, ok := <-st.blocks
 	_, err = wait(t.Context(), n, out, ok)
-	requireKind(t, err, ffcapi.Unavailable, "gives no sign of life for 400ms")
+	requireKind(t, err, ffcapi.Unavailable, "gives no sign of life for 3s")
 	r, err := report(t, c)
 	require.NoError(t, err)
 	require.Equal(t, stateFailed, r.Peers[0].State)
@@ -155,15 +155,11 @@ func TestASlowCallIsNotCut(t *testing.T) {
 	t.Parallel()
 	first, second := newFakePeer(t), newFakePeer(t)
 	first.hangs = true
-	c, _ := explicitly(t, first.wallet, func(cfg *Config) {
-		cfg.Timeouts.Silence = time.Second // half of it is enough for a probe on a busy machine
-		cfg.Timeouts.Evaluate = 3 * time.Second
-	},
-		first.address, second.address)
+	c, _ := explicitly(t, first.wallet, func(cfg *Config) { cfg.Timeouts.Silence, cfg.Timeouts.Evaluate = 2*time.Second, 6*time.Second }, first.address, second.address)
 	begin := time.Now()
 	_, err := c.Query(t.Context(), fakeRequest("user1", "read", "x"))
 	requireKind(t, err, ffcapi.Timeout, "")
-	require.GreaterOrEqual(t, time.Since(begin), 3*time.Second)
+	require.GreaterOrEqual(t, time.Since(begin), 6*time.Second)
 }
 
 // A single peer that is away is used again as soon as it is back.
@@ -264,7 +260,7 @@ func TestCloseWithAPeerThatFailed(t *testing.T) {
 	t.Parallel()
 	f := newFakePeer(t)
 	way := inFrontOf(t, f)
-	c, _ := explicitly(t, f.wallet, nil, way.Addr())
+	c, _ := explicitly(t, f.wallet, func(cfg *Config) { cfg.Timeouts.Silence = time.Second }, way.Addr())
 	way.Silence()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()

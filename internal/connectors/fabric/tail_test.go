@@ -204,7 +204,7 @@ func TestTailGoesOnAtTheNextPeer(t *testing.T) {
 			t.Parallel()
 			a, b := newFakePeer(t), newFakePeer(t)
 			c := connect(t, a, b)
-			c.SetQuiet(200 * time.Millisecond)
+			c.SetQuiet(time.Second)
 			a.mine()
 			a.mine()
 			shareChain(a, b)

@@ -137,6 +137,21 @@ func TestLookUpsOnAPeerThatIsALittleBehind(t *testing.T) {
 	absent()
 }
 
+// Who does not answer in the short time that it gets is passed by, and nothing is held against it.
+func TestLookUpsPassByAPeerThatTakesLong(t *testing.T) {
+	t.Parallel()
+	a, b, d := newFakePeer(t), newFakePeer(t), newFakePeer(t)
+	a.mine(eventTx("newest"))
+	shareChain(a, b, d)
+	c, _ := explicitly(t, a.wallet, func(cfg *Config) { cfg.Timeouts.Silence = time.Minute }, a.address, b.address, d.address)
+	a.set(func() { a.lag = 1 })
+	b.set(func() { b.frozen = true })
+	got, err := c.Block(t.Context(), "ch1", 1)
+	require.NoError(t, err)
+	require.Equal(t, d.ref(1), got.BlockRef)
+	c.peers.each(func(n *node) { require.Zero(t, n.health.total) })
+}
+
 // What one peer refuses, or answers with nonsense, another one may still give.
 func TestLookUpsAskTheNextPeer(t *testing.T) {
 	t.Parallel()
