@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -25,15 +26,17 @@ func TestAwait(t *testing.T) {
 		{"10s", "Request-Timeout: 2s", 1500 * time.Millisecond, 2 * time.Second},
 		{"10ms", "Request-Timeout: 2s", 10 * time.Millisecond, 2 * time.Second},
 	} {
-		g := newRig()
-		headers := []string{}
-		if c.header != "" {
-			headers = append(headers, c.header)
-		}
-		w := g.do(t, "GET /transactions/a?wait="+c.wait, "", headers...)
-		require.Equal(t, http.StatusOK, w.Code, w.Body)
-		require.Equal(t, c.want, g.tx.asked, c)
-		require.InDelta(t, c.within.Seconds(), g.tx.within.Seconds(), 0.5, c)
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig()
+			headers := []string{}
+			if c.header != "" {
+				headers = append(headers, c.header)
+			}
+			w := g.do(t, "GET /transactions/a?wait="+c.wait, "", headers...)
+			require.Equal(t, http.StatusOK, w.Code, w.Body)
+			require.Equal(t, c.want, g.tx.asked, c)
+			require.Equal(t, c.within, g.tx.within, c)
+		})
 	}
 	for _, bad := range []string{"", "soon", "-1s"} {
 		w := newRig().do(t, "GET /transactions/a?wait="+bad, "")

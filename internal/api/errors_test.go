@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -109,15 +110,17 @@ func TestRequestTimeout(t *testing.T) {
 func TestRequestTimeoutHeader(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]time.Duration{"": 30 * time.Second, "2": 2 * time.Second, "1.5s": 1500 * time.Millisecond, "2h": time.Minute} {
-		g := newRig()
-		var left time.Duration
-		g.tx.submit = func(ctx context.Context, _ *apitypes.Submission) (*apitypes.Transaction, bool, error) {
-			until, _ := ctx.Deadline()
-			left = time.Until(until)
-			return &apitypes.Transaction{}, false, nil
-		}
-		require.Equal(t, http.StatusAccepted, g.do(t, "POST /", someTransaction, "Request-Timeout: "+given).Code)
-		require.InDelta(t, want, left, float64(time.Second), given)
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig()
+			var left time.Duration
+			g.tx.submit = func(ctx context.Context, _ *apitypes.Submission) (*apitypes.Transaction, bool, error) {
+				until, _ := ctx.Deadline()
+				left = time.Until(until)
+				return &apitypes.Transaction{}, false, nil
+			}
+			require.Equal(t, http.StatusAccepted, g.do(t, "POST /", someTransaction, "Request-Timeout: "+given).Code)
+			require.Equal(t, want, left, given)
+		})
 	}
 	for _, bad := range []string{"soon", "-1s", "0", "1e3"} {
 		w := newRig().do(t, "POST /", someTransaction, "Request-Timeout: "+bad)

@@ -207,7 +207,7 @@ type Backoff struct {
 type EventStreams struct {
 	Defaults           StreamDefaults `key:"defaults"`
 	ReadAhead          int            `key:"readAhead" default:"4" min:"1" max:"1000" doc:"Batches that are read and encoded while earlier ones wait for their ack, per stream."`
-	MaxUnstored        int            `key:"maxUnstored" default:"32" min:"0" max:"100000" doc:"Batches of a stream that may be acked before it is stored that they are. After a crash at most so many, and as many as the window of the receiver (webhooks: 1), come again. With 0 only those in flight do, but each batch waits until the one before is stored, which may halve the speed of small batches."`
+	MaxUnstored        int            `key:"maxUnstored" default:"32" min:"0" max:"100000" doc:"Batches of a stream that may be acked before it is stored that they are. After a crash at most so many, and as many as the window of the receiver (webhooks: 1), come again; GUARANTEES.md, row 10, has what distributionMode parallel and errorHandling skip add. With 0 only those in flight do, but each batch waits until the one before is stored, which may halve the speed of small batches."`
 	MaxMemory          Size           `key:"maxMemory" default:"64MiB" min:"1MiB" doc:"Memory for events read and not yet acked, all streams together."`
 	CheckpointInterval time.Duration  `key:"checkpointInterval" default:"1m" min:"1ms" doc:"How often at most a checkpoint moves past blocks in which nothing matched. Acked events are stored at once."`
 	AckTimeout         time.Duration  `key:"ackTimeout" default:"2m" min:"1ms" doc:"Time a WebSocket client has to ack a batch before it is sent again."`

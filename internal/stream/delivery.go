@@ -234,7 +234,7 @@ func (d *delivery) pick(exposed int) (*batch, time.Duration) {
 		if wait := b.due.Sub(d.now()); wait > 0 {
 			return nil, wait
 		}
-		if !b.whole.sent && d.unstored.full(exposed, d.now()) {
+		if !b.whole.sent && d.unstored.full(exposed, d.acknowledged(), d.now()) {
 			return nil, forever
 		}
 		d.ready[0] = nil
@@ -251,7 +251,7 @@ func (d *delivery) pick(exposed int) (*batch, time.Duration) {
 			return nil, wait
 		}
 	}
-	if d.unstored.full(exposed, d.now()) {
+	if d.unstored.full(exposed, d.acknowledged(), d.now()) {
 		return nil, forever
 	}
 	d.parked = nil

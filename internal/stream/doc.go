@@ -41,7 +41,8 @@
 //   - A stored checkpoint is below every event that is not acknowledged, at every instant.
 //   - At any instant no more batches have been sent whose positions are not stored than the window of the sink and MaxUnstored together: a
 //     crash repeats no more. What would be one too many waits for the store. Of a sink that keeps no order, what is acknowledged behind a batch
-//     that is not comes again besides; and while a sink refuses an event, one batch more, in which one is looked for that it takes.
+//     that is not comes again besides; and while a sink refuses events, those of them that are looked past to find one that it takes, each in a
+//     batch of its own, and the batch that it took in part.
 //   - A run writes checkpoints under its epoch; the store refuses those of any other run, so a late write after a reset
 //     changes nothing.
 //   - A batch number is epoch·10⁹+n and never names two contents. A batch that comes again keeps its number; what was in flight behind

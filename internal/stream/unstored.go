@@ -17,7 +17,7 @@ const storePatience = 5 * time.Second
 type unstored struct {
 	limit  int           // the window, and what may be unstored besides
 	sent   []uint64      // their sequences in the tracker, ascending
-	since  time.Time     // when a batch began to wait for the store; zero: none does
+	since  time.Time     // when a batch began to wait for nothing but the store; zero: none does
 	hungry chan struct{} // to the checkpointer: a batch waits for the store
 }
 
@@ -37,14 +37,16 @@ func (u *unstored) below(seq uint64) int {
 	return n
 }
 
-// full says that a batch has to wait while so many are unstored.
-func (u *unstored) full(count int, now time.Time) bool {
-	if count < u.limit {
+// full says that a batch has to wait while so many are unstored, of which so many wait for the store only. If these are none, the receiver is waited
+// for.
+func (u *unstored) full(count, acknowledged int, now time.Time) bool {
+	if count < u.limit || acknowledged == 0 {
 		u.since = time.Time{}
-		return false
-	}
-	if u.since.IsZero() {
+	} else if u.since.IsZero() {
 		u.since = now
+	}
+	if count < u.limit {
+		return false
 	}
 	signal(u.hungry)
 	return true

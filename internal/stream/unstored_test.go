@@ -239,6 +239,8 @@ func TestBatchesBehindAnOpenOne(t *testing.T) {
 				require.Equal(t, "abcde", got, "the window, and two")
 			}
 			require.Zero(t, l.safe)
+			l.wait(2 * storePatience)
+			require.False(t, l.d.state().blocked, "the receiver is waited for, and not the store")
 			first.finish(nil)
 			for l.pump(); len(l.there) > 0; l.pump() {
 				d := l.any()

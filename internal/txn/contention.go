@@ -36,6 +36,7 @@ type contender struct {
 	attempt int       // its newest one when it joined
 	again   bool      // it has asked to be prepared afresh after that one, or was changed
 	waited  bool      // it was told to
+	goes    bool      // it was let go in its turn with what it has
 	since   time.Time // its turn began; zero: it has not come
 }
 
@@ -72,7 +73,9 @@ func (c *contention) enter(id string, attempt int, ledger string, keys []string,
 	}
 	me.again = me.again || prepare
 	s.next = append(s.next, c.expire(me)...)
-	if s.turn = !me.since.IsZero(); !s.turn {
+	if s.turn = !me.since.IsZero(); s.turn {
+		me.goes = me.goes || !prepare
+	} else {
 		me.waited = true
 		s.until = c.now().Add(c.turn * time.Duration(c.ahead(me)))
 	}
@@ -163,12 +166,12 @@ func (c *contention) leave(id string) []string {
 	return nil
 }
 
-// lost is leave for one of which it is heard, maybe late, that an attempt has lost a race. What it asked for because of that, or after a later
-// one, stands.
+// lost is leave for one of which it is heard, maybe late, that it has an attempt to replace or to send first. It is about a race that it has lost in its
+// turn if it was let go with that attempt, or has a later one than it joined with, and has not asked to be prepared afresh since.
 func (c *contention) lost(id string, attempt int) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if me := c.contenders[id]; me != nil && (me.attempt < attempt || me.attempt == attempt && !me.again) {
+	if me := c.contenders[id]; me != nil && (me.attempt < attempt || me.attempt == attempt && me.goes && !me.again) {
 		return c.remove(me)
 	}
 	return nil

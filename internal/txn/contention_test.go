@@ -212,11 +212,17 @@ func TestNewsOfALostRace(t *testing.T) {
 		"it has asked because of a later one": {func(c *contention) { c.enter("a", 3, "ch", keys, true) }, false},
 		"it sends a later one":                {func(c *contention) { c.enter("a", 1, "ch", keys, true); c.enter("a", 3, "ch", keys, true) }, false},
 		"it went on because of one before":    {func(c *contention) { c.enter("a", 1, "ch", keys, true) }, true},
-		"a newcomer": {func(c *contention) {
+		"a newcomer that was let go": {func(c *contention) {
 			lose(c, "x", "k")
 			c.enter("a", 2, "ch", keys, false)
 			c.leave("x")
+			c.enter("a", 2, "ch", keys, false)
 		}, true},
+		"a newcomer that was not": {func(c *contention) {
+			lose(c, "x", "k")
+			c.enter("a", 2, "ch", keys, false)
+			c.leave("x")
+		}, false},
 		"a newcomer that has asked since": {func(c *contention) {
 			lose(c, "x", "k")
 			c.enter("a", 2, "ch", keys, false)

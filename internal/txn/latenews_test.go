@@ -1,6 +1,8 @@
 package txn_test
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -84,6 +86,36 @@ func TestLateNewsOfTheRaceBefore(t *testing.T) {
 	r.view.block(0, reg.block()...)
 	reg.pooled(t, 1) // and once more
 	r.keepsItsTurn(reg, hear, 2)
+}
+
+// TestLateNewsOfANewcomer: what was resumed before it was ever sent keeps its place in the line.
+func TestLateNewsOfANewcomer(t *testing.T) {
+	t.Parallel()
+	r, reg, hear := latecomer(t)
+	r.sent(reg, "a", "b")
+	r.view.block(0, reg.block()...)
+	reg.pooled(t, 1) // b has its turn
+	r.submit(changing("c", "k"))
+	r.inLine(1)
+	_, err := r.SuspendTransaction(t.Context(), "c")
+	require.NoError(t, err)
+	r.inLine(0)
+	_, err = r.ResumeTransaction(t.Context(), "c")
+	require.NoError(t, err)
+	r.inLine(1)
+	r.submit(changing("d", "k"))
+	r.inLine(2)
+	hear()
+	r.inLine(2)
+	r.chain(reg, "a", "b", "c", "d")
+	r.succeeded("a", "b", "c", "d")
+	var order []string
+	for _, s := range r.fake.sends() {
+		if name, _, _ := strings.Cut(s.payload, "#"); (name == "c" || name == "d") && !slices.Contains(order, name) {
+			order = append(order, name)
+		}
+	}
+	require.Equal(t, []string{"c", "d"}, order)
 }
 
 // TestLateNewsOfASuspension: what was resumed and has its turn since goes on with it.

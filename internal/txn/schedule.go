@@ -255,10 +255,18 @@ func (s *schedule) rouse(id string, anew bool) {
 func (s *schedule) hasten(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if it := s.items[id]; it != nil {
-		it.urgent = !s.sequenced
-		s.wakeUp(it, false)
+	it := s.items[id]
+	if it == nil {
+		return
 	}
+	if it.place == again && !it.urgent && !s.sequenced {
+		l := it.lane
+		l.remove(it)
+		l.urgent = append(l.urgent, it)
+		s.list(l)
+	}
+	it.urgent = !s.sequenced
+	s.wakeUp(it, false)
 }
 
 func (s *schedule) wakeUp(it *item, anew bool) {

@@ -80,8 +80,8 @@ func (m *Manager) noticed(entries []store.StatusEntry) {
 	}
 }
 
-// passTurn lets others have the turn of a transaction that has lost a race. Once it goes on, it has asked for its turn itself; if its row is gone, it
-// has ended.
+// passTurn lets others have the turn of a transaction that has lost a race. What was just accepted or resumed is in the same state. Once it goes on, it
+// has asked for its turn itself; if its row is gone, it has ended.
 func (m *Manager) passTurn(e *store.StatusEntry) {
 	if e.Tx != nil && e.Status == store.Pending && e.Sub == store.SubReceived && e.Tx.Sub == store.SubReceived {
 		m.next(m.contention.lost(e.TxID, e.Tx.Attempt))

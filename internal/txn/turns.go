@@ -123,8 +123,8 @@ func (s *schedule) left(batch []*item) {
 	s.list(l)
 }
 
-// done takes a batch back. It returns those that have ended or are suspended: what they asked for meanwhile is wanted no more.
-func (s *schedule) done(batch []*item, verdicts []verdict) (still []string) {
+// done takes a batch back. It returns those that have ended: what they asked for meanwhile is wanted no more.
+func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := batch[0].lane
@@ -136,10 +136,8 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (still []string) {
 	l.width = min(2*l.width, batchSize)
 	for i, it := range batch {
 		v := verdicts[i]
-		if v.gone || it.gone || v.held {
-			still = append(still, it.id)
-		}
 		if v.gone || it.gone {
+			ended = append(ended, it.id)
 			s.forget(it)
 			continue
 		}
@@ -164,7 +162,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (still []string) {
 	s.list(l)
 	s.drop(l)
 	s.signal()
-	return still
+	return ended
 }
 
 // took notes that a worker has taken the handover out of an item.

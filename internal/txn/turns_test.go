@@ -132,6 +132,27 @@ func TestWhatIsUrgentGoesFirst(t *testing.T) {
 	require.Zero(t, s.waiting)
 }
 
+// TestUrgentAmongThoseThatAreReady: it need not wait until those that were ready before it have been looked at.
+func TestUrgentAmongThoseThatAreReady(t *testing.T) {
+	t.Parallel()
+	s, c := opened(false, 8)
+	var all []*item
+	for n := range uint64(3) {
+		all = append(all, s.accept(t, "alice", n))
+		s.done(s.next(), []verdict{{due: c.at.Add(time.Hour)}})
+	}
+	for _, it := range all {
+		s.rouse(it.id, false)
+	}
+	s.hasten(all[2].id)
+	s.hasten(all[2].id)
+	for _, n := range []int{2, 0, 1} {
+		require.Equal(t, []string{all[n].id}, ids(s.next()))
+	}
+	require.Nil(t, s.next())
+	require.Zero(t, s.waiting)
+}
+
 // TestASuspensionForgetsWhatSendsWereAnswered, also when a worker has the transaction: it may have been resumed before that worker is back.
 func TestASuspensionForgetsWhatSendsWereAnswered(t *testing.T) {
 	t.Parallel()

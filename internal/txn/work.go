@@ -50,7 +50,13 @@ func (m *Manager) worker(ctx context.Context) {
 			return
 		}
 		faultpoint.Visit(faultpoint.WorkerTook)
-		for _, id := range m.sched.done(batch, m.work(batch)) {
+		verdicts := m.work(batch)
+		for i, v := range verdicts {
+			if v.held {
+				m.yield(batch[i].id) // not afterwards: it may be resumed, and have its turn by then
+			}
+		}
+		for _, id := range m.sched.done(batch, verdicts) {
 			m.yield(id) // it may have asked for its turn after it was told of that this ended
 		}
 	}

@@ -118,7 +118,8 @@ func TestKillsRepeatNoMoreThanTheBound(t *testing.T) {
 		all := []*eager{socket, one, hook}
 		for range kills {
 			watched := all[rnd.IntN(len(all))]
-			if watched.known() >= 40_000 {
+			left := 40_000 - watched.known()
+			if left < 3000 { // some of these may come before it is watched
 				continue
 			}
 			watched.next(1 + rnd.IntN(1500))

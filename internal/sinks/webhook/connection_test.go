@@ -154,7 +154,7 @@ func TestConnectionThatIsDead(t *testing.T) {
 	server, authority := serveTLS(t, record(requests), nil)
 	cable := newCable(t, server.Listener.Addr().String())
 	f := factory(t, func(c *webhook.Config, _ *webhook.Options) { c.TLS.CAFile = authority })
-	f.SetPing(100*time.Millisecond, 100*time.Millisecond)
+	f.SetPing(2*time.Second, 2*time.Second)
 	s := hook(t, f, "https://"+cable.address, `"requestTimeout":"10m"`)
 	require.NoError(t, send(t, s, batch(1, 1, 1)))
 	require.Equal(t, "HTTP/2.0", (<-requests).proto)

@@ -29,7 +29,7 @@ func TestContract(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Fixture {
 		fields := `"headers":{"Authorization":"canary-2"},"secret":"` + whsec("c") + `","previousSecret":"` + whsec("p") + `"`
 		f := fixture(t, fields)
-		f.Impatient = func(t *testing.T) sinktest.Fixture { return fixture(t, fields+`,"requestTimeout":"100ms"`) }
+		f.Impatient = func(t *testing.T) sinktest.Fixture { return fixture(t, fields+`,"requestTimeout":"2s"`) }
 		return f
 	})
 }

@@ -255,7 +255,7 @@ func TestRepliesAreSharedByAllWhoReadThem(t *testing.T) {
 
 func TestASilentPeerIsFound(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, ws.Options{PingInterval: 20 * time.Millisecond})
+	r := newRig(t, ws.Options{PingInterval: 2 * time.Second})
 	s := r.open("s")
 	deaf := r.dial()
 	deaf.listen("s", 1)
