@@ -25,8 +25,10 @@ func (m *Manager) SuspendTransaction(ctx context.Context, id string) (*apitypes.
 		return nil, err
 	}
 	m.yield(id)
-	m.sched.recall(id)       // it may have been taken since, to ask what became of it
-	m.sched.rouse(id, false) // or resumed since, and have joined the line that it was just taken out of
+	m.sched.recall(id) // it may have been taken since, to ask what became of it
+	if m.sequencer == nil {
+		m.sched.rouse(id, false) // or resumed since, and have joined the line that it was just taken out of
+	}
 	return m.transaction(row), nil
 }
 
