@@ -198,13 +198,15 @@ func TestSessionLeavesAPeerThatDeliversNonsense(t *testing.T) {
 	})
 	one := followBlocks(t, c, "ch1", a.ref(4)) // the peer may go on to serve the head, which makes sense
 	one.until(t, 4, 5)
-	require.Eventually(t, func() bool { return c.tails.of(c, "ch1").source(a.ref(5)) != nil }, time.Minute, time.Millisecond)
-	_, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(5), 0)
+	a.mine(eventTx("x")) // when this one is there, what the first one shows about the peer is noted
+	shareChain(a, b)
+	require.Eventually(t, func() bool { return c.tails.of(c, "ch1").source(a.ref(6)) != nil }, time.Minute, time.Millisecond)
+	_, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(6), 0)
 	requireKind(t, err, ffcapi.Internal, a.address)
 	for range 2 {
-		pages, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(5), 0)
+		pages, err := readEvents(t, c, ffcapi.Cursor{}, a.ref(6), 0)
 		require.NoError(t, err)
-		require.Len(t, pages[0].Events, 5)
+		require.Len(t, pages[0].Events, 6)
 	}
 	require.Equal(t, b.address, c.current())
 }
