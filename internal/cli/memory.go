@@ -7,16 +7,12 @@ import (
 )
 
 const (
-	// garbage is how much of it may gather before it is collected, in percent of what is in use: a fifth less than Go lets gather. It keeps
-	// the process an eighth smaller, for two percent more time of the processor.
-	garbage = 80
-	// large is the heap, in bytes, that is not outgrown as long as least is enough: more than that is in use only where very many transactions
-	// wait at once, and there memory is dearer than the twentieth of the processor's time that it costs.
-	large = 96 << 20
-	least = 40
-	// roomy is the heap, in bytes, up to which nothing is collected. With a percentage alone a node that holds little collects all the time:
-	// every eighth instruction of an acceptance went there.
+	// roomy is the heap, in bytes, up to which nothing is collected, and beyond which it does not grow as long as least is enough. With a
+	// percentage alone a node that holds little collects all the time: every eighth instruction of an acceptance went there.
 	roomy = 64 << 20
+	// least is how much garbage may gather at least before it is collected, in percent of what is in use: less than Go lets gather. So much is
+	// in use only where very many transactions wait at once, and there memory is dearer than the twentieth of the processor's time that it costs.
+	least = 40
 	// most bounds the percentage, for a heap that grows many times over before it is looked at again.
 	most = 400
 	// retuned is the least change of the percentage that is worth stopping everything for a moment.
@@ -34,7 +30,7 @@ func spare(getenv func(string) string) {
 	afterEachCollection(func() {
 		metrics.Read(used)
 		next := percentFor(used[0].Value.Uint64(), used[1].Value.Uint64()+used[2].Value.Uint64())
-		if abs(next-set) >= retuned || next != set && (next == garbage || next == least) {
+		if abs(next-set) >= retuned || next != set && next == least {
 			set = next
 			debug.SetGCPercent(set)
 		}
@@ -45,8 +41,7 @@ func abs(n int) int { return max(n, -n) }
 
 // percentFor returns how much garbage may gather, in percent of the bytes that are live and of the roots, which are stacks and global variables.
 func percentFor(live, roots uint64) int {
-	room := func(heap uint64) int { return int((heap - min(live, heap)) * 100 / max(live+roots, 1)) }
-	return min(most, max(garbage, room(roomy)), max(least, room(large)))
+	return min(most, max(least, int((roomy-min(live, roomy))*100/max(live+roots, 1))))
 }
 
 // afterEachCollection calls do after each collection of garbage, one call at a time.

@@ -296,7 +296,7 @@ func newItem(tx *store.Tx, n *store.NewTx) *item {
 
 // itemOf is the schedule's item of a transaction that no node has taken yet.
 func itemOf(tx *store.Tx) *item {
-	it := &item{id: tx.ID, ordered: tx.Nonce != nil, slot: noTimer}
+	it := &item{id: tx.ID, seq: tx.Seq, ordered: tx.Nonce != nil, unsent: true, slot: noTimer}
 	if tx.Nonce != nil {
 		it.order = *tx.Nonce
 	}

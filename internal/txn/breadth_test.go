@@ -67,7 +67,7 @@ func TestAWaveThatIsLookedAtAgainHasTheSameBound(t *testing.T) {
 	s, _ := opened(true, 64)
 	for signer := range 64 {
 		for n := range batchSize {
-			s.load(laneKey{signer: fmt.Sprint(signer)}, &item{id: fmt.Sprint(signer, "/", n), slot: noTimer})
+			s.load(laneKey{signer: fmt.Sprint(signer)}, &item{id: fmt.Sprint(signer, "/", n), unsent: true, slot: noTimer})
 		}
 	}
 	for batch := s.next(); batch != nil; batch = s.next() {

@@ -50,7 +50,7 @@ func (c *crowd) note(accepts int, now time.Time) {
 // crowded reports whether accepting has the machine first.
 func (s *schedule) crowded() bool {
 	c := &s.crowd
-	if c.seen.IsZero() || s.waiting >= c.burst {
+	if c.seen.IsZero() || s.waiting+s.rest >= c.burst {
 		return false
 	}
 	now := s.now()

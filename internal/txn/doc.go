@@ -3,7 +3,7 @@
 //	Submit ─▶ key? ─▶ Prepare ─▶ store.Accept ─▶ answer
 //	                                  │ committed
 //	                                  ▼
-//	    schedule: a lane per signer, in the order of nonces ◀── restart: open transactions, read in pages
+//	    schedule: a lane per signer, in the order of nonces ◀── a backlog, and after a restart all that is open: read in pages
 //	                                  │ round robin              ▲ due: one heap of timers
 //	                                  ▼                          │
 //	    worker: load ─▶ policy ─▶ txstate ─▶ claim (stored) ─▶ connector.Submit ─▶ answer (stored) ─▶ wait
@@ -31,6 +31,9 @@
 //   - After one of them has lost a race, transactions with a conflict key in common go one after the other: each is prepared in its turn, which
 //     ends with its outcome, when it is suspended, or after a while. What is accepted meanwhile waits, too, since it would be in the way, and is
 //     then prepared afresh. This saves attempts, and nothing that is right or wrong hangs on it.
+//   - Of what waits for its first send, the next are in memory, for each signer some, and the rest is in the store only, see rest. What is there
+//     comes after all of its signer that is in memory, but for what got a new nonce: that waits for it. So a backlog takes no memory, and one
+//     signer's takes no other's place.
 //   - Slots for sending are not held while a transaction waits for its block.
 //   - What ended long ago is removed only when no listener waits for a row of the status log about it, and its key goes on to say how it
 //     ended: a request that comes again late is never sent again.

@@ -9,3 +9,6 @@ func Loaded(m *Manager) int {
 	}
 	return len(m.sched.items)
 }
+
+// KeepLittle has a manager keep little of its backlog in memory. It must not have been started.
+func KeepLittle(m *Manager) { m.sched.backlog = backlog{most: 20, share: 8} }

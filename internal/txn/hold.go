@@ -9,7 +9,7 @@ import (
 func (s *schedule) hold(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
+	it := s.find(id)
 	if it == nil {
 		return
 	}
@@ -17,7 +17,10 @@ func (s *schedule) hold(id string) {
 		it.woken, it.recall = true, true
 		return
 	}
-	if it.held = true; it.doubt {
+	it.held = true
+	s.weigh(it)
+	s.want(it.lane)
+	if it.doubt {
 		return // it is asked what became of it, and goes no further
 	}
 	s.untime(it)
@@ -28,7 +31,7 @@ func (s *schedule) hold(id string) {
 func (s *schedule) recall(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
+	it := s.find(id)
 	switch {
 	case it == nil:
 	case it.place == running:
@@ -43,11 +46,13 @@ func (s *schedule) recall(id string) {
 func (s *schedule) inquire(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
+	it := s.find(id)
 	if it == nil || it.place == running {
 		return
 	}
 	it.held, it.doubt = true, true
+	s.weigh(it)
+	s.want(it.lane)
 	s.look(it)
 }
 
@@ -68,7 +73,7 @@ func (s *schedule) look(it *item) {
 // untime takes an item's timer away.
 func (s *schedule) untime(it *item) {
 	if it.slot != noTimer {
-		heap.Remove(&s.due, it.slot)
+		heap.Remove(&s.due, int(it.slot))
 	}
 }
 
@@ -79,15 +84,15 @@ func (s *schedule) recalled(it *item) bool {
 	return it.recall
 }
 
-// blocker is what an item in line waits for: the first one there, if that may not go now.
-func (s *schedule) blocker(id string) string {
+// blocker is what a transaction in line, or left in the store behind it, waits for: the first one there, if that may not go now.
+func (s *schedule) blocker(key laneKey, id string, order uint64) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
-	if it == nil || it.place != inLine {
+	l, it := s.lanes[key], s.items[id]
+	if l == nil || len(l.line) == 0 || it == nil && order < l.rest.floor || it != nil && it.place != inLine {
 		return ""
 	}
-	first := it.lane.line[0]
+	first := l.line[0]
 	if first != it && first.place == inLine && (first.held || first.due.After(s.now())) {
 		return first.id
 	}
@@ -114,12 +119,12 @@ func (s *schedule) behind(id string) (time.Time, bool) {
 	return due.Add(behindPause), true
 }
 
-// holding is how many transactions of a signer are here.
+// holding is how many transactions of a signer are open.
 func (s *schedule) holding(key laneKey) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.lanes[key]; l != nil {
-		return l.items
+		return l.items + l.rest.n
 	}
 	return 0
 }

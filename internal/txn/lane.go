@@ -20,31 +20,34 @@ const (
 	running              // a worker has it
 )
 
-// item is one transaction that is not terminal, as small as can be: there may be a million. All fields are guarded by
+// item is one transaction that is not terminal, as small as can be: there may be very many, see TestItemsAreSmall. All fields are guarded by
 // schedule.mu, but for those that the worker that runs it owns.
 type item struct {
 	id      string
 	order   uint64 // place in the order of its lane: the nonce
+	seq     int64  // where it is in the store
 	lane    *lane
 	due     time.Time
-	slot    int // in the heap of timers, -1: in none
 	barrier uint64
+	trace   *metrics.Trace
+	slot    int32 // in the heap of timers, -1: in none
 	place   place
 	ordered bool // what comes after it in its lane waits for it
 	woken   bool // something changed while a worker had it
 	gone    bool // it ended while a worker had it
-	trace   *metrics.Trace
 	held    bool // suspended: it keeps its place, and what comes after it in its lane waits
 	recall  bool // it was suspended while a worker had it
 	left    bool // its worker has sent it, and what comes after it in its lane may go
 	anew    bool // somebody changed it: what its sends answered before does not count any more
 	urgent  bool // others wait for it: it goes before what is ready
+	unsent  bool // no node has it, as far as is known
+	counts  bool // as unsent, see weigh
 
 	// Owned by the worker that runs it.
 	resume  bool          // read from the store, or let go of: see txstate.Resumed
 	doubt   bool          // what became of its last send is not known
+	errOf   int32         // number of the attempt that lastErr is about
 	lastErr *ffcapi.Error // see txstate.State
-	errOf   int           // number of the attempt that lastErr is about
 	fresh   *handover     // what was just accepted, so that it need not be read
 	missed  *missed       // where its block may have passed unnoticed; nil: nowhere
 }
@@ -95,6 +98,9 @@ type lane struct {
 	listed  bool    // in the ring
 	looked  bool    // the last batch was of ready
 	items   int
+	unsent  int                // of these, see weigh
+	rest    rest               // what is left in the store
+	late    rest               // of that, what was accepted since the last reading for this lane began
 	next    uint64             // the nonce after the newest one that left
 	lost    *item              // the first one whose last send was refused, as far as is known: before it is in order, sending a later one again is in vain
 	behind  map[*item]struct{} // those that wait because of lost
@@ -155,7 +161,8 @@ func cut(items []*item, i int) []*item {
 // sendable reports whether an item of the line may go: nothing before it can turn up any more, and its time has come. Of one that is
 // suspended, it may be asked what became of it.
 func (l *lane) sendable(it *item, now time.Time) bool {
-	return it.place == inLine && (!it.held || it.doubt) && !it.due.After(now) && (it.order == l.next || l.low >= it.barrier)
+	return it.place == inLine && (!it.held || it.doubt) && !it.due.After(now) && it.order <= l.rest.floor &&
+		(it.order == l.next || l.low >= it.barrier)
 }
 
 // refused notes what became of an item's last send.
@@ -203,4 +210,6 @@ func (l *lane) finish(ticket uint64) {
 	}
 }
 
-func (l *lane) idle() bool { return l.items == 0 && l.low == l.begun && l.running == 0 }
+func (l *lane) idle() bool {
+	return l.items == 0 && l.low == l.begun && l.running == 0 && !l.rest.some()
+}

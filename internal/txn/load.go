@@ -52,11 +52,11 @@ func (m *Manager) sweep(l *lane, ticket uint64) {
 }
 
 // load reads what was accepted before and lets the sending begin. Then it does the same again whenever it is not known what was
-// accepted.
+// accepted, and reads more of what is left in the store when it is wanted.
 func (m *Manager) load(ctx context.Context) {
 	timer := time.NewTimer(idleTimerPeriod)
 	defer timer.Stop()
-	m.loadOpen(ctx)
+	m.readOpen(ctx, m.sched.readAll())
 	m.sched.loaded()
 	for {
 		select {
@@ -64,23 +64,33 @@ func (m *Manager) load(ctx context.Context) {
 			timer.Reset(sweepAgain)
 		case <-timer.C:
 			timer.Reset(idleTimerPeriod)
+		case <-m.sched.refill:
+			if r := m.sched.readMore(); r != nil {
+				m.readOpen(ctx, r)
+			}
+			continue
 		case <-ctx.Done():
 			return
 		}
 		tickets := m.unsettled.take()
-		m.loadOpen(ctx)
+		m.readOpen(ctx, m.sched.readAll())
 		for _, t := range tickets {
 			m.sched.abandoned(t.lane, t.ticket)
 		}
 	}
 }
 
-// loadOpen reads the open transactions in pages, until it has read them all.
-func (m *Manager) loadOpen(ctx context.Context) {
+// readOpen reads open transactions in pages, until all are read or enough.
+func (m *Manager) readOpen(ctx context.Context, r *reading) {
 	var after int64
 	followed := map[string]bool{}
 	backoff := retry.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
-	for done := false; !done; {
+	ended := false
+	for !ended {
+		var more bool
+		if after, more = m.sched.onward(r, after); !more {
+			break
+		}
 		err := retry.Do(ctx, backoff, func(ctx context.Context, _ int) error {
 			page, err := m.opts.Store.Open(ctx, after, loadPage)
 			if err != nil {
@@ -90,7 +100,7 @@ func (m *Manager) loadOpen(ctx context.Context) {
 				return err
 			}
 			for _, tx := range page {
-				m.sched.load(laneKey{tx.Ledger, tx.From}, m.restored(tx))
+				m.sched.offer(r, laneKey{tx.Ledger, tx.From}, m.restored(tx))
 				m.recent.add(tx.ID)
 				if !followed[tx.Ledger] {
 					m.opts.Chain.Follow(tx.Ledger)
@@ -98,13 +108,14 @@ func (m *Manager) loadOpen(ctx context.Context) {
 				}
 				after = tx.Seq
 			}
-			done = len(page) < loadPage
+			ended = len(page) < loadPage
 			return nil
 		})
 		if err != nil {
 			return // stopped
 		}
 	}
+	m.sched.finish(r, after, ended)
 }
 
 // restored is the schedule's item of a transaction that was read. What was under way is found out one by one; what a node took
@@ -115,7 +126,7 @@ func (m *Manager) restored(tx *store.Tx) *item {
 	it.held = tx.Status == store.Suspended
 	switch {
 	case tx.Sub == store.SubTracking, tx.Sub == store.SubStale:
-		it.ordered = false
+		it.ordered, it.unsent = false, false
 		it.due = m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
 		if tx.Due.After(it.due) {
 			it.due = tx.Due

@@ -5,39 +5,43 @@ import (
 	"sync"
 )
 
-// recentKeys is how many idempotency keys each half of recent holds.
-const recentKeys = 65536
+const (
+	recentSets = 1 << 15 // of idempotency keys
+	recentWays = 4       // keys of a set
+)
 
-// recent remembers the idempotency keys of a while. A key that is not here is not looked up before its request is prepared, which most
-// requests are spared so: if it was used before, long ago or before the process began, the store says so when the request is to be stored,
-// and only the preparation was for nothing. A key that is here for no reason costs a look.
+// recent remembers the idempotency keys of a while: of those that fall into one set, the newest few. A key that is not here is not looked up
+// before its request is prepared, which most requests are spared so: if it was used before, long ago or before the process began, the store
+// says so when the request is to be stored, and only the preparation was for nothing. A key that is here for no reason costs a look.
 type recent struct {
-	mu       sync.Mutex
-	seed     maphash.Seed
-	now, old map[uint64]struct{}
+	mu   sync.Mutex
+	seed maphash.Seed
+	sets [recentSets][recentWays]uint64 // hashes, the newest one first; 0: none
 }
 
-func newRecent() *recent {
-	return &recent{seed: maphash.MakeSeed(), now: map[uint64]struct{}{}}
-}
+func newRecent() *recent { return &recent{seed: maphash.MakeSeed()} }
+
+func (r *recent) hash(key string) uint64 { return maphash.String(r.seed, key) | 1 } // never 0
 
 func (r *recent) add(key string) {
-	h := maphash.String(r.seed, key)
+	h := r.hash(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.now) >= recentKeys {
-		r.old, r.now = r.now, make(map[uint64]struct{}, recentKeys)
+	set := &r.sets[h>>1%recentSets]
+	if set[0] != h {
+		copy(set[1:], set[:])
+		set[0] = h
 	}
-	r.now[h] = struct{}{}
 }
 
 func (r *recent) has(key string) bool {
-	h := maphash.String(r.seed, key)
+	h := r.hash(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, found := r.now[h]
-	if !found {
-		_, found = r.old[h]
+	for _, known := range r.sets[h>>1%recentSets] {
+		if known == h {
+			return true
+		}
 	}
-	return found
+	return false
 }

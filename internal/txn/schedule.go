@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	batchSize       = 128      // items of one signer that a worker takes at once, on a chain with nonces
-	handovers       = 16384    // transactions that wait for their first send with their payloads in memory
-	handoverBytes   = 16 << 20 // and what these may hold
-	limitRecovery   = 32       // sends without a "slow down" until one more may be under way
+	batchSize       = 128     // items of one signer that a worker takes at once, on a chain with nonces
+	handovers       = 16384   // transactions that wait for their first send with their payloads in memory
+	handoverBytes   = 8 << 20 // and what these may hold
+	limitRecovery   = 32      // sends without a "slow down" until one more may be under way
 	noTimer         = -1
 	idleTimerPeriod = time.Hour
 )
@@ -23,6 +23,8 @@ type schedule struct {
 	sequenced bool
 	wake      chan struct{} // a token: a worker should look
 	rearm     chan struct{} // a token: the timers' first has changed
+	refill    chan struct{} // a token: a lane wants more of what is left in the store
+	backlog   backlog
 
 	mu      sync.Mutex
 	items   map[string]*item
@@ -35,6 +37,10 @@ type schedule struct {
 	accepts int  // under way
 	waiting int  // items in a line or ready
 	inHand  int  // items that workers have
+	unsent  int  // items that count as unsent, see weigh
+	rest    int  // transactions that are left in the store
+
+	news map[string]struct{} // of what is not here, while a page of it is being read; else nil
 
 	crowd    crowd
 	handed   int // handovers in memory
@@ -48,7 +54,7 @@ type schedule struct {
 func newSchedule(sequenced bool, workers int, now func() time.Time) *schedule {
 	return &schedule{
 		now: now, sequenced: sequenced, workers: workers, limit: workers,
-		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), refill: make(chan struct{}, 1), backlog: newBacklog(),
 		items: map[string]*item{}, lanes: map[laneKey]*lane{},
 		crowd: newCrowd(),
 	}
@@ -83,7 +89,7 @@ func (s *schedule) pending() int {
 	return s.count()
 }
 
-func (s *schedule) count() int { return max(len(s.items), s.unread) + s.accepts }
+func (s *schedule) count() int { return max(len(s.items)+s.rest, s.unread) + s.accepts }
 
 // begin notes an Accept that is about to be made; false: there are too many transactions. Its end is noted by accepted or
 // abandoned. slow: see slowed.
@@ -118,7 +124,7 @@ func (s *schedule) accepted(l *lane, ticket uint64, it *item) {
 		if known.place != running {
 			known.trace = it.trace
 		}
-	} else {
+	} else if it.ordered = it.ordered && s.sequenced; !s.leave(l, it) {
 		it.barrier = l.begun
 		if h := it.fresh; h != nil && (s.handed >= handovers || s.handedBy+h.size() > handoverBytes) {
 			it.fresh = nil
@@ -146,22 +152,12 @@ func (s *schedule) end(l *lane, ticket uint64) {
 	s.drop(l)
 }
 
-// load adds a transaction that was read from the store, if it is not here.
-func (s *schedule) load(key laneKey, it *item) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.items[it.id] != nil {
-		return
-	}
-	s.add(s.lane(key), it)
-}
-
 // add puts a new item where it belongs: into its lane, or if it has a time and holds up nobody, to the timers.
 func (s *schedule) add(l *lane, it *item) {
 	it.lane, it.slot = l, noTimer
-	it.ordered = it.ordered && s.sequenced
 	s.items[it.id] = it
 	l.items++
+	s.weigh(it)
 	s.put(it)
 }
 
@@ -203,7 +199,7 @@ func (s *schedule) await(it *item) {
 func (s *schedule) lane(key laneKey) *lane {
 	l := s.lanes[key]
 	if l == nil {
-		l = &lane{key: key, width: batchSize}
+		l = &lane{key: key, width: batchSize, rest: noRest(), late: noRest()}
 		s.lanes[key] = l
 	}
 	return l
@@ -219,6 +215,7 @@ func (s *schedule) drop(l *lane) {
 // list puts a lane into the ring if it has something to do. If all that has to be is that a time comes, there is a timer for it: the one
 // there was may have rung before a clock was put back.
 func (s *schedule) list(l *lane) {
+	s.want(l)
 	if l.listed || (s.sequenced && l.running > 0) {
 		return
 	}
@@ -242,11 +239,20 @@ func signal(c chan struct{}) {
 	}
 }
 
+// find returns the item of a transaction about which there is news.
+func (s *schedule) find(id string) *item {
+	it := s.items[id]
+	if it == nil {
+		s.missing(id)
+	}
+	return it
+}
+
 // rouse has an item looked at, because something changed. anew: somebody wants it to be tried as if it had never been.
 func (s *schedule) rouse(id string, anew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if it := s.items[id]; it != nil {
+	if it := s.find(id); it != nil {
 		s.wakeUp(it, anew)
 	}
 }
@@ -255,7 +261,7 @@ func (s *schedule) rouse(id string, anew bool) {
 func (s *schedule) hasten(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
+	it := s.find(id)
 	if it == nil {
 		return
 	}
@@ -278,6 +284,7 @@ func (s *schedule) wakeUp(it *item, anew bool) {
 		it.lastErr = nil
 	}
 	it.held = false
+	s.weigh(it)
 	s.look(it)
 }
 
@@ -285,7 +292,7 @@ func (s *schedule) wakeUp(it *item, anew bool) {
 func (s *schedule) remove(id string) *metrics.Trace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := s.items[id]
+	it := s.find(id)
 	if it == nil {
 		return nil
 	}
@@ -309,6 +316,8 @@ func (s *schedule) forget(it *item) {
 		return
 	}
 	delete(s.items, it.id)
+	s.missing(it.id)
+	s.counted(it, false)
 	s.untime(it)
 	l := it.lane
 	l.refused(it, false)

@@ -51,7 +51,7 @@ func (m *Manager) transaction(tx *store.Tx) *apitypes.Transaction {
 // blocker is the transaction that must go before a pending one.
 func (m *Manager) blocker(tx *store.Tx) string {
 	if tx.Nonce != nil {
-		return m.sched.blocker(tx.ID)
+		return m.sched.blocker(laneKey{tx.Ledger, tx.From}, tx.ID, *tx.Nonce)
 	}
 	return m.contention.blocker(tx.ID)
 }

@@ -13,7 +13,7 @@ func (h timerHeap) Len() int           { return len(h) }
 func (h timerHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].slot, h[j].slot = i, j
+	h[i].slot, h[j].slot = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
@@ -22,7 +22,7 @@ func (h *timerHeap) Push(x any) {
 	if !ok {
 		return // never: only put calls it
 	}
-	it.slot = len(*h)
+	it.slot = int32(len(*h))
 	*h = append(*h, it)
 }
 

@@ -46,7 +46,7 @@ func (s *schedule) pick() []*item {
 		for _, it := range batch {
 			it.place, it.woken, it.recall, it.left, it.urgent = running, false, false, false, false
 			if it.slot != noTimer {
-				heap.Remove(&s.due, it.slot)
+				heap.Remove(&s.due, int(it.slot))
 			}
 		}
 		l.running++
@@ -103,7 +103,8 @@ func (s *schedule) from(l *lane) []*item {
 // verdict is what a worker has to say about an item.
 type verdict struct {
 	gone    bool
-	ordered bool      // still not taken by a node
+	unsent  bool      // no node has taken it, as far as is known
+	ordered bool      // what comes after it waits for it
 	held    bool      // suspended
 	refused bool      // its last send was
 	moved   bool      // it has another nonce
@@ -141,7 +142,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 			s.forget(it)
 			continue
 		}
-		it.due, it.ordered, it.held = v.due, v.ordered && s.sequenced, v.held
+		it.due, it.unsent, it.ordered, it.held = v.due, v.unsent, v.ordered && s.sequenced, v.held
 		if v.moved {
 			it.order, it.barrier = v.order, l.begun
 		}
@@ -156,6 +157,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 		if it.woken {
 			it.due, it.held = s.now(), false // it is looked at once more, whatever that shows
 		}
+		s.weigh(it)
 		s.put(it)
 	}
 	s.relieve(l)

@@ -123,10 +123,11 @@ func (m *Manager) judge(j *job) verdict {
 		if j.verdict.due.IsZero() {
 			j.verdict.due = m.opts.Now().Add(storeRetry)
 		}
-		return verdict{ordered: it.ordered, due: j.verdict.due}
+		return verdict{unsent: it.unsent, ordered: it.ordered, due: j.verdict.due}
 	}
-	it.lastErr, it.errOf = j.state.LastError, j.state.Tx.Attempt
-	v := verdict{ordered: !j.state.Taken(), due: j.state.Tx.Due, held: j.state.Tx.Status == store.Suspended}
+	it.lastErr, it.errOf = j.state.LastError, int32(j.state.Tx.Attempt)
+	taken := j.state.Taken()
+	v := verdict{unsent: !taken, ordered: !taken, due: j.state.Tx.Due, held: j.state.Tx.Status == store.Suspended}
 	if it.doubt = it.doubt || j.state.Doubtful(); it.doubt && v.held {
 		// The longer nobody could tell, the longer it may take.
 		now := m.opts.Now()
@@ -193,7 +194,7 @@ func (m *Manager) undecrypted(j *job, err error) *ffcapi.Error {
 // read fills in the job's state, from what was just accepted or from the store.
 func (m *Manager) read(ctx context.Context, j *job) error {
 	j.state = txstate.State{Generation: m.opts.Fence().Generation, LastError: j.it.lastErr}
-	j.state.Tx.Attempt = j.it.errOf
+	j.state.Tx.Attempt = int(j.it.errOf)
 	if h := j.it.fresh; h != nil {
 		j.it.fresh = nil
 		m.sched.took(h)

@@ -105,7 +105,7 @@ func (k *Knobs) DropPool(ctx context.Context) (n int, err error) {
 	err = k.l.command(ctx, func(context.Context) error {
 		k.l.mu.Lock()
 		defer k.l.mu.Unlock()
-		n = len(k.l.pool.reset())
+		n = k.l.pool.clear()
 		return nil
 	})
 	return n, err

@@ -47,7 +47,7 @@ func New(cfg Config, opts Options) (Connector, error) {
 		return nil, err
 	}
 	l := &ledger{
-		cfg: cfg, log: opts.Log, now: opts.Now, pool: newPool(cfg.Sequenced),
+		cfg: cfg, log: opts.Log, now: opts.Now,
 		changed: make(chan struct{}), work: make(chan struct{}, 1), commands: make(chan command), stopping: make(chan struct{}),
 		closed: make(chan struct{}),
 	}
@@ -59,6 +59,11 @@ func New(cfg Config, opts Options) (Connector, error) {
 	if l.now == nil {
 		l.now = time.Now
 	}
+	dir := "" // of a ledger that is in memory nothing is left behind there, not even the directory
+	if cfg.Durable {
+		dir = opts.Dir
+	}
+	l.pool = newPool(cfg.Sequenced, dir)
 	l.gasPrice.Store(cfg.GasPrice)
 	l.dice.set(cfg.Faults)
 	if err := l.open(opts.Dir); err != nil {
@@ -196,7 +201,9 @@ func (l *ledger) Close() error {
 		defer cancel()
 		err := l.Stop(ctx)
 		close(l.closed)
-		l.closeErr = errors.Join(err, l.store.close())
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.closeErr = errors.Join(err, l.pool.shelf.close(), l.store.close())
 	})
 	return l.closeErr
 }
@@ -217,7 +224,7 @@ func (l *ledger) Ledger(ctx context.Context, name string) (*ffcapi.Ledger, error
 // Health implements ffcapi.Health.
 func (l *ledger) Health(context.Context) (json.RawMessage, error) {
 	l.mu.RLock()
-	head, waiting := l.chain.length()-1, len(l.pool.byHash)
+	head, waiting := l.chain.length()-1, len(l.pool.places)
 	l.mu.RUnlock()
 	details := json.RawMessage(fmt.Sprintf(`{"head":%d,"waiting":%d}`, head, waiting))
 	if err := l.trouble.Load(); err != nil {

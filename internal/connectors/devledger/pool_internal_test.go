@@ -19,7 +19,7 @@ import (
 func TestPoolKeepsNonceOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		p := newPool(true)
+		p := newPool(true, "")
 		chain := map[string]uint64{}              // next nonce on the chain
 		waiting := map[string]map[uint64]digest{} // what the model has in the pool
 		number := uint64(0)
@@ -32,10 +32,13 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 				if waiting[signer] == nil {
 					waiting[signer] = map[uint64]digest{}
 				}
-				old := p.sameNonce(tx)
+				key, waits := p.rival(tx)
 				_, known := waiting[signer][tx.nonce]
-				require.Equal(t, known, old != nil)
-				if old != nil {
+				require.Equal(t, known, waits)
+				if waits {
+					old, err := p.get(key)
+					require.NoError(t, err)
+					require.Equal(t, waiting[signer][tx.nonce], old.hash)
 					p.replace(old, tx)
 				} else {
 					p.add(tx, chain[signer])
@@ -43,7 +46,8 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 				waiting[signer][tx.nonce] = tx.hash
 			},
 			"block": func(t *rapid.T) {
-				taken := p.take(rapid.IntRange(1, 3).Draw(t, "most"))
+				taken, err := p.take(rapid.IntRange(1, 3).Draw(t, "most"))
+				require.NoError(t, err)
 				for _, tx := range taken {
 					signer := tx.from
 					require.Equal(t, chain[signer], tx.nonce)
@@ -53,9 +57,10 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 				}
 				p.remove(taken)
 			},
-			"reset": func(*rapid.T) {
-				for _, tx := range p.reset() {
-					tx.taken = false
+			"drain": func(t *rapid.T) {
+				txs, err := p.drain()
+				require.NoError(t, err)
+				for _, tx := range txs {
 					p.add(tx, chain[tx.from])
 				}
 			},
@@ -72,9 +77,9 @@ func TestPoolKeepsNonceOrder(t *testing.T) {
 					}
 					require.Equal(t, next, p.pending(signer, chain[signer]), signer)
 				}
-				require.Len(t, p.byHash, count)
+				require.Len(t, p.places, count)
 				require.Len(t, p.ready, ready)
-				require.Equal(t, count, p.bytes)
+				require.Equal(t, count, kept(p.shelf))
 			},
 		})
 	})
@@ -93,7 +98,7 @@ func TestFullPoolSaysSo(t *testing.T) {
 	require.Equal(t, ffcapi.SentNo, ffcapi.AsError(err).Sent)
 }
 
-// TestWhatWaitsIsSmall: there may be a hundred thousand of them, beside the application.
+// TestWhatWaitsIsSmall: there may be a hundred thousand of them, beside the application. Their payloads are on the disk.
 func TestWhatWaitsIsSmall(t *testing.T) { //nolint:paralleltest // others would be measured too
 	cfg := DefaultConfig()
 	cfg.Durable, cfg.BlockPeriod = false, time.Hour
@@ -112,7 +117,7 @@ func TestWhatWaitsIsSmall(t *testing.T) { //nolint:paralleltest // others would 
 	}
 	each := int64(heapInUse()-before) / n
 	runtime.KeepAlive(l)
-	require.Less(t, each, int64(350), "bytes for each, with its payload")
+	require.Less(t, each, int64(150), "bytes for each")
 }
 
 func heapInUse() uint64 {

@@ -83,10 +83,13 @@ func (l *ledger) mine(ctx context.Context) error {
 	number := l.chain.length()
 	l.mu.Lock()
 	if l.dice.due(number, (*Faults).dropPoolEvery) {
-		l.pool.reset()
+		l.pool.clear()
 	}
-	taken := l.pool.take(l.cfg.MaxBlockTransactions)
+	taken, err := l.pool.take(l.cfg.MaxBlockTransactions)
 	l.mu.Unlock()
+	if err != nil {
+		l.log.WithError(err).Error("What waited for a block is lost")
+	}
 
 	b, over := l.build(l.chain, taken)
 	e, err := l.save(ctx, b)

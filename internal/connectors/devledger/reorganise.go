@@ -25,16 +25,49 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 	}
 
 	l.mu.Lock()
-	txs = append(txs, l.pool.reset()...)
+	waited, err := l.pool.drain()
 	l.mu.Unlock()
-	waiting := newPool(l.cfg.Sequenced)
+	if err != nil {
+		return err
+	}
+	txs = append(txs, waited...)
+	waiting := newPool(l.cfg.Sequenced, l.pool.shelf.dir)
 	for _, t := range txs {
 		if drop == nil || !drop(t.hash.text()) {
 			waiting.add(t, c.nonces[t.from])
 		}
 	}
+	if err := l.grow(ctx, c, old, waiting, depth); err != nil {
+		return err
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	late, err := l.pool.drain() // what came in meanwhile
+	if err != nil {
+		l.log.WithError(err).Error("What waited for a block is lost")
+	}
+	for _, t := range late {
+		_, onChain := c.txs[keyOf(t.hash)]
+		latest := c.nonces[t.from]
+		_, waits := waiting.rival(t)
+		if !onChain && !waits && !waiting.has(t.hash) && t.nonce >= latest {
+			waiting.add(t, latest)
+		}
+	}
+	l.chain, l.pool = c, waiting
+	l.announce()
+	l.wake()
+	return nil
+}
+
+// grow puts blocks of what waits on top of c, in the place of those of old.
+func (l *ledger) grow(ctx context.Context, c, old *chain, waiting *pool, depth uint64) error {
 	for range depth {
-		taken := waiting.take(l.cfg.MaxBlockTransactions)
+		taken, err := waiting.take(l.cfg.MaxBlockTransactions)
+		if err != nil {
+			return err
+		}
 		b, over := l.build(c, taken)
 		// With the content and the time of the block it replaces it would be that one.
 		b.time = max(b.time, old.entry(b.number).time+1)
@@ -46,19 +79,6 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 		over.write()
 		waiting.remove(taken)
 	}
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, t := range l.pool.reset() { // what came in meanwhile
-		_, onChain := c.txs[keyOf(t.hash)]
-		latest := c.nonces[t.from]
-		if !onChain && waiting.byHash[keyOf(t.hash)] == nil && waiting.sameNonce(t) == nil && t.nonce >= latest {
-			waiting.add(t, latest)
-		}
-	}
-	l.chain, l.pool = c, waiting
-	l.announce()
-	l.wake()
 	return nil
 }
 

@@ -140,7 +140,7 @@ func (l *ledger) admit(t *poolTx, most uint64) error {
 	if pos, ok := l.chain.txs[keyOf(t.hash)]; ok {
 		return refuse(ffcapi.KnownTransaction, ffcapi.SentYes, "it is in block %d", pos.block())
 	}
-	if l.pool.byHash[keyOf(t.hash)] != nil {
+	if l.pool.has(t.hash) {
 		return refuse(ffcapi.KnownTransaction, ffcapi.SentYes, "it waits for a block")
 	}
 	latest := l.chain.nonces[t.from]
@@ -149,7 +149,11 @@ func (l *ledger) admit(t *poolTx, most uint64) error {
 			return refuse(err.Kind, ffcapi.SentNo, "%w", err)
 		}
 	}
-	if old := l.pool.sameNonce(t); old != nil {
+	if key, waits := l.pool.rival(t); waits {
+		old, err := l.pool.get(key)
+		if err != nil {
+			return refuse(ffcapi.Unavailable, ffcapi.SentNo, "%w", err)
+		}
 		if old.taken || !t.outbids(old) {
 			return refuse(ffcapi.Underpriced, ffcapi.SentNo, "transaction %s waits with nonce %d and offers %d for a unit of gas: offer more",
 				old.hash.text(), t.nonce, old.price)
@@ -158,7 +162,7 @@ func (l *ledger) admit(t *poolTx, most uint64) error {
 		return nil
 	}
 	if l.pool.full(len(t.payload)) {
-		return refuse(ffcapi.RateLimited, ffcapi.SentNo, "the pool is full: %d transactions wait", len(l.pool.byHash))
+		return refuse(ffcapi.RateLimited, ffcapi.SentNo, "the pool is full: %d transactions wait", len(l.pool.places))
 	}
 	if !l.dice.happens((*Faults).drop) {
 		l.pool.add(t, latest)

@@ -3,7 +3,7 @@ package sqlstore
 import "github.com/pyralis-io/pyralis/internal/store"
 
 // maxHeads bounds what a writer remembers of transactions, and of signers.
-const maxHeads = 16384
+const maxHeads = 8192
 
 // txHead is what an update must know of what is stored.
 type txHead struct {

@@ -117,7 +117,7 @@ func openSQLiteConns(ctx context.Context, path string) (writing, copying sqliteC
 	open := func(pragmas ...string) (sqliteConn, error) { return connectSQLite(ctx, path, pragmas...) }
 	// A lock can be in the way only for moments, of the copying connection: nobody else writes.
 	// A small cache is the faster one: each commit walks through all of it, and the pages that it misses are in the memory of the kernel.
-	writing, err = open("busy_timeout(200)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)", "cache_size(-8192)",
+	writing, err = open("busy_timeout(200)", "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)", "cache_size(-4096)",
 		"foreign_keys(0)", "temp_store(MEMORY)", "journal_size_limit(67108864)")
 	if err != nil {
 		return nil, nil, err

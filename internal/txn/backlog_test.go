@@ -1,0 +1,655 @@
+package txn
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/pyralis-io/pyralis/internal/store"
+)
+
+func TestItemsAreSmall(t *testing.T) {
+	t.Parallel()
+	require.LessOrEqual(t, unsafe.Sizeof(item{}), uintptr(128), "a hundred thousand may wait for their blocks")
+}
+
+// shelved is a transaction in the store of a test.
+type shelved struct {
+	key         laneKey
+	seq         int64
+	nonce       uint64
+	known       bool // its Accept has ended
+	held        bool
+	sent, ended bool
+}
+
+func (r *shelved) id() string { return fmt.Sprintf("%s/%d", r.key.signer, r.seq) }
+
+// shelves is a store, and a schedule that has room for little of it.
+type shelves struct {
+	*schedule
+	clock *clock
+	rows  []*shelved
+	next  map[laneKey]uint64
+
+	reading *reading
+	after   int64
+	fetched []shelved // the page that was read
+}
+
+func newShelves(sequenced bool) *shelves {
+	s, c := opened(sequenced, 4)
+	s.backlog = backlog{most: 6, share: 4}
+	return &shelves{schedule: s, clock: c, next: map[laneKey]uint64{}}
+}
+
+func (s *shelves) commit(signer string) *shelved {
+	key := laneKey{signer: signer}
+	r := &shelved{key: key, seq: int64(len(s.rows) + 1), nonce: s.next[key]}
+	s.next[key]++
+	s.rows = append(s.rows, r)
+	return r
+}
+
+func (s *shelves) item(r *shelved) *item {
+	return &item{id: r.id(), seq: r.seq, order: r.nonce, ordered: s.sequenced && !r.sent, unsent: !r.sent, held: r.held, slot: noTimer}
+}
+
+func (s *shelves) accept(signer string) *shelved {
+	l, ticket, _ := s.begin(laneKey{signer: signer}, 1_000_000, false)
+	r := s.commit(signer)
+	s.accepted(l, ticket, s.item(r))
+	r.known = true
+	return r
+}
+
+// page reads on, everything or what is asked for, and reports whether there was anything to read. What is read is handed over by the next call.
+func (s *shelves) page(everything bool) bool {
+	if s.reading == nil {
+		if everything {
+			s.reading = s.readAll()
+		} else {
+			select {
+			case <-s.refill:
+				s.reading = s.readMore()
+			default:
+			}
+		}
+		s.after, s.fetched = 0, nil
+		if s.reading == nil {
+			return false
+		}
+	}
+	if s.fetched == nil {
+		after, more := s.onward(s.reading, s.after)
+		if s.after = after; !more {
+			s.finish(s.reading, s.after, false)
+			s.reading = nil
+			return true
+		}
+		s.fetched = []shelved{}
+		for _, r := range s.rows {
+			if len(s.fetched) < 3 && r.seq > s.after && !r.ended {
+				s.fetched = append(s.fetched, *r)
+			}
+		}
+		return true
+	}
+	for _, r := range s.fetched {
+		s.offer(s.reading, r.key, s.item(&r))
+		s.after = r.seq
+	}
+	if len(s.fetched) < 3 {
+		s.finish(s.reading, s.after, true)
+		s.reading = nil
+	}
+	s.fetched = nil
+	return true
+}
+
+func (s *shelves) row(it *item) *shelved { return s.rows[it.seq-1] }
+
+// work takes a batch, sends what choose says, and gives it back. In the order of nonces nothing may leave before what is unsent.
+func (s *shelves) work(t require.TestingT, choose func() (sent, gone bool)) bool {
+	batch := s.schedule.next()
+	verdicts := make([]verdict, len(batch))
+	blocked := false
+	for i, it := range batch {
+		r := s.row(it)
+		if r.ended {
+			verdicts[i] = verdict{gone: true}
+			continue
+		}
+		sent, gone := choose()
+		switch {
+		case r.sent:
+			verdicts[i] = verdict{}
+		case r.held:
+			verdicts[i] = verdict{unsent: it.unsent, ordered: it.ordered, held: true}
+			blocked = true
+		case blocked && it.ordered, !sent:
+			verdicts[i] = verdict{unsent: it.unsent, ordered: it.ordered, due: s.clock.at.Add(time.Second)}
+			blocked = blocked || it.ordered
+		default:
+			for _, before := range s.rows {
+				if s.sequenced && before.key == r.key && before.nonce < r.nonce && !before.sent && !before.ended {
+					require.Fail(t, "out of order", "%s leaves before %s", r.id(), before.id())
+				}
+			}
+			r.sent, r.ended = true, gone
+			verdicts[i] = verdict{gone: gone}
+		}
+	}
+	if len(batch) > 0 {
+		s.done(batch, verdicts)
+	}
+	return len(batch) > 0
+}
+
+// check compares the schedule with what is stored.
+func (s *shelves) check(t require.TestingT) {
+	unsent, rest := 0, 0
+	for _, l := range s.lanes {
+		n := 0
+		for _, it := range s.items {
+			if it.lane == l && it.counts {
+				n++
+			}
+			require.True(t, it.place == running || it.counts == (it.unsent && !it.held), it.id)
+		}
+		require.Equal(t, n, l.unsent)
+		require.GreaterOrEqual(t, l.rest.n, 0)
+		unsent, rest = unsent+n, rest+l.rest.n
+	}
+	require.Equal(t, unsent, s.unsent)
+	require.Equal(t, rest, s.rest)
+	for _, r := range s.rows {
+		if l := s.lanes[r.key]; r.known && !r.ended && s.items[r.id()] == nil {
+			require.NotNil(t, l, r.id())
+			require.LessOrEqual(t, l.rest.from, r.seq, "%s is neither in memory nor read later", r.id())
+			require.False(t, r.sent, r.id())
+		}
+	}
+}
+
+// TestBacklogIsSentInTheEnd: whatever happens, in any order, all that was accepted leaves, of each signer in the order of nonces.
+func TestBacklogIsSentInTheEnd(t *testing.T) {
+	t.Parallel()
+	type accept struct {
+		l      *lane
+		ticket uint64
+		key    laneKey
+		row    *shelved
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := newShelves(rapid.Bool().Draw(t, "sequenced"))
+		signer := rapid.SampledFrom([]string{"ann", "bob", "cyd"})
+		var accepts []*accept
+		known := func(a *accept) {
+			s.accepted(a.l, a.ticket, s.item(a.row))
+			a.row.known = true
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"accept": func(t *rapid.T) {
+				for range rapid.IntRange(1, 8).Draw(t, "n") {
+					s.accept(signer.Draw(t, "signer"))
+				}
+			},
+			"begin": func(t *rapid.T) {
+				key := laneKey{signer: signer.Draw(t, "signer")}
+				l, ticket, _ := s.begin(key, 1_000_000, false)
+				accepts = append(accepts, &accept{l: l, ticket: ticket, key: key})
+			},
+			"commit": func(t *rapid.T) {
+				for _, a := range accepts {
+					if a.row == nil && rapid.Bool().Draw(t, "this one") {
+						a.row = s.commit(a.key.signer)
+						return
+					}
+				}
+			},
+			"known": func(t *rapid.T) {
+				for i, a := range accepts {
+					if a.row != nil && rapid.Bool().Draw(t, "this one") {
+						known(a)
+						accepts = slices.Delete(accepts, i, i+1)
+						return
+					}
+				}
+			},
+			"abandon": func(*rapid.T) {
+				for i, a := range accepts {
+					if a.row == nil {
+						s.abandoned(a.l, a.ticket)
+						accepts = slices.Delete(accepts, i, i+1)
+						return
+					}
+				}
+			},
+			"read more": func(*rapid.T) { s.page(false) },
+			"read all":  func(*rapid.T) { s.page(true) },
+			"work": func(t *rapid.T) {
+				s.work(t, func() (bool, bool) { return rapid.Bool().Draw(t, "sent"), rapid.Bool().Draw(t, "gone") })
+			},
+			"time": func(*rapid.T) {
+				s.clock.at = s.clock.at.Add(time.Second)
+				s.expire()
+			},
+			"suspend": func(t *rapid.T) {
+				for _, r := range s.rows {
+					if r.known && !r.ended && !r.sent && rapid.Bool().Draw(t, "this one") {
+						r.held = true
+						s.hold(r.id())
+						return
+					}
+				}
+			},
+			"resume": func(t *rapid.T) {
+				for _, r := range s.rows {
+					if r.held && rapid.Bool().Draw(t, "this one") {
+						r.held = false
+						s.rouse(r.id(), true)
+						return
+					}
+				}
+			},
+			"end": func(t *rapid.T) { // what is suspended or waits is cancelled; where there are nonces only what was sent ends
+				for _, r := range s.rows {
+					if r.known && !r.ended && (r.sent || !s.sequenced) && rapid.Bool().Draw(t, "this one") {
+						r.ended = true
+						s.remove(r.id())
+						return
+					}
+				}
+			},
+			"": func(t *rapid.T) { s.check(t) },
+		})
+
+		for _, a := range accepts {
+			if a.row == nil {
+				s.abandoned(a.l, a.ticket)
+			} else {
+				known(a)
+			}
+		}
+		for _, r := range s.rows {
+			if r.held {
+				r.held = false
+				s.rouse(r.id(), true)
+			}
+			if r.sent && !r.ended {
+				r.ended = true
+				s.remove(r.id())
+			}
+		}
+		for still := 0; still < 3; {
+			s.clock.at = s.clock.at.Add(time.Second)
+			s.expire()
+			read := s.page(false)
+			worked := s.work(t, func() (bool, bool) { return true, true })
+			s.check(t)
+			if still++; read || worked {
+				still = 0
+			}
+		}
+		for _, r := range s.rows {
+			require.True(t, r.ended, "%s was left behind", r.id())
+		}
+		require.Empty(t, s.items)
+		require.Empty(t, s.lanes)
+		require.Zero(t, s.pending())
+	})
+}
+
+// TestBacklogStaysInTheStore: what waits takes no memory, and counts as open all the same.
+func TestBacklogStaysInTheStore(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		s := newShelves(sequenced)
+		for range 100 {
+			s.accept("ann")
+			s.accept("bob")
+		}
+		require.LessOrEqual(t, len(s.items), s.backlog.most+2*s.backlog.share)
+		require.Equal(t, 200, s.pending())
+		require.Equal(t, 100, s.holding(laneKey{signer: "ann"}))
+		_, _, ok := s.begin(laneKey{signer: "ann"}, 200, false)
+		require.False(t, ok, "it is counted against the limit")
+		sends := 0
+		for range 1000 {
+			s.page(false)
+			require.LessOrEqual(t, s.unsent, s.backlog.most+2*s.backlog.share)
+			s.work(t, func() (bool, bool) { sends++; return true, true })
+		}
+		require.Equal(t, 200, sends)
+		require.Zero(t, s.pending())
+
+		// After a restart, too.
+		again := newShelves(sequenced)
+		again.rows = s.rows
+		for _, r := range again.rows {
+			r.sent, r.ended = false, false
+		}
+		for again.page(true); again.reading != nil; {
+			again.page(true)
+		}
+		require.LessOrEqual(t, len(again.items), s.backlog.most+2*s.backlog.share)
+		require.Equal(t, 200, again.pending())
+	}
+}
+
+// TestBacklogOfOneKeepsNobodyWaiting: one signer has filled what there is room for, and cannot send.
+func TestBacklogOfOneKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		s := newShelves(sequenced)
+		for range 100 {
+			s.accept("ann")
+		}
+		first := s.accept("bob")
+		require.NotNil(t, s.items[first.id()])
+		for range 100 {
+			s.accept("bob")
+		}
+		for range 1000 {
+			s.page(false)
+			if batch := s.schedule.next(); len(batch) > 0 {
+				verdicts := make([]verdict, len(batch))
+				for i, it := range batch {
+					r := s.row(it)
+					if r.key.signer == "ann" { // her node is away
+						verdicts[i] = verdict{unsent: true, ordered: sequenced, due: s.clock.at.Add(time.Hour)}
+						continue
+					}
+					r.sent, r.ended, verdicts[i].gone = true, true, true
+				}
+				s.done(batch, verdicts)
+			}
+		}
+		for _, r := range s.rows {
+			require.Equal(t, r.key.signer == "bob", r.ended, r.id())
+		}
+		require.LessOrEqual(t, len(s.items), s.backlog.most+s.backlog.share, "and what she tries in vain stays bounded")
+	}
+}
+
+// TestBacklogPassesTheSuspended: what is suspended takes nobody's place.
+func TestBacklogPassesTheSuspended(t *testing.T) {
+	t.Parallel()
+	s := newShelves(false)
+	for range 100 {
+		r := s.accept("ann")
+		r.held = true
+		s.hold(r.id())
+	}
+	later := s.accept("ann")
+	for range 300 {
+		s.page(false)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	require.True(t, later.ended)
+}
+
+// TestNonceThatFillsAGapIsTaken: what goes before others in memory is there, too, whether there is room or not.
+func TestNonceThatFillsAGapIsTaken(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	key := laneKey{signer: "ann"}
+	s.next[key] = 10
+	for range 20 {
+		s.accept("ann")
+	}
+	gap := func(nonce uint64) { // between what is not in memory
+		s.rows[nonce-10].ended = true
+		s.remove(s.rows[nonce-10].id())
+		s.next[key] = nonce
+		r := s.accept("ann")
+		require.NotNil(t, s.items[r.id()], nonce)
+	}
+	s.next[key] = 5 // before what is in memory
+	r := s.accept("ann")
+	require.NotNil(t, s.items[r.id()])
+	gap(25)
+	for range 4 {
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	for s.page(false); s.reading != nil; {
+		s.page(false)
+	}
+	require.NotEqual(t, noRest(), s.lanes[key].rest)
+	gap(26)
+	for range 200 {
+		s.page(false)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	for _, r := range s.rows {
+		require.True(t, r.ended, "%d", r.nonce)
+	}
+}
+
+// TestBlockerOfTheBacklog: who asks why a transaction waits that is left in the store is told what those before it wait for.
+func TestBlockerOfTheBacklog(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	first := s.accept("ann")
+	var last *shelved
+	for range 50 {
+		last = s.accept("ann")
+	}
+	require.Nil(t, s.items[last.id()])
+	require.Empty(t, s.blocker(last.key, last.id(), last.nonce))
+	first.held = true
+	s.hold(first.id())
+	require.Equal(t, first.id(), s.blocker(last.key, last.id(), last.nonce))
+	require.Empty(t, s.blocker(first.key, first.id(), first.nonce))
+	require.Empty(t, s.blocker(laneKey{signer: "bob"}, "x", 3))
+
+	s = newShelves(true)
+	first = s.accept("ann")
+	first.held = true
+	s.hold(first.id())
+	require.Empty(t, s.blocker(first.key, "ended", 7), "nothing is left in the store")
+}
+
+// TestBacklogWaitsForAcceptsUnderWay: one that began earlier may hold a lower nonce than what is read.
+func TestBacklogWaitsForAcceptsUnderWay(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	for range s.backlog.most {
+		s.accept("bob")
+	}
+	for range s.backlog.share {
+		s.accept("ann")
+	}
+	l, ticket, _ := s.begin(laneKey{signer: "ann"}, 1000, false)
+	slow := s.commit("ann")
+	fast := s.accept("ann")
+	require.Nil(t, s.items[fast.id()])
+	for range 50 {
+		s.page(false)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	require.False(t, fast.sent)
+	s.accepted(l, ticket, s.item(slow))
+	slow.known = true
+	for range 50 {
+		s.page(false)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	require.True(t, slow.sent)
+	require.True(t, fast.sent)
+}
+
+// TestBacklogServesOthersByTheWay: what is read for one signer and lies beside it is there for another, who can send it at once.
+func TestBacklogServesOthersByTheWay(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	for range 4 {
+		s.accept("ann")
+		s.accept("bob")
+	}
+	s.accept("ann")
+	beside := s.accept("bob")
+	for range 20 {
+		s.accept("ann")
+	}
+	s.accept("bob")
+	ann, bob := s.lanes[laneKey{signer: "ann"}], s.lanes[laneKey{signer: "bob"}]
+	for len(ann.line) > 0 { // bob's node is away
+		batch := s.schedule.next()
+		verdicts := all(batch, verdict{unsent: true, ordered: true, due: s.clock.at.Add(time.Hour)})
+		if batch[0].lane == ann {
+			verdicts = all(batch, verdict{gone: true})
+			for _, it := range batch {
+				s.row(it).ended = true
+			}
+		}
+		s.done(batch, verdicts)
+	}
+	s.rows[bob.line[0].seq-1].ended = true
+	s.remove(bob.line[0].id)
+	for s.page(false); s.reading != nil; {
+		s.page(false)
+	}
+	require.NotNil(t, s.items[beside.id()])
+	require.True(t, bob.rest.some())
+	require.Greater(t, bob.rest.floor, beside.nonce, "it can be sent")
+}
+
+// TestBacklogIsSentInTurn: on a chain without nonces, too, what came later does not overtake what waits.
+func TestBacklogIsSentInTurn(t *testing.T) {
+	t.Parallel()
+	s := newShelves(false)
+	for range 30 {
+		s.accept("ann")
+	}
+	var order []int64
+	for range 100 {
+		s.page(false)
+		for _, it := range s.schedule.next() {
+			order = append(order, it.seq)
+			s.row(it).ended = true
+			s.done([]*item{it}, []verdict{{gone: true}})
+		}
+		if len(s.rows) < 40 {
+			s.accept("ann")
+		}
+	}
+	require.Len(t, order, 40)
+	require.True(t, slices.IsSorted(order), "%v", order)
+}
+
+// TestBacklogAfterARestart: what may have been sent is in memory, however much it is, and what is accepted meanwhile goes last.
+func TestBacklogAfterARestart(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	for n := range 60 {
+		s.commit("ann").known = true
+		s.rows[n].sent = n < 20
+	}
+	s.rows[55].held = true
+	for page := 0; page == 0 || s.reading != nil; page++ {
+		s.page(true)
+		if page == 25 {
+			s.accept("ann")
+		}
+		s.work(t, func() (bool, bool) { return page%2 == 0, false })
+	}
+	for _, r := range s.rows[:20] {
+		require.NotNil(t, s.items[r.id()])
+	}
+	require.NotNil(t, s.items[s.rows[55].id()], "it may be resumed")
+	require.Less(t, len(s.items), 40)
+	s.check(t)
+}
+
+// TestBacklogComesBeforeWhatWasMoved: all that is in memory got new nonces, behind what is left in the store, and there is room for nothing.
+func TestBacklogComesBeforeWhatWasMoved(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	for range 50 {
+		s.accept("bob")
+		s.accept("ann")
+	}
+	batch := s.schedule.next()
+	for batch[0].lane.key.signer != "ann" {
+		s.done(batch, all(batch, verdict{unsent: true, ordered: true, due: s.clock.at.Add(time.Hour)}))
+		batch = s.schedule.next()
+	}
+	verdicts := all(batch, verdict{unsent: true, ordered: true, moved: true})
+	for i, it := range batch {
+		verdicts[i].order = 1000 + uint64(i)
+		s.row(it).nonce = verdicts[i].order
+	}
+	s.done(batch, verdicts)
+	for range 500 {
+		s.page(false)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	for _, r := range s.rows {
+		require.Equal(t, r.key.signer == "ann", r.ended, r.id())
+	}
+}
+
+func TestBacklogEndsTheCrowd(t *testing.T) {
+	t.Parallel()
+	s := newShelves(true)
+	for range s.crowd.size {
+		s.begin(laneKey{signer: "ann"}, 1_000_000, false)
+	}
+	require.True(t, s.crowded())
+	s.crowd.burst = 20
+	for range 30 {
+		s.accept("ann")
+	}
+	require.False(t, s.crowded(), "however little of it is in memory")
+}
+
+func TestWhatWasSentIsNotBacklog(t *testing.T) {
+	t.Parallel()
+	m := &Manager{opts: Options{Now: time.Now}}
+	for sub, unsent := range map[store.SubStatus]bool{
+		store.SubTracking: false, store.SubStale: false, store.SubReceived: true, store.SubPrepared: true, store.SubUnknownOutcome: true,
+	} {
+		it := m.restored(&store.Tx{ID: "a", Seq: 7, Sub: sub})
+		require.Equal(t, unsent, it.unsent, sub)
+		require.Equal(t, int64(7), it.seq)
+		require.Equal(t, sub == store.SubUnknownOutcome, it.doubt)
+	}
+}
+
+// TestBacklogKeepsWhatBecomesKnownLate: one that was accepted before where a reading began becomes known while it goes on.
+func TestBacklogKeepsWhatBecomesKnownLate(t *testing.T) {
+	t.Parallel()
+	s := newShelves(false)
+	l, ticket, _ := s.begin(laneKey{signer: "ann"}, 1000, false)
+	early := s.commit("ann")
+	for range 10 {
+		s.accept("bob")
+	}
+	for range 6 {
+		s.accept("ann")
+	}
+	for range 20 {
+		s.accept("bob")
+	}
+	for s.reading == nil {
+		s.page(false)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	s.accepted(l, ticket, s.item(early))
+	early.known = true
+	for range 300 {
+		s.page(false)
+		s.check(t)
+		s.work(t, func() (bool, bool) { return true, true })
+	}
+	for _, r := range s.rows {
+		require.True(t, r.ended, r.id())
+	}
+}
