@@ -77,7 +77,8 @@ Y
 start_pyralis() {
   label="pyralis db=${db:-sqlite} conf=$conf ${flags:+chain:$flags}"
   local -a env=(PYRALIS_API_PORT=$port PYRALIS_STORE_SQLITE_PATH="$run/pyralis" PYRALIS_DEVLEDGER_DURABLE=false PYRALIS_DEVLEDGER_MAXBLOCKTRANSACTIONS=100000
-    PYRALIS_LOG_LEVEL="${log:-warn}" PYRALIS_DEBUG_ENABLED=true PYRALIS_DEBUG_PORT=$pprof PYRALIS_CONFIRMATIONS_REQUIRED="$conf")
+    PYRALIS_LOG_LEVEL="${log:-warn}" PYRALIS_DEBUG_ENABLED=true PYRALIS_DEBUG_PORT=$pprof PYRALIS_CONFIRMATIONS_REQUIRED="$conf"
+    PYRALIS_TRANSACTIONS_MAXPENDING=10000000)
   # Without -block-time memchain makes no blocks; an hour is as long as the dev ledger waits.
   case " $flags " in *' -block-time '*) ;; *) env+=(PYRALIS_DEVLEDGER_BLOCKPERIOD=1h) ;; esac
   [ "$conf" != 0 ] && env+=(PYRALIS_DEVLEDGER_FINALITY=confirmations)

@@ -41,8 +41,13 @@ for scenario in "$@"; do
     sends) both confirm flags="-block-time 100ms -send-delay 10ms" cfg=tuned drv="-n $((5000 / scale)) -c 50 -signers 100" ;;
     restart) # ready again with many transactions in flight: nothing ever gets into a block here
       for _ in $(seq "$reps"); do
-        ./bench.sh submit srv=pyralis drv="-n $((100000 / scale)) -c 50 -signers 100" > /dev/null || exit 1
+        ./bench.sh submit srv=pyralis drv="-n $((100000 / scale)) -c 50 -signers 100" >> "$out" || exit 1
         ./bench.sh ready srv=pyralis keep=1 >> "$out" || exit 1
+      done ;;
+    million) # so many accepted, none of which gets into a block, and looked at by one client
+      for _ in $(seq "$reps"); do
+        ./bench.sh submit srv=pyralis drv="-n $((1000000 / scale)) -c 50 -signers 100 -timeout 900s" >> "$out" || exit 1
+        ./bench.sh listing srv=pyralis keep=1 drv="-n $((2000 / scale)) -c 1" >> "$out" || exit 1
       done ;;
     events) both events flags="$(past $n)" drv="-n $n -batch 500" ;;
     events-confirmed) both events conf=5 flags="$(past $n)" drv="-n $n -batch 500" ;;
