@@ -133,7 +133,7 @@ func (m *Manager) known(ctx context.Context, id string) (*store.Tx, error) {
 // acceptNew prepares and stores.
 func (m *Manager) acceptNew(ctx context.Context, r *request) (*store.Tx, bool, error) {
 	if m.sched.pending() >= m.opts.MaxPending {
-		return nil, false, apitypes.ErrTooManyPending
+		return nil, false, m.tooMany()
 	}
 	began := time.Now()
 	p, err := m.prepare(ctx, r.call)
@@ -146,7 +146,7 @@ func (m *Manager) acceptNew(ctx context.Context, r *request) (*store.Tx, bool, e
 	}
 	lane, ticket, ok := m.sched.begin(laneKey{p.Ledger, r.call.From}, m.opts.MaxPending, slow)
 	if !ok {
-		return nil, false, apitypes.ErrTooManyPending
+		return nil, false, m.tooMany()
 	}
 	n := m.newTx(r, p)
 	if n.NodeNext, err = m.nodeNext(ctx, lane, r); err != nil {

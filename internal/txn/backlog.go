@@ -3,14 +3,17 @@ package txn
 import (
 	"math"
 	"time"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
 // What waits for its first send is in the store, and only the next of it in memory: a backlog may be a million long, and the node that it
 // waits for away. What is left in the store is read by signer, in the order of acceptance, as that signer's part in memory runs out, so one who
-// cannot send keeps no other waiting.
+// cannot send keeps no other waiting. Of one signer, on a chain without nonces, what is tried in vain does keep others waiting, once it fills
+// all the room there is.
 type backlog struct {
 	most  int // unsent transactions in memory, of all signers together
-	share int // but each signer may have so many, whatever the others have; with less than half of that, the next are read
+	share int // but each signer may have so many, whatever the others have; with less than half of that to do, the next are read
 }
 
 func newBacklog() backlog { return backlog{most: 16384, share: 128} }
@@ -24,7 +27,7 @@ type rest struct {
 	from  int64  // all of it was accepted there or later; nowhere: there is none
 	floor uint64 // its lowest nonce: what has a higher one must wait until it is read
 	top   uint64 // its highest
-	n     int    // about how much it is: what ends meanwhile, and what is read while it is accepted, is told apart when all of it was read
+	n     int    // about how much it is: what ends there, and what is accepted while it is read, is set right when all of it was read
 }
 
 func noRest() rest { return rest{from: nowhere, floor: math.MaxUint64} }
@@ -62,14 +65,22 @@ func (s *schedule) counted(it *item, counts bool) {
 
 // want has more of a lane read, if it is time to.
 func (s *schedule) want(l *lane) {
-	if s.wanting(l) {
+	if s.wanting(l) && !s.reading.serves(l) { // it is asked again when that has ended
 		signal(s.refill)
 	}
 }
 
-// wanting: little is left in memory, or what is has to wait for something that is not.
+// wanting: there is little left to do in memory, or what is there has to wait for something that is not. Where there are no nonces, what waits for its
+// time is nothing to do, as long as there is room beside it.
 func (s *schedule) wanting(l *lane) bool {
-	return l.rest.some() && (l.unsent < s.backlog.share/2 || len(l.line) > 0 && l.line[0].order > l.rest.floor)
+	switch {
+	case !l.rest.some():
+		return false
+	case s.sequenced:
+		return l.unsent < s.backlog.share/2 || len(l.line) > 0 && l.line[0].order > l.rest.floor
+	default:
+		return len(l.ready)+len(l.urgent) < s.backlog.share/2 && s.room(l)
+	}
 }
 
 // room reports whether one more of a lane may be in memory.
@@ -81,28 +92,61 @@ func (s *schedule) takes(it *item, left *rest) bool {
 	return it.seq == 0 || !it.unsent || it.held || it.doubt || it.ordered && left.some() && it.order < left.top
 }
 
-// leave reports whether what was just accepted is left in the store, which it is as well if more of its lane is.
+// leave reports whether what was just accepted is left in the store: for lack of room, or because so much of its lane is there that it would
+// overtake. Behind a little it is not, or all that comes while that is read would have to be read as well, and so on for ever.
 func (s *schedule) leave(l *lane, it *item) bool {
-	if s.takes(it, &l.rest) || !l.rest.some() && s.room(l) {
+	if s.takes(it, &l.rest) || l.rest.n <= s.backlog.share && s.room(l) {
 		return false
 	}
-	l.rest.note(it)
+	s.keep(l, it)
 	l.late.note(it)
-	s.rest++
 	return true
+}
+
+// keep notes that a transaction is left in the store.
+func (s *schedule) keep(l *lane, it *item) {
+	l.rest.note(it)
+	s.rest++
+	s.resting[l] = struct{}{}
+}
+
+// recountEvery is how often at most it is counted again what is left in the store because nothing more can be accepted.
+const recountEvery = time.Minute
+
+// tooMany is the refusal of what comes when too much is pending. What has ended in the store may have gone on to count until now.
+func (m *Manager) tooMany() error {
+	m.sched.again()
+	return apitypes.ErrTooManyPending
+}
+
+// again has it counted once more what is left in the store.
+func (s *schedule) again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.now(); s.rest > 0 && now.Sub(s.recounted) >= recountEvery {
+		s.recounted = now
+		signal(s.recount)
+	}
 }
 
 // reading is one way through the open transactions in the store, in the order of their acceptance.
 type reading struct {
 	everything bool
 	parts      map[*lane]*part // whose it reads, or has read
+	pages      int
 }
+
+// readingPages is how much is read in one go for those who want more: what is read can be sent at the end of it, and others want some, too.
+const readingPages = 16
+
+func (r *reading) serves(l *lane) bool { return r != nil && (r.everything || r.parts[l] != nil) }
 
 // part is what a reading has met of one lane.
 type part struct {
 	wanted bool  // the reading is for this lane; it serves others by the way
 	from   int64 // rest.from when it began
 	left   rest  // in the store again
+	passed bool  // more of it may be there than was read
 	taken  int
 	top    uint64 // the highest nonce of those
 }
@@ -114,6 +158,7 @@ func (s *schedule) readAll() *reading {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &reading{everything: true, parts: map[*lane]*part{}}
+	s.reading = r
 	for _, l := range s.lanes {
 		l.late = noRest()
 	}
@@ -126,7 +171,7 @@ func (s *schedule) readMore() *reading {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from := nowhere
-	for _, l := range s.lanes {
+	for l := range s.resting {
 		if s.wanting(l) {
 			from = min(from, l.rest.from)
 		}
@@ -135,8 +180,9 @@ func (s *schedule) readMore() *reading {
 		return nil
 	}
 	r := &reading{parts: map[*lane]*part{}}
-	for _, l := range s.lanes {
-		if wanted := s.wanting(l); wanted || l.rest.some() && l.rest.from >= from && s.room(l) {
+	s.reading = r
+	for l := range s.resting {
+		if wanted := s.wanting(l); wanted || l.rest.from >= from && s.room(l) {
 			l.late = noRest()
 			r.parts[l] = newPart(l)
 			r.parts[l].wanted = wanted
@@ -152,7 +198,8 @@ func (s *schedule) missing(id string) {
 	}
 }
 
-// onward is the position after which to read the next page; false: those who wanted more have it.
+// onward is the position after which to read the next page; false: those who wanted more have it, or enough was read for them. What lies before
+// the first that somebody still has room for is passed over.
 func (s *schedule) onward(r *reading, after int64) (int64, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +213,16 @@ func (s *schedule) onward(r *reading, after int64) (int64, bool) {
 			from, wanted = min(from, l.rest.from), wanted || p.wanted
 		}
 	}
-	return max(after, from-1), wanted
+	if r.pages++; !wanted || r.pages > readingPages {
+		return after, false
+	}
+	if from-1 <= after {
+		return after, true
+	}
+	for _, p := range r.parts {
+		p.passed = p.passed || p.left.some()
+	}
+	return from - 1, true
 }
 
 // offer hands over a transaction that was read.
@@ -183,9 +239,11 @@ func (s *schedule) offer(r *reading, key laneKey, it *item) {
 	it.ordered = it.ordered && s.sequenced
 	if !s.takes(it, &p.left) && (p.left.some() || (p.taken >= s.backlog.share/2 || !p.wanted) && !s.room(l)) {
 		p.left.note(it)
-		if !l.rest.some() { // from now on what is accepted comes after it
-			l.rest.note(it)
-			s.rest++
+		switch { // from now on what is accepted comes after it
+		case !l.rest.some():
+			s.keep(l, it)
+		case it.ordered:
+			l.rest.top = max(l.rest.top, it.order)
 		}
 		return
 	}
@@ -222,7 +280,7 @@ func (s *schedule) part(r *reading, key laneKey) (*lane, *part) {
 func (s *schedule) finish(r *reading, after int64, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.news = nil
+	s.news, s.reading = nil, nil
 	if r.everything {
 		for _, l := range s.lanes {
 			if r.parts[l] == nil {
@@ -232,7 +290,7 @@ func (s *schedule) finish(r *reading, after int64, ended bool) {
 	}
 	for l, p := range r.parts {
 		left := p.left.and(l.late)
-		if !ended { // more is left than was read
+		if !ended || p.passed { // more is left than was read
 			left.n, left.top = l.rest.n, max(left.top, l.rest.top)
 			if !p.left.some() { // all of it up to here is in memory
 				left.from = min(max(p.from, after+1), l.late.from)
@@ -243,7 +301,9 @@ func (s *schedule) finish(r *reading, after int64, ended bool) {
 			}
 		}
 		s.rest += left.n - l.rest.n
-		l.rest = left
+		if l.rest = left; !left.some() {
+			delete(s.resting, l)
+		}
 		s.list(l)
 		s.drop(l)
 	}

@@ -122,7 +122,7 @@ func (m *Manager) acceptOurs(ctx context.Context, entries []*entry) {
 	m.findKeys(ctx, entries)
 	m.each(entries, func(e *entry) {
 		if m.sched.pending() >= m.opts.MaxPending {
-			e.err = apitypes.ErrTooManyPending
+			e.err = m.tooMany()
 			return
 		}
 		began := time.Now()
@@ -211,7 +211,7 @@ func (m *Manager) enroll(ctx context.Context, e *entry, nodes map[laneKey]nextNo
 	var ok bool
 	key := laneKey{ledger, e.r.call.From}
 	if e.lane, e.ticket, ok = m.sched.begin(key, m.opts.MaxPending, e.slow); !ok {
-		return apitypes.ErrTooManyPending
+		return m.tooMany()
 	}
 	e.row = m.newTx(e.r, e.prepared)
 	if e.r.nonce != nil {

@@ -62,9 +62,12 @@ func contestedFor(s *txstate.State, to string, keys []string) []string {
 // it waits for anew.
 func (m *Manager) yield(id string) { m.next(m.contention.leave(id)) }
 
-// next has transactions looked at whose turn has come.
+// next has transactions looked at whose turn has come. One that is not in memory would not use its turn: it asks for another when it is.
 func (m *Manager) next(ids []string) {
-	for _, id := range ids {
-		m.sched.hasten(id)
+	for len(ids) > 0 {
+		id := ids[0]
+		if ids = ids[1:]; !m.sched.hasten(id) {
+			ids = append(ids, m.contention.leave(id)...)
+		}
 	}
 }

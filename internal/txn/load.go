@@ -64,6 +64,9 @@ func (m *Manager) load(ctx context.Context) {
 			timer.Reset(sweepAgain)
 		case <-timer.C:
 			timer.Reset(idleTimerPeriod)
+		case <-m.sched.recount:
+			m.readOpen(ctx, m.sched.readAll())
+			continue
 		case <-m.sched.refill:
 			if r := m.sched.readMore(); r != nil {
 				m.readOpen(ctx, r)
@@ -101,7 +104,9 @@ func (m *Manager) readOpen(ctx context.Context, r *reading) {
 			}
 			for _, tx := range page {
 				m.sched.offer(r, laneKey{tx.Ledger, tx.From}, m.restored(tx))
-				m.recent.add(tx.ID)
+				if r.everything {
+					m.recent.add(tx.ID)
+				}
 				if !followed[tx.Ledger] {
 					m.opts.Chain.Follow(tx.Ledger)
 					followed[tx.Ledger] = true

@@ -28,10 +28,12 @@ func (r *recent) add(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	set := &r.sets[h>>1%recentSets]
-	if set[0] != h {
-		copy(set[1:], set[:])
-		set[0] = h
+	at := 0
+	for at < recentWays-1 && set[at] != h {
+		at++
 	}
+	copy(set[1:at+1], set[:at])
+	set[0] = h
 }
 
 func (r *recent) has(key string) bool {

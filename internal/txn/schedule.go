@@ -24,6 +24,8 @@ type schedule struct {
 	wake      chan struct{} // a token: a worker should look
 	rearm     chan struct{} // a token: the timers' first has changed
 	refill    chan struct{} // a token: a lane wants more of what is left in the store
+	recount   chan struct{} // a token: what is left in the store is to be counted again
+	recounted time.Time     // when it was last
 	backlog   backlog
 
 	mu      sync.Mutex
@@ -40,7 +42,9 @@ type schedule struct {
 	unsent  int  // items that count as unsent, see weigh
 	rest    int  // transactions that are left in the store
 
-	news map[string]struct{} // of what is not here, while a page of it is being read; else nil
+	resting map[*lane]struct{}  // lanes of which something is left in the store
+	reading *reading            // the one under way
+	news    map[string]struct{} // of what is not here, while a page of it is being read; else nil
 
 	crowd    crowd
 	handed   int // handovers in memory
@@ -54,8 +58,8 @@ type schedule struct {
 func newSchedule(sequenced bool, workers int, now func() time.Time) *schedule {
 	return &schedule{
 		now: now, sequenced: sequenced, workers: workers, limit: workers,
-		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), refill: make(chan struct{}, 1), backlog: newBacklog(),
-		items: map[string]*item{}, lanes: map[laneKey]*lane{},
+		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), refill: make(chan struct{}, 1), recount: make(chan struct{}, 1), backlog: newBacklog(),
+		items: map[string]*item{}, lanes: map[laneKey]*lane{}, resting: map[*lane]struct{}{},
 		crowd: newCrowd(),
 	}
 }
@@ -257,13 +261,14 @@ func (s *schedule) rouse(id string, anew bool) {
 	}
 }
 
-// hasten has an item looked at before the others of its signer: its turn has come, which does not last for ever, and others wait for it.
-func (s *schedule) hasten(id string) {
+// hasten has an item looked at before the others of its signer: its turn has come, which does not last for ever, and others wait for it. false: it
+// is not here.
+func (s *schedule) hasten(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.find(id)
 	if it == nil {
-		return
+		return false
 	}
 	if it.place == again && !it.urgent && !s.sequenced {
 		l := it.lane
@@ -273,6 +278,7 @@ func (s *schedule) hasten(id string) {
 	}
 	it.urgent = !s.sequenced
 	s.wakeUp(it, false)
+	return true
 }
 
 func (s *schedule) wakeUp(it *item, anew bool) {

@@ -135,7 +135,7 @@ func (m *Manager) fill(ctx context.Context, key laneKey, nonce uint64) (tx *stor
 	}
 	lane, ticket, ok := m.sched.begin(key, m.opts.MaxPending, true)
 	if !ok {
-		return nil, false, apitypes.ErrTooManyPending
+		return nil, false, m.tooMany()
 	}
 	n, err := m.newFill(key, id, nonce)
 	if err != nil {

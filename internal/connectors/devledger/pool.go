@@ -95,7 +95,7 @@ func newPool(sequenced bool, dir string) *pool {
 }
 
 func (p *pool) full(payload int) bool {
-	return len(p.places) >= maxPoolTxs || p.bytes+payload > maxPoolBytes
+	return len(p.places) >= maxPoolTxs || max(p.bytes, p.shelf.size()/2)+payload > maxPoolBytes
 }
 
 func (p *pool) has(hash digest) bool {

@@ -87,9 +87,7 @@ func (l *ledger) mine(ctx context.Context) error {
 	}
 	taken, err := l.pool.take(l.cfg.MaxBlockTransactions)
 	l.mu.Unlock()
-	if err != nil {
-		l.log.WithError(err).Error("What waited for a block is lost")
-	}
+	l.lost(err)
 
 	b, over := l.build(l.chain, taken)
 	e, err := l.save(ctx, b)
@@ -107,6 +105,13 @@ func (l *ledger) mine(ctx context.Context) error {
 		return l.reorganiseByChance(ctx)
 	}
 	return nil
+}
+
+// lost tells of an error of the disk that the pool is kept on. Like that of a node, it can be lost.
+func (l *ledger) lost(err error) {
+	if err != nil {
+		l.log.WithError(err).Error("What waited for a block is lost")
+	}
 }
 
 // build executes transactions into a block on top of c.

@@ -2,6 +2,7 @@ package devledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -27,9 +28,7 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 	l.mu.Lock()
 	waited, err := l.pool.drain()
 	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
+	l.lost(err)
 	txs = append(txs, waited...)
 	waiting := newPool(l.cfg.Sequenced, l.pool.shelf.dir)
 	for _, t := range txs {
@@ -38,15 +37,13 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 		}
 	}
 	if err := l.grow(ctx, c, old, waiting, depth); err != nil {
-		return err
+		return errors.Join(err, waiting.shelf.close())
 	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	late, err := l.pool.drain() // what came in meanwhile
-	if err != nil {
-		l.log.WithError(err).Error("What waited for a block is lost")
-	}
+	l.lost(err)
 	for _, t := range late {
 		_, onChain := c.txs[keyOf(t.hash)]
 		latest := c.nonces[t.from]
@@ -61,13 +58,11 @@ func (l *ledger) reorganise(ctx context.Context, depth uint64, drop func(hash st
 	return nil
 }
 
-// grow puts blocks of what waits on top of c, in the place of those of old.
+// grow puts blocks of what waits on top of c, in the place of those of old. Only the end of ctx ends it before.
 func (l *ledger) grow(ctx context.Context, c, old *chain, waiting *pool, depth uint64) error {
 	for range depth {
 		taken, err := waiting.take(l.cfg.MaxBlockTransactions)
-		if err != nil {
-			return err
-		}
+		l.lost(err)
 		b, over := l.build(c, taken)
 		// With the content and the time of the block it replaces it would be that one.
 		b.time = max(b.time, old.entry(b.number).time+1)

@@ -142,6 +142,9 @@ func (s *shelf) release(at int) {
 	s.unused = append(s.unused, uint32(at))
 }
 
+// size is how many bytes the blocks have in which anything is kept.
+func (s *shelf) size() int { return (len(s.blocks) - len(s.unused)) * shelfBlock }
+
 func (s *shelf) close() error {
 	if s.file == nil {
 		return nil
