@@ -57,3 +57,17 @@ func TestExpiredWithConfirmationsOfItsOwn(t *testing.T) {
 	r.until("a", store.SubFailed)
 	require.Contains(t, r.attempts("a")[0].Dead, "expired")
 }
+
+// TestExpiredWhenItsBlocksAreFinal: a block that was read may still be replaced by one that holds the transaction.
+func TestExpiredWhenItsBlocksAreFinal(t *testing.T) {
+	t.Parallel()
+	r := expiring(t)
+	r.submit(submission("a"))
+	for range 4 {
+		r.view.block(2)
+	}
+	r.stillOpen("a", "block 3 was read, and is not final")
+	r.view.block(2)
+	r.until("a", store.SubFailed)
+	require.Contains(t, r.attempts("a")[0].Dead, "expired")
+}

@@ -1,12 +1,14 @@
 package sqlstore_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -118,4 +120,40 @@ func TestCommitsMustBeDurable(t *testing.T) {
 	p.Exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$`)
 	_, err := p.Try(t.Context())
 	require.ErrorContains(t, err, "synchronous_commit is off")
+}
+
+// TestTakeoverWaitsForNobodyWhoIsLate: what an owner writes and a takeover go one after the other. A group that begins while another process takes
+// over, and would end after it, is not written.
+func TestTakeoverWaitsForNobodyWhoIsLate(t *testing.T) {
+	t.Parallel()
+	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
+	s := p.Open(t)
+	other, err := pgx.Connect(t.Context(), p.URL)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close(context.Background())) }()
+	takeover, err := other.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = takeover.Exec(t.Context(), `UPDATE lease SET generation = generation + 1`)
+	require.NoError(t, err)
+
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.Accept(t.Context(), s.Fence(), request("late", "alice"))
+		answer <- err
+	}()
+	watch, err := pgx.Connect(t.Context(), p.URL)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, watch.Close(context.Background())) }()
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := watch.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		return len(answer) > 0 || err == nil && waiting > 0
+	}, patience, time.Millisecond)
+	require.NoError(t, takeover.Commit(t.Context()))
+	select {
+	case err := <-answer:
+		require.ErrorIs(t, err, store.ErrFenced)
+	case <-time.After(patience):
+		require.Fail(t, "no answer")
+	}
 }

@@ -34,6 +34,18 @@ func TestWhatABlockHoldsHasNotExpired(t *testing.T) {
 	require.Equal(t, txstate.Effects{}, e)
 }
 
+// TestWhatABlockHeldHasLeft: a block shows that a send did leave, whatever it is answered after that. If the block is replaced, it may come again.
+func TestWhatABlockHeldHasLeft(t *testing.T) {
+	t.Parallel()
+	s := sentOnce(t, 0)
+	s, _ = txstate.Step(s, txstate.Found{Attempt: 1, Outcome: inBlock(5), Now: epoch})
+	s, _ = txstate.Step(s, txstate.Answered{Err: &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentNo}, Now: epoch})
+	require.Equal(t, 1, s.Attempts[0].Open)
+	s, _ = txstate.Step(s, txstate.Undone{Attempt: 1, Block: &ffcapi.BlockRef{Number: 5, Hash: "b"}, Now: epoch})
+	_, e := txstate.Step(s, txstate.Decided{Decision: policy.Decision{Do: policy.Prepare}, Now: epoch})
+	require.NotEqual(t, txstate.Prepare, e.Do, "another attempt could be on the chain beside it")
+}
+
 // TestNothingExpiresWhileItIsSent: the answer belongs to the attempt that it is about. After it, time counts.
 func TestNothingExpiresWhileItIsSent(t *testing.T) {
 	t.Parallel()
@@ -57,4 +69,21 @@ func TestFreshTooLate(t *testing.T) {
 	next, e := txstate.Step(s, txstate.Fresh{Attempt: store.Attempt{Hash: "h2"}, Now: epoch})
 	require.Equal(t, s, next)
 	require.Equal(t, txstate.Effects{}, e)
+}
+
+// TestAllThatMayBeThereIsSought: any of the attempts that were sent may be the one that the chain has.
+func TestAllThatMayBeThereIsSought(t *testing.T) {
+	t.Parallel()
+	s := txstate.State{Attempts: []store.Attempt{
+		{Number: 1, State: store.AttemptSubmitting, Hash: "h1"},
+		{Number: 2, State: store.AttemptDone, Hash: "h2"},
+		{Number: 3, State: store.AttemptSubmitting},
+		{Number: 4, State: store.AttemptSubmitting, Hash: "h4"},
+		{Number: 5, State: store.AttemptPrepared, Hash: "h5"},
+	}}
+	var numbers []int
+	for _, a := range s.Sought() {
+		numbers = append(numbers, a.Number)
+	}
+	require.Equal(t, []int{4, 1}, numbers)
 }
