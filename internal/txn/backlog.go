@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -61,6 +62,9 @@ func (s *schedule) counted(it *item, counts bool) {
 	}
 	s.unsent += n
 	it.lane.unsent += n
+	if !counts && s.unsent == s.backlog.most-1 && len(s.resting) > 0 { // there is room again for those for whom there was none
+		signal(s.refill)
+	}
 }
 
 // want has more of a lane read, if it is time to.
@@ -92,10 +96,11 @@ func (s *schedule) takes(it *item, left *rest) bool {
 	return it.seq == 0 || !it.unsent || it.held || it.doubt || it.ordered && left.some() && it.order < left.top
 }
 
-// leave reports whether what was just accepted is left in the store: for lack of room, or because so much of its lane is there that it would
-// overtake. Behind a little it is not, or all that comes while that is read would have to be read as well, and so on for ever.
+// leave reports whether what was just accepted is left in the store: for lack of room, or because more of its lane is there, which it would
+// overtake. Behind a little that is about to be read it is not, or all that comes meanwhile would have to be read as well, and so on for ever.
 func (s *schedule) leave(l *lane, it *item) bool {
-	if s.takes(it, &l.rest) || l.rest.n <= s.backlog.share && s.room(l) {
+	soon := !l.rest.some() || l.rest.n <= s.backlog.share && s.wanting(l)
+	if s.takes(it, &l.rest) || soon && s.room(l) {
 		return false
 	}
 	s.keep(l, it)
@@ -112,6 +117,14 @@ func (s *schedule) keep(l *lane, it *item) {
 
 // recountEvery is how often at most it is counted again what is left in the store because nothing more can be accepted.
 const recountEvery = time.Minute
+
+// recount reads everything again if much less is open than counts. While it is read, no more of what is left in the store is sent, so not otherwise.
+func (m *Manager) recount(ctx context.Context) {
+	open, err := m.opts.Store.CountOpen(ctx)
+	if err == nil && m.sched.pending()-open > m.sched.backlog.share {
+		m.readOpen(ctx, m.sched.readAll())
+	}
+}
 
 // tooMany is the refusal of what comes when too much is pending. What has ended in the store may have gone on to count until now.
 func (m *Manager) tooMany() error {

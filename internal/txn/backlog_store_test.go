@@ -109,3 +109,27 @@ func sent(r *rig, id string) bool {
 	tx, err := r.store.Transaction(r.t.Context(), id)
 	return err == nil && tx.Sub == store.SubTracking
 }
+
+// TestCancelledBacklogMakesRoom: what is cancelled while it is in the store does not keep new transactions out.
+func TestCancelledBacklogMakesRoom(t *testing.T) {
+	t.Parallel()
+	const most = 100
+	f := newFake()
+	f.onSubmit = func(context.Context, *ffcapi.Submission, int) error {
+		return &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentNo, Message: "away"}
+	}
+	r := newRig(t, setup{fake: f, stopped: true, opts: func(o *txn.Options) { o.MaxPending = most }})
+	txn.KeepLittle(r.Manager)
+	r.start()
+	for i := range most {
+		r.submit(submission(fmt.Sprintf("a%03d", i)))
+	}
+	for i := most / 2; i < most; i++ {
+		_, err := r.CancelTransaction(t.Context(), fmt.Sprintf("a%03d", i))
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool {
+		_, _, err := r.Submit(t.Context(), submission("late"))
+		return err == nil
+	}, wait, tick)
+}

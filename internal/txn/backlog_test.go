@@ -892,3 +892,48 @@ func TestGapThatIsFilledWhileAllIsRead(t *testing.T) {
 	}
 	require.Zero(t, s.pending())
 }
+
+// TestShortBacklogIsNotOvertakenForEver: as much comes as is sent, and enough of it is always there to be sent.
+func TestShortBacklogIsNotOvertakenForEver(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		s := newShelves(sequenced)
+		for range s.backlog.most + s.backlog.share - 1 {
+			s.accept("ann")
+		}
+		for range 200 {
+			s.read()
+			s.work(t, func() (bool, bool) { return true, true })
+			for s.pending() < s.backlog.most+s.backlog.share-1 {
+				s.accept("ann")
+			}
+		}
+		for _, r := range s.rows[:100] {
+			require.True(t, r.ended, r.id())
+		}
+	}
+}
+
+// TestRoomIsForWhoeverLacksIt: what another signer no longer needs is used at once.
+func TestRoomIsForWhoeverLacksIt(t *testing.T) {
+	t.Parallel()
+	s := newShelves(false)
+	var bobs []*shelved
+	for range 4 {
+		bobs = append(bobs, s.accept("bob"))
+	}
+	for range 20 {
+		s.accept("ann")
+	}
+	for range 10 {
+		s.stall()
+		s.read()
+	}
+	before := len(s.items)
+	for _, r := range bobs {
+		r.ended = true
+		s.remove(r.id())
+	}
+	s.read()
+	require.Greater(t, len(s.items), before-len(bobs))
+}

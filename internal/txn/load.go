@@ -65,7 +65,7 @@ func (m *Manager) load(ctx context.Context) {
 		case <-timer.C:
 			timer.Reset(idleTimerPeriod)
 		case <-m.sched.recount:
-			m.readOpen(ctx, m.sched.readAll())
+			m.recount(ctx)
 			continue
 		case <-m.sched.refill:
 			if r := m.sched.readMore(); r != nil {
