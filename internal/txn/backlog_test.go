@@ -26,6 +26,7 @@ type shelved struct {
 	nonce       uint64
 	known       bool // its Accept has ended
 	held        bool
+	doubt       bool // what became of its send is not known
 	sent, ended bool
 }
 
@@ -60,7 +61,7 @@ func (s *shelves) commit(signer string) *shelved {
 }
 
 func (s *shelves) item(r *shelved) *item {
-	return &item{id: r.id(), seq: r.seq, order: r.nonce, ordered: s.sequenced && !r.sent, unsent: !r.sent, held: r.held, slot: noTimer}
+	return &item{id: r.id(), seq: r.seq, order: r.nonce, ordered: s.sequenced && !r.sent, unsent: !r.sent, held: r.held, doubt: r.doubt, slot: noTimer}
 }
 
 func (s *shelves) accept(signer string) *shelved {
@@ -936,4 +937,55 @@ func TestRoomIsForWhoeverLacksIt(t *testing.T) {
 	}
 	s.read()
 	require.Greater(t, len(s.items), before-len(bobs))
+}
+
+// TestWhatMayHaveLeftIsInMemory: there is room for nothing, and it is looked after all the same.
+func TestWhatMayHaveLeftIsInMemory(t *testing.T) {
+	t.Parallel()
+	s := newShelves(false)
+	for n := range 60 {
+		r := s.commit("ann")
+		r.known, r.sent, r.doubt = true, n%3 == 0, n%3 == 1
+	}
+	for s.page(true); s.reading != nil; {
+		s.page(true)
+	}
+	left := 0
+	for _, r := range s.rows {
+		if s.items[r.id()] == nil {
+			require.False(t, r.sent || r.doubt, r.id())
+			left++
+		}
+	}
+	require.Positive(t, left)
+}
+
+// TestNewsOfWhatIsBeingRead: a suspended transaction is resumed between the reading of its page and its coming into memory.
+func TestNewsOfWhatIsBeingRead(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{true, false} {
+		s := newShelves(sequenced)
+		r := s.commit("ann")
+		r.known, r.held = true, true
+		s.page(true)
+		require.Len(t, s.fetched, 1)
+		r.held = false
+		s.rouse(r.id(), true)
+		s.page(true)
+		require.Nil(t, s.reading)
+		require.True(t, s.work(t, func() (bool, bool) { return true, true }))
+		require.True(t, r.ended)
+	}
+}
+
+// TestWhatWasSentIsLeftAloneAfterARestart: for a while, in which its block may be read, or until its time.
+func TestWhatWasSentIsLeftAloneAfterARestart(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	m := &Manager{opts: Options{Now: func() time.Time { return now }}}
+	due := m.restored(&store.Tx{Sub: store.SubTracking, Due: now.Add(time.Second)}).due
+	require.False(t, due.Before(now.Add(settle)), due)
+	require.True(t, due.Before(now.Add(3*settle)), due)
+	due = m.restored(&store.Tx{Sub: store.SubTracking, Due: now.Add(time.Hour)}).due
+	require.Equal(t, now.Add(time.Hour), due)
 }
