@@ -131,3 +131,23 @@ func TestConfirmationsWithInstantFinality(t *testing.T) {
 		}
 	})
 }
+
+// TestFindInABlockThatCannotBeRead: a block that was not read may hold the transaction, so the search has found nothing out.
+func TestFindInABlockThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(ffcapi.Confirmations, 200)
+		b := start(t, c, newLedgers(), required(3))
+		b.Follow("")
+		at := c.mine("a")
+		c.grow(5)
+		synctest.Wait()
+		c.set(func() { c.unread = 1 })
+		block, _, err := b.Find(t.Context(), "", "a", at.Number-1)
+		require.Equal(t, ffcapi.Timeout, ffcapi.KindOf(err))
+		require.Nil(t, block)
+		block, _, err = b.Find(t.Context(), "", "a", at.Number-1)
+		require.NoError(t, err)
+		require.Equal(t, at, block.BlockRef)
+	})
+}

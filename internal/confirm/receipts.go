@@ -96,18 +96,29 @@ func (r *run) receipt(ctx context.Context, b ffcapi.BlockRef, listed *ffcapi.TxO
 			ContractLocation: rec.ContractLocation,
 		}
 		to.answered, to.here = true, true
-	case r.earlier(b, rec.Block):
-		to.answered = true
-	default:
-		return ffcapi.Errorf(ffcapi.Unavailable, "the node that answered has %s in block %d (%s)", listed.Hash, rec.Block.Number, rec.Block.Hash)
+		return nil
 	}
-	return nil
+	earlier, err := r.earlier(call, b, rec.Block)
+	if err == nil && !earlier {
+		err = ffcapi.Errorf(ffcapi.Unavailable, "the node that answered has %s in block %d (%s)", listed.Hash, rec.Block.Number, rec.Block.Hash)
+	}
+	to.answered = earlier
+	return err
 }
 
-// earlier reports whether at is a canonical block before b.
-func (r *run) earlier(b, at ffcapi.BlockRef) bool {
-	hash, known := r.canonical(at.Number)
-	return known && at.Number < b.Number && hash == at.Hash
+// earlier reports whether at is a canonical block before b. What is too deep for the view to hold is compared with the node's own block.
+func (r *run) earlier(ctx context.Context, b, at ffcapi.BlockRef) (bool, error) {
+	if at.Number >= b.Number {
+		return false, nil
+	}
+	if hash, known := r.canonical(at.Number); known {
+		return hash == at.Hash, nil
+	}
+	block, err := r.block(ctx, at.Number)
+	if err != nil {
+		return false, err
+	}
+	return block.Hash == at.Hash, nil
 }
 
 // replaced asks whether the node has another block in the place of b.

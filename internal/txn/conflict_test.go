@@ -3,6 +3,7 @@ package txn_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
 	"github.com/pyralis-io/pyralis/internal/txn"
+	"github.com/pyralis-io/pyralis/pkg/policy"
 )
 
 // TestAllThatWantOneKeySucceed: fifty transactions at once, of which one wins; the others go one after the other, and lose no second time.
@@ -218,4 +220,26 @@ func TestConflictsUpToTheLimit(t *testing.T) {
 		require.Equal(t, "MVCC_READ_CONFLICT", row.Outcome.Reason)
 		require.Zero(t, reg.version("k")-attempts)
 	}
+}
+
+// TestTurnOfOneThatLostInItsTurn is over, however long that one then waits until it wants to be prepared again.
+func TestTurnOfOneThatLostInItsTurn(t *testing.T) {
+	t.Parallel()
+	var waits atomic.Value
+	r, reg := race(t, fabric.DefaultConfig(), setup{opts: func(o *txn.Options) {
+		decide := o.Policy.Decide
+		o.KeyTurn, o.Policy = time.Hour, engineFunc(func(v policy.View) policy.Decision {
+			if v.Tx.ID == waits.Load() {
+				return policy.Decision{Do: policy.Wait, Until: v.Now.Add(time.Hour)}
+			}
+			return decide(v)
+		})
+	}})
+	first, second := r.contest(reg)
+	waits.Store(first)
+	reg.set(func() { reg.versions["k"]++ }) // somebody else is faster
+	r.view.block(0, reg.block()...)
+	r.chain(reg, second)
+	r.succeeded(second)
+	require.Equal(t, store.Pending, r.until(first, store.SubReceived).Status)
 }

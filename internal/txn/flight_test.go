@@ -156,3 +156,22 @@ func TestTwoProcessesAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, page, 2)
 }
+
+// TestARefusalIsSharedByTheSameBodyOnly: what was refused was that body. Another one with the key may well be accepted.
+func TestARefusalIsSharedByTheSameBodyOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.fake.onPrepare = func(_ context.Context, req *ffcapi.Request) (*ffcapi.Prepared, error) {
+		if string(req.Method) == `"a"` {
+			return nil, ffcapi.Errorf(ffcapi.Reverted, "no")
+		}
+		return &ffcapi.Prepared{Payload: []byte(req.Method), Hash: hashOf(string(req.Method))}, nil
+	}
+	// The entries of a batch board together, so both others wait for the first.
+	answers := r.SubmitBatch(t.Context(), []*apitypes.Submission{submission("a"), another("a"), submission("a")})
+	require.Equal(t, ffcapi.Reverted, ffcapi.KindOf(answers[0].Err))
+	require.NoError(t, answers[1].Err)
+	require.False(t, answers[1].Replay)
+	require.Equal(t, ffcapi.Reverted, ffcapi.KindOf(answers[2].Err))
+	require.Equal(t, 2, r.fake.calls("Prepare"), "one refusal for both of the same body")
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,4 +109,26 @@ func TestUsedKeyOfWhatCannotBePrepared(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, replay)
 	require.Equal(t, "a", tx.ID)
+}
+
+// TestRefusalOfAReplayAfterItsDeadline: the refusal came when the request's time was up, and is about what another process did. The key is looked up
+// all the same: that does not hang on the request.
+func TestRefusalOfAReplayAfterItsDeadline(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []ffcapi.Kind{ffcapi.Reverted, ffcapi.Unavailable} {
+		r := newRig(t, setup{})
+		_, replay, err := r.twin().Submit(t.Context(), submission("a"))
+		require.NoError(t, err)
+		require.False(t, replay)
+		request, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		r.fake.onPrepare = func(context.Context, *ffcapi.Request) (*ffcapi.Prepared, error) {
+			<-request.Done()
+			return nil, ffcapi.Errorf(kind, "it exists")
+		}
+		tx, replay, err := r.Submit(request, submission("a"))
+		cancel()
+		require.NoError(t, err)
+		require.True(t, replay)
+		require.Equal(t, "a", tx.ID)
+	}
 }

@@ -12,14 +12,16 @@ type missed struct {
 	above uint64 // in no block up to this one
 }
 
-// unnamed notes that a send may be the first that tells an attempt's hash. Where the chain has nonces, blocks are matched by these.
+// unnamed notes that a send may be the first that tells an attempt's hash. Where the chain has nonces, blocks are matched by these. Only before the
+// first send is it known that no block so far holds the attempt: a process may have ended in a send that nothing tells of but the claim, which
+// the next send then shares.
 func (m *Manager) unnamed(j *job) {
 	a := j.state.Attempts[len(j.state.Attempts)-1]
 	if a.Hash != "" || a.Nonce != nil || j.it.missed != nil {
 		return
 	}
 	j.it.missed = &missed{}
-	if safe, ok, _ := m.opts.Chain.Safe(a.Ledger); ok && a.Sends <= 1 {
+	if safe, ok, _ := m.opts.Chain.Safe(a.Ledger); ok && a.Sends <= 1 && j.state.Claimed {
 		j.it.missed.above = safe.Number
 	}
 }
