@@ -31,8 +31,9 @@ type Config struct {
 	Policies      Policies      `key:"policies" doc:"Settings of the submission policies, under the name of each."`
 	EventStreams  EventStreams  `key:"eventstreams" doc:"Reading events and delivering them."`
 	WebSockets    WebSockets    `key:"websockets" doc:"Limits of WebSocket connections. How long a client may take to acknowledge is eventstreams.ackTimeout; which web pages may connect, api.cors.origins."`
+	Brokers       Brokers       `key:"brokers" doc:"What streams to message brokers may connect to. Everything else is a setting of the stream."`
 	Webhooks      Webhooks      `key:"webhooks" doc:"What streams of type webhook may connect to, and how. Everything else is a setting of the stream."`
-	Secrets       Secrets       `key:"secrets" doc:"References to secrets in the settings of streams, such as env:HOOK_KEY and file:/run/secrets/key."`
+	Secrets       Secrets       `key:"secrets" doc:"References to secrets in the settings of streams, such as env:HOOK_KEY, file:/run/secrets/key, and awssm:hooks/key for a secret of AWS Secrets Manager or awssm:hooks/all#key for a member of the JSON object that is one."`
 	DevLedger     DevLedger     `key:"devledger" doc:"The embedded development ledger. Only used with \"connector: devledger\"."`
 	Fabric        Fabric        `key:"fabric" doc:"The connection to a Hyperledger Fabric network. Only used with \"connector: fabric\"."`
 }
@@ -247,9 +248,22 @@ type WebhooksTLS struct {
 	KeyFile  string `key:"keyFile" doc:"PEM file with the key of webhooks.tls.certFile."`
 }
 
+// Brokers is what streams to message brokers may connect to.
+type Brokers struct {
+	AllowPrivateIPs bool     `key:"allowPrivateIPs" default:"true" doc:"Brokers may be at private, loopback and other addresses that are not of the public internet, where most are. Whoever may create a stream can then find out what answers there. The metadata services of clouds, which give away the credentials of a machine, need an entry in brokers.allow even then."`
+	Allow           []string `key:"allow" doc:"Addresses (10.1.2.3), ranges (10.0.0.0/8) and host names that brokers may have although they are not of the public internet, with brokers.allowPrivateIPs: false. A host name may resolve to anything."`
+}
+
 // Secrets is what references may stand for.
 type Secrets struct {
-	Allow []string `key:"allow" doc:"References that may be used, * standing for any text without a slash, e.g. env:HOOK_* and file:/run/secrets/hooks/*. Whoever may create a stream can have what is listed here sent anywhere: list nothing that is not meant for receivers of events. Empty: none."`
+	Allow []string   `key:"allow" doc:"References that may be used, * standing for any text without a slash, e.g. env:HOOK_*, file:/run/secrets/hooks/* and awssm:hooks/*. Whoever may create a stream can have what is listed here sent anywhere: list nothing that is not meant for receivers of events. Empty: none."`
+	AWS   AWSSecrets `key:"aws"`
+}
+
+// AWSSecrets is how AWS Secrets Manager is asked for secrets.
+type AWSSecrets struct {
+	Region   string `key:"region" doc:"Region of the secrets that are referred to by name, e.g. eu-central-1. Empty: that of this machine's settings (AWS_REGION). A reference with an ARN names its own. The credentials are those that AWS's own tools find on this machine: environment variables, files, the role of the machine or container. A secret that changed counts after a minute at most."`
+	Endpoint string `key:"endpoint" check:"httpURL" doc:"URL of the service, e.g. of an endpoint in a network of one's own. Empty: that of AWS in the region."`
 }
 
 // DevLedger is the embedded ledger.

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,9 @@ import (
 const maxSize = 8 << 10
 
 const (
-	env  = "env:"
-	file = "file:"
+	env   = "env:"
+	file  = "file:"
+	awssm = "awssm:"
 )
 
 // Options make a Resolver.
@@ -26,17 +28,26 @@ type Options struct {
 	Allow []string
 	// Lookup reads an environment variable; nil: os.LookupEnv.
 	Lookup func(name string) (value string, ok bool)
+	// AWS reads what is in AWS Secrets Manager; nil: nothing is.
+	AWS Store
+}
+
+// Store is a place that keeps secrets under names.
+type Store interface {
+	// Secret returns a secret. The error does not hold it, nor its name.
+	Secret(ctx context.Context, name string) (string, error)
 }
 
 // Resolver resolves references. It is safe for concurrent use.
 type Resolver struct {
 	allow  []string
 	lookup func(string) (string, bool)
+	aws    Store
 }
 
 // New checks the list of references and makes a resolver.
 func New(o Options) (*Resolver, error) {
-	r := &Resolver{allow: slices.Clone(o.Allow), lookup: o.Lookup}
+	r := &Resolver{allow: slices.Clone(o.Allow), lookup: o.Lookup, aws: o.AWS}
 	for _, pattern := range o.Allow {
 		_, err := path.Match(pattern, "")
 		if err == nil {
@@ -54,7 +65,7 @@ func New(o Options) (*Resolver, error) {
 
 // IsReference says whether a text is a reference, allowed or not, and no secret by itself.
 func (r *Resolver) IsReference(text string) bool {
-	return strings.HasPrefix(text, env) || strings.HasPrefix(text, file)
+	return strings.HasPrefix(text, env) || strings.HasPrefix(text, file) || strings.HasPrefix(text, awssm)
 }
 
 // Check says whether a reference may be resolved. It reads nothing.
@@ -78,7 +89,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, error) {
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	value, err := r.read(ref)
+	value, err := r.read(ctx, ref)
 	if err != nil {
 		return "", fmt.Errorf("%s cannot be read: %w", ref, err)
 	}
@@ -91,7 +102,10 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, error) {
 	return value, nil
 }
 
-func (r *Resolver) read(ref string) (string, error) {
+func (r *Resolver) read(ctx context.Context, ref string) (string, error) {
+	if name, ok := strings.CutPrefix(ref, awssm); ok {
+		return r.fromAWS(ctx, name)
+	}
 	if name, ok := strings.CutPrefix(ref, env); ok {
 		value, set := r.lookup(name)
 		if !set {
@@ -118,6 +132,35 @@ func (r *Resolver) read(ref string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), nil
 }
 
+func (r *Resolver) fromAWS(ctx context.Context, name string) (string, error) {
+	if r.aws == nil {
+		return "", errors.New("secrets of AWS cannot be used here")
+	}
+	name, member, within := strings.Cut(name, "#")
+	text, err := r.aws.Secret(ctx, name)
+	if err != nil || !within {
+		return text, err
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &members) != nil || members == nil {
+		return "", errors.New("the secret is no JSON object")
+	}
+	raw, ok := members[member]
+	if !ok {
+		return "", errors.New("the secret has no member of this name")
+	}
+	switch raw[0] {
+	case '"':
+		if json.Unmarshal(raw, &text) != nil {
+			return "", errors.New("the member is no text")
+		}
+		return text, nil
+	case 'n', '{', '[':
+		return "", errors.New("the member is no text")
+	}
+	return string(raw), nil // a number, true or false
+}
+
 // reason takes the path off an error: it is in the reference.
 func reason(err error) error {
 	var p *os.PathError
@@ -135,10 +178,17 @@ func wellFormed(ref string) error {
 		}
 		return nil
 	}
+	if name, ok := strings.CutPrefix(ref, awssm); ok {
+		name, member, within := strings.Cut(name, "#")
+		if name == "" || within && member == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("must name a secret of AWS Secrets Manager, such as awssm:hooks/key, or a member of it, such as awssm:hooks/all#key")
+		}
+		return nil
+	}
 	name, ok := strings.CutPrefix(ref, file)
 	switch {
 	case !ok:
-		return errors.New("must be a reference such as env:HOOK_KEY or file:/run/secrets/key")
+		return errors.New("must be a reference such as env:HOOK_KEY, file:/run/secrets/key or awssm:hooks/key")
 	case !filepath.IsAbs(name) || filepath.Clean(name) != name || strings.ContainsRune(name, 0):
 		return errors.New("must name a file by its whole path without . and .., such as file:/run/secrets/key")
 	}

@@ -55,7 +55,11 @@ func TestResolve(t *testing.T) {
 		"file:":                    "must name a file by its whole path without . and .., such as file:/run/secrets/key",
 		"env:":                     "must name an environment variable, such as env:HOOK_KEY",
 		"env:HOOK_A=B":             "must name an environment variable, such as env:HOOK_KEY",
-		"vault:x":                  "must be a reference such as env:HOOK_KEY or file:/run/secrets/key",
+		"vault:x":                  "must be a reference such as env:HOOK_KEY, file:/run/secrets/key or awssm:hooks/key",
+		"awssm:":                   "must name a secret of AWS Secrets Manager, such as awssm:hooks/key, or a member of it, such as awssm:hooks/all#key",
+		"awssm:hooks/key#":         "must name a secret of AWS Secrets Manager, such as awssm:hooks/key, or a member of it, such as awssm:hooks/all#key",
+		"awssm:hooks key":          "must name a secret of AWS Secrets Manager, such as awssm:hooks/key, or a member of it, such as awssm:hooks/all#key",
+		"awssm:hooks/key":          "awssm:hooks/key is not allowed: list it in the key secrets.allow of the configuration",
 		"env:HOOK_MISSING":         "env:HOOK_MISSING cannot be read: the environment variable is not set",
 		"env:HOOK_EMPTY":           "env:HOOK_EMPTY is empty",
 		"file:" + dir + "/missing": "file:" + dir + "/missing cannot be read: no such file or directory",
@@ -93,7 +97,7 @@ func TestOnlyWhatIsListed(t *testing.T) {
 
 func TestBadLists(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "*", "HOOK_KEY", "env:", "env:[", "file:secrets/*", "file:/a/../b", "vault:x", "awssm:x"} {
+	for _, bad := range []string{"", "*", "HOOK_KEY", "env:", "env:[", "file:secrets/*", "file:/a/../b", "vault:x", "awssm:"} {
 		_, err := secret.New(secret.Options{Allow: []string{"env:FINE", bad}})
 		require.ErrorContains(t, err, `"`+bad+`"`)
 	}
@@ -107,4 +111,11 @@ func TestEnvironment(t *testing.T) {
 	got, err := r.Resolve(t.Context(), "env:HOOK_FROM_OUTSIDE")
 	require.NoError(t, err)
 	require.Equal(t, "here", got)
+}
+
+// Where nothing reads secrets of AWS, a reference to one says so.
+func TestNoAWS(t *testing.T) {
+	t.Parallel()
+	_, err := resolver(t, "awssm:*").Resolve(t.Context(), "awssm:key")
+	require.EqualError(t, err, "awssm:key cannot be read: secrets of AWS cannot be used here")
 }

@@ -26,11 +26,18 @@ type Stream struct {
 	BlockedRetryDelay time.Duration
 	Confirmations     *int            // blocks that must follow an event's own; nil: as configured
 	Sink              json.RawMessage // configuration of the sink, as the sink's Validate returned it
+	DeadLetter        *SinkConfig     // where dead letters go besides the store; nil: nowhere
 
 	// Declared: the configuration says what it is. Undeclared: it did, and does no longer.
 	Declared, Undeclared bool
 
 	Epoch int64 // of the newest run; raised by NewEpoch
+}
+
+// SinkConfig is a sink beside that of a stream.
+type SinkConfig struct {
+	Type   string          `json:"type"`
+	Config json.RawMessage `json:"config"` // as the sink's Validate returned it
 }
 
 // Listener is a listener of a stream.

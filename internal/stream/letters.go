@@ -16,8 +16,8 @@ import (
 // maxLetterError bounds what is kept of a receiver's words.
 const maxLetterError = 2000
 
-// keep stores the events of a batch as dead letters or, if that is what they were, puts them back. It returns when that is durable, when ctx
-// is done, or when another run has taken the stream over.
+// keep stores the events of a batch as dead letters, and hands them to the outlet, or, if that is what they were, puts them back. It returns when that
+// is durable, when ctx is done, or when another run has taken the stream over.
 func (r *run) keep(ctx context.Context, b *batch) error {
 	write := r.m.opts.Store.PutDeadLetters
 	if b.letters != nil {
@@ -25,12 +25,13 @@ func (r *run) keep(ctx context.Context, b *batch) error {
 	}
 	letters := r.deadLetters(b)
 	err := r.insist(ctx, func(ctx context.Context) error { return write(ctx, r.m.opts.Fence(), r.def.ID, r.epoch, letters) })
-	if err == nil && b.letters == nil {
-		for _, l := range letters {
-			r.log.WithField("event", l.Event).WithField("listener", l.Listener).WithField("attempts", l.Attempts).Warnf("The event was set aside as dead letter %s: %s", l.ID, l.Error)
-		}
+	if err != nil || b.letters != nil {
+		return err
 	}
-	return err
+	for _, l := range letters {
+		r.log.WithField("event", l.Event).WithField("listener", l.Listener).WithField("attempts", l.Attempts).Warnf("The event was set aside as dead letter %s: %s", l.ID, l.Error)
+	}
+	return r.hand(ctx, b, letters)
 }
 
 // insist carries a write out, however long the store is away. It ends early when another run has taken the stream over, or it is deleted.

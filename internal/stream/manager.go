@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -223,10 +224,14 @@ func (s *stream) restart(ctx context.Context, change func() error) error {
 	return errors.Join(change(), s.start())
 }
 
-func (m *Manager) openSink(ctx context.Context, def *store.Stream) (sink.Sink, error) {
-	f, ok := m.sinks[def.Type]
+func (m *Manager) openSink(ctx context.Context, def *store.Stream, kind string, cfg json.RawMessage) (sink.Sink, error) {
+	f, ok := m.sinks[kind]
 	if !ok {
-		return nil, fmt.Errorf("this binary has no sink of type %q", def.Type)
+		return nil, fmt.Errorf("this binary has no sink of type %q", kind)
 	}
-	return f.Open(ctx, sink.Stream{ID: def.ID, Name: def.Name}, def.Sink)
+	out, err := f.Open(ctx, sink.Stream{ID: def.ID, Name: def.Name}, cfg)
+	if err != nil {
+		return nil, err // whatever it says out is
+	}
+	return out, nil
 }

@@ -47,13 +47,16 @@ type run struct {
 	live     atomic.Bool   // every group has been at the safe head
 	caughtUp []atomic.Bool // by listener
 
+	outlet sink.Sink // for dead letters; nil: none
+	// handed counts the dead letters that went to the outlet. Only the sending goroutine uses it.
+	handed int64
 	// trailed is, by listener, the block of the position with which older ones were stored last. Only who writes checkpoints uses it.
 	trailed []uint64
 }
 
 // newRun takes a new epoch and prepares everything from what is stored. After it no other run of the stream can write.
 func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out sink.Sink) (*run, error) {
-	r := &run{m: m, s: s, def: def, log: m.opts.Log.WithField("stream", def.Name), finality: make(map[string]ffcapi.Finality)}
+	r := &run{m: m, s: s, def: def, outlet: s.outlet(), log: m.opts.Log.WithField("stream", def.Name), finality: make(map[string]ffcapi.Finality)}
 	var err error
 	if r.epoch, err = m.opts.Store.NewEpoch(ctx, m.opts.Fence(), def.ID); err != nil {
 		return nil, fmt.Errorf("new epoch: %w", err)

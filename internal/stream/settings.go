@@ -102,6 +102,7 @@ func (m *Manager) apply(def *store.Stream, body *apitypes.EventStream, create bo
 		duration(&def.RetryTimeout, "retryTimeout", body.RetryTimeout, "retryTimeoutSec", body.RetryTimeoutSec, time.Second, 0),
 		duration(&def.BlockedRetryDelay, "blockedRetryDelay", body.BlockedRetryDelay, "blockedRetryDelaySec", body.BlockedRetryDelaySec, time.Second, time.Millisecond),
 		m.applySink(def, body, create),
+		m.applyOutlet(def, body.DeadLetter),
 	)
 }
 
@@ -126,6 +127,15 @@ func duration(to *time.Duration, field string, v *fftypes.FFDuration, alias stri
 	return nil
 }
 
+// sinkFields are the fields of a stream that configure its sink, by its type.
+func sinkFields(body *apitypes.EventStream) map[string]*json.RawMessage {
+	return map[string]*json.RawMessage{
+		apitypes.StreamWebSocket: &body.WebSocket, apitypes.StreamWebhook: &body.Webhook,
+		apitypes.StreamKafka: &body.Kafka, apitypes.StreamJetStream: &body.JetStream,
+		apitypes.StreamSQS: &body.SQS, apitypes.StreamSNS: &body.SNS,
+	}
+}
+
 // applySink checks the type and the configuration of the sink, which stands in the field named like the type.
 func (m *Manager) applySink(def *store.Stream, body *apitypes.EventStream, create bool) error {
 	changed := create
@@ -139,7 +149,8 @@ func (m *Manager) applySink(def *store.Stream, body *apitypes.EventStream, creat
 		}
 	}
 	cfg, stored := def.Sink, def.Sink // nothing, when it had another type: its secrets are gone with it
-	for name, given := range map[string]json.RawMessage{apitypes.StreamWebSocket: body.WebSocket, apitypes.StreamWebhook: body.Webhook} {
+	for name, field := range sinkFields(body) {
+		given := *field
 		switch {
 		case !isSet(given):
 		case name != def.Type:
@@ -216,14 +227,18 @@ func dropTopic(cfg json.RawMessage, name string) (json.RawMessage, error) {
 
 // shown is the configuration of a stream's sink as it may be shown.
 func (m *Manager) shown(def *store.Stream) json.RawMessage {
-	f, known := m.sinks[def.Type]
+	return m.masked(def.Type, def.Sink)
+}
+
+func (m *Manager) masked(kind string, cfg json.RawMessage) json.RawMessage {
+	f, known := m.sinks[kind]
 	switch c, ok := f.(sink.Confidential); {
 	case !known:
 		return nil // nobody knows what is secret in it
-	case ok && isSet(def.Sink):
-		return c.Mask(def.Sink)
+	case ok && isSet(cfg):
+		return c.Mask(cfg)
 	}
-	return def.Sink
+	return cfg
 }
 
 // streamBody is a stream as the API shows it.
@@ -241,12 +256,10 @@ func (m *Manager) streamBody(def *store.Stream) (*apitypes.EventStream, error) {
 		BatchTimeout: &batchTimeout, RetryTimeout: &retryTimeout, BlockedRetryDelay: &blocked,
 		Confirmations: def.Confirmations, ManagedBy: managedBy(def.Declared), Undeclared: def.Undeclared,
 	}
-	switch def.Type {
-	case apitypes.StreamWebSocket:
-		body.WebSocket = m.shown(def)
-	case apitypes.StreamWebhook:
-		body.Webhook = m.shown(def)
+	if field := sinkFields(body)[def.Type]; field != nil {
+		*field = m.shown(def)
 	}
+	body.DeadLetter = m.shownOutlet(def)
 	return body, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/stream/inflight"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 // The states of a stream.
@@ -90,8 +91,11 @@ func (s *stream) status() (*apitypes.StreamStatus, *run) {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
 	}
 	s.mu.Lock()
-	def, w := s.def, s.worker
+	def, w, out := s.def, s.worker, s.sink
 	s.mu.Unlock()
+	if a, ok := out.(sink.Advising); ok {
+		st.Warnings = a.Warnings()
+	}
 	switch err := s.failed(); {
 	case def.Suspended:
 		st.State, st.SuspendedReason = stateSuspended, def.SuspendedReason

@@ -23,6 +23,9 @@ func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) 
 	if err != nil {
 		return nil, err
 	}
+	if err := m.probe(ctx, def, new(store.Stream)); err != nil {
+		return nil, err
+	}
 	s := m.newStream(def.ID)
 	release, err := s.acquire(ctx)
 	if err != nil {
@@ -51,7 +54,13 @@ func (m *Manager) UpdateStream(ctx context.Context, idOrName string, body *apity
 	if err := refuse(s.current()); err != nil {
 		return nil, err
 	}
-	def, err := s.update(ctx, func(def *store.Stream) error { return m.apply(def, body, false) })
+	def, err := s.update(ctx, func(def *store.Stream) error {
+		old := *def
+		if err := m.apply(def, body, false); err != nil {
+			return err
+		}
+		return m.probe(ctx, def, &old)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +124,7 @@ func (s *stream) update(ctx context.Context, change func(def *store.Stream) erro
 	err := s.restart(ctx, func() error {
 		// From here on the change is carried out even if the client leaves.
 		ctx := context.WithoutCancel(ctx)
-		if old.Name == def.Name && old.Type == def.Type && bytes.Equal(old.Sink, def.Sink) && !s.reopens() {
+		if old.Name == def.Name && old.Type == def.Type && bytes.Equal(old.Sink, def.Sink) && sameOutlet(old, &def) && !s.reopens() {
 			if err := s.m.opts.Store.UpdateStream(ctx, &def); err != nil {
 				return fmt.Errorf("stream %q: %w", def.Name, err)
 			}
@@ -157,7 +166,7 @@ func sameStream(a, b *store.Stream) bool {
 	return bytes.Equal(a.Sink, b.Sink) && a.Name == b.Name && a.Suspended == b.Suspended && a.Type == b.Type &&
 		a.ErrorHandling == b.ErrorHandling && a.BatchSize == b.BatchSize && a.BatchTimeout == b.BatchTimeout &&
 		a.RetryTimeout == b.RetryTimeout && a.BlockedRetryDelay == b.BlockedRetryDelay &&
-		confirmations(a) == confirmations(b)
+		confirmations(a) == confirmations(b) && sameOutlet(a, b)
 }
 
 // replace sets what the stream is. The caller holds the token.

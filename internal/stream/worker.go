@@ -28,6 +28,7 @@ type stream struct {
 	mu     sync.Mutex
 	def    *store.Stream // guarded by mu; replaced, never changed
 	sink   sink.Sink     // guarded by mu; nil if it could not be opened
+	out    sink.Sink     // guarded by mu; the outlet for dead letters, nil if there is none
 	worker *worker       // guarded by mu; nil while the stream does not run
 	broken error         // guarded by mu; why the stream cannot run
 	gone   bool          // guarded by mu; deleted
@@ -98,24 +99,41 @@ func (s *stream) current() *store.Stream {
 	return s.def
 }
 
-// open makes the sink. The caller holds the token, or nobody else knows the stream yet.
+// open makes the sinks. The caller holds the token, or nobody else knows the stream yet.
 func (s *stream) open(ctx context.Context, def *store.Stream) {
-	out, err := s.m.openSink(ctx, def)
+	main, err := s.m.openSink(ctx, def, def.Type, def.Sink)
+	var out sink.Sink
+	if o := def.DeadLetter; o != nil && err == nil {
+		if out, err = s.m.openSink(ctx, def, o.Type, o.Config); err != nil {
+			err = errors.Join(fmt.Errorf("deadLetter: %w", err), main.Close(ctx))
+			main = nil
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.def, s.sink, s.broken = def, out, err
+	s.def, s.sink, s.out, s.broken = def, main, out, err
 }
 
-// close ends the sink. The caller holds the token and has stopped the worker.
+// outlet is where dead letters go besides the store; nil: nowhere.
+func (s *stream) outlet() sink.Sink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out
+}
+
+// close ends the sinks. The caller holds the token and has stopped the worker.
 func (s *stream) close(ctx context.Context) error {
 	s.mu.Lock()
-	out := s.sink
-	s.sink = nil
+	main, out := s.sink, s.out
+	s.sink, s.out = nil, nil
 	s.mu.Unlock()
-	if out == nil {
-		return nil
+	var errs []error
+	for _, one := range [...]sink.Sink{main, out} {
+		if one != nil {
+			errs = append(errs, one.Close(ctx))
+		}
 	}
-	return out.Close(ctx)
+	return errors.Join(errs...)
 }
 
 // closeSoon ends the sink for a change, which happens however the sink ends. The caller holds the token and has stopped the worker.

@@ -16,6 +16,10 @@ const (
 const (
 	StreamWebSocket      = "websocket"
 	StreamWebhook        = "webhook"
+	StreamKafka          = "kafka"
+	StreamJetStream      = "jetstream"
+	StreamSQS            = "sqs"
+	StreamSNS            = "sns"
 	ListenerEvents       = "events"
 	ListenerBlocks       = "blocks"
 	ListenerTransactions = "transactions" // Pyralis: status changes of transactions
@@ -35,14 +39,19 @@ type EventStream struct {
 	Updated           *fftypes.FFTime     `json:"updated,omitempty" doc:"When it was changed last."`
 	Name              *string             `json:"name,omitempty" doc:"Unique; also the topic that WebSocket clients listen to. Required to create one."`
 	Suspended         *bool               `json:"suspended,omitempty" doc:"true: nothing is delivered; the position is kept."`
-	Type              *string             `json:"type,omitempty" doc:"How events are delivered: websocket (default) or webhook."`
+	Type              *string             `json:"type,omitempty" doc:"How events are delivered: websocket (default), webhook, kafka, jetstream, sqs or sns."`
 	ErrorHandling     *string             `json:"errorHandling,omitempty" doc:"What becomes of events that a receiver refuses: block (default) retries for ever, skip sets them aside as dead letters and goes on. Nothing is set aside because no receiver is there, cannot be reached or refuses everything."`
 	BatchSize         *uint64             `json:"batchSize,omitempty" doc:"Events in one batch at most."`
 	BatchTimeout      *fftypes.FFDuration `json:"batchTimeout,omitempty" doc:"How long a batch that is not full waits for more events."`
 	RetryTimeout      *fftypes.FFDuration `json:"retryTimeout,omitempty" doc:"How long a refused batch is retried with growing pauses, before errorHandling applies."`
 	BlockedRetryDelay *fftypes.FFDuration `json:"blockedRetryDelay,omitempty" doc:"Pause between further attempts."`
 	Confirmations     *int                `json:"confirmations,omitempty" doc:"Blocks that must follow that of an event before it is delivered, 0 to 10000. Absent, or -1 in a change: as configured (confirmations.required). On ledgers that can be reorganised, fewer means that an event may be delivered that is not there in the end. Without effect on ledgers with instant finality."`
-	Webhook           json.RawMessage     `json:"webhook,omitempty" doc:"Configuration of type webhook, e.g. {\"url\":\"https://receiver.example.com/events\",\"headers\":{\"Authorization\":\"env:HOOK_TOKEN\"},\"secret\":\"whsec_…\"}. url: where each batch is sent by POST; 2xx is its acknowledgement. headers: sent with each request. secret: requests are signed as Standard Webhooks says; previousSecret: with this one as well, while receivers change over. format: array (default) of events, or envelope, an object with batchNumber, attempt, streamId and events. requestTimeout: 30s if absent (alias requestTimeoutSec). tlsSkipHostVerify: true takes any certificate. Header values and secrets may be references (env:NAME, file:/path) that the configuration of the server allows. Answers show ******** for header values, secrets and what follows the host in the url; sent back, it keeps what is stored, unless for another target, which another url is, and tlsSkipHostVerify where it was not. In a change, fields that are absent keep their value. ******** as previousSecret beside a new secret is the one used until now."`
+	Webhook           json.RawMessage     `json:"webhook,omitempty" doc:"Configuration of type webhook, e.g. {\"url\":\"https://receiver.example.com/events\",\"headers\":{\"Authorization\":\"env:HOOK_TOKEN\"},\"secret\":\"whsec_…\"}. url: where each batch is sent by POST; 2xx is its acknowledgement. headers: sent with each request. secret: requests are signed as Standard Webhooks says; previousSecret: with this one as well, while receivers change over. format: array (default) of events, or envelope, an object with batchNumber, attempt, streamId and events. requestTimeout: 30s if absent (alias requestTimeoutSec). tlsSkipHostVerify: true takes any certificate. Header values and secrets may be references (env:NAME, file:/path, awssm:name) that the configuration of the server allows. Answers show ******** for header values, secrets and what follows the host in the url; sent back, it keeps what is stored, unless for another target, which another url is, and tlsSkipHostVerify where it was not. In a change, fields that are absent keep their value. ******** as previousSecret beside a new secret is the one used until now."`
+	Kafka             json.RawMessage     `json:"kafka,omitempty" doc:"Configuration of type kafka, e.g. {\"brokers\":[\"kafka.example.com:9092\"],\"topic\":\"ledger\",\"key\":\"=.data.id\"}. See kafka.md. Passwords and private keys are shown as ********, which keeps what is stored when it is sent back for the same target. In a change, fields that are absent keep their value."`
+	JetStream         json.RawMessage     `json:"jetstream,omitempty" doc:"Configuration of type jetstream, e.g. {\"url\":\"nats://nats.example.com:4222\",\"stream\":\"LEDGER\",\"subject\":\"=\\\"ledger.\\\" + .signature\"}. See jetstream.md. Secrets are shown as ********, as with kafka."`
+	DeadLetter        json.RawMessage     `json:"deadLetter,omitempty" doc:"Where dead letters go besides the store: {\"type\": \"kafka\", \"kafka\": {…}}, with any type but websocket, configured as a stream of that type. What is delivered is the dead letter as the API shows it, with its event. Those that cannot be delivered there for good stay in the store alone; else the stream waits. null in a change takes it away."`
+	SQS               json.RawMessage     `json:"sqs,omitempty" doc:"Configuration of type sqs, e.g. {\"queueUrl\":\"https://sqs.eu-central-1.amazonaws.com/123456789012/ledger.fifo\",\"groupId\":\"ledger\"}. See sqs.md. Secrets are shown as ********, as with kafka."`
+	SNS               json.RawMessage     `json:"sns,omitempty" doc:"Configuration of type sns, e.g. {\"topicArn\":\"arn:aws:sns:eu-central-1:123456789012:ledger.fifo\",\"groupId\":\"ledger\"}. See sns.md. Secrets are shown as ********, as with kafka."`
 	ManagedBy         string              `json:"managedBy,omitempty" doc:"config: the stream is declared in the configuration, and changed there; it can be suspended, resumed and reset here. On output only."`
 	Undeclared        bool                `json:"undeclared,omitempty" doc:"true: the configuration declared the stream, and does so no longer. It is suspended, and keeps its position for the case that it returns there; it can be deleted here. On output only."`
 	WebSocket         json.RawMessage     `json:"websocket,omitempty" doc:"Configuration of type websocket: {\"distributionMode\": …}. load_balance (default): one client at a time gets batches, in order, and another one takes over when it leaves. broadcast: every client gets every batch. parallel: each batch goes to one of the clients, all of which work at the same time, so there is no order."`
@@ -90,6 +99,7 @@ type StreamStatus struct {
 	Resets               uint64          `json:"resets" doc:"Listeners that were reset on request since the node started."`
 	LastError            string          `json:"lastError,omitempty" doc:"What went wrong last."`
 	LastErrorTime        *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
+	Warnings             []string        `json:"warnings,omitempty" doc:"What its receiver lacks that guarantees may hang on, such as a second copy of what it acknowledges."`
 
 	PendingListeners []string `json:"pendingListeners,omitempty" doc:"Declared listeners that wait for the chain to be made or changed, each with what stands in the way."`
 }

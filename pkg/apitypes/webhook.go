@@ -12,7 +12,7 @@ const (
 )
 
 // WebhookConfig is the sink configuration of a stream of type webhook. Header values and both secrets may be references to secrets ("env:NAME",
-// "file:/path") that the operator has listed; anything else in them is masked in answers.
+// "file:/path", "awssm:name") that the operator has listed; anything else in them is masked in answers.
 type WebhookConfig struct {
 	URL               string              `json:"url"`                      // http or https; what follows the host is masked in answers
 	Headers           map[string]string   `json:"headers,omitempty"`        // sent with each request

@@ -62,6 +62,19 @@ type Confidential interface {
 	Keep(cfg, stored json.RawMessage) (json.RawMessage, error)
 }
 
+// Prober is implemented by factories that can try a receiver before a stream is made or changed.
+type Prober interface {
+	// Probe connects with a configuration that Validate returned, and delivers nothing. It may create at the receiver what the configuration
+	// asks for. Errors are *apitypes.Invalid with the field relative to the configuration where one is at fault, and hold no secret.
+	Probe(ctx context.Context, s Stream, cfg json.RawMessage) error
+}
+
+// Advising is implemented by sinks that look at how their receiver is set up.
+type Advising interface {
+	// Warnings says what the receiver lacks that guarantees may hang on, a sentence each. It does no I/O.
+	Warnings() []string
+}
+
 // Sync makes a Send of a function that returns when the batch is delivered.
 func Sync(deliver func(ctx context.Context, b *Batch) error) func(context.Context, *Batch, func(error)) {
 	return func(ctx context.Context, b *Batch, done func(error)) { done(deliver(ctx, b)) }

@@ -12,25 +12,26 @@ import (
 
 // streamSpec is what is kept of a stream beside the columns that are searched.
 type streamSpec struct {
-	Suspended         bool            `json:"suspended,omitempty"`
-	SuspendedReason   string          `json:"suspendedReason,omitempty"`
-	Type              string          `json:"type,omitempty"`
-	ErrorHandling     string          `json:"errorHandling,omitempty"`
-	BatchSize         int             `json:"batchSize,omitempty"`
-	BatchTimeout      time.Duration   `json:"batchTimeout,omitempty"`
-	RetryTimeout      time.Duration   `json:"retryTimeout,omitempty"`
-	BlockedRetryDelay time.Duration   `json:"blockedRetryDelay,omitempty"`
-	Confirmations     *int            `json:"confirmations,omitempty"`
-	Sink              json.RawMessage `json:"sink,omitempty"`
-	Declared          bool            `json:"declared,omitempty"`
-	Undeclared        bool            `json:"undeclared,omitempty"`
+	Suspended         bool              `json:"suspended,omitempty"`
+	SuspendedReason   string            `json:"suspendedReason,omitempty"`
+	Type              string            `json:"type,omitempty"`
+	ErrorHandling     string            `json:"errorHandling,omitempty"`
+	BatchSize         int               `json:"batchSize,omitempty"`
+	BatchTimeout      time.Duration     `json:"batchTimeout,omitempty"`
+	RetryTimeout      time.Duration     `json:"retryTimeout,omitempty"`
+	BlockedRetryDelay time.Duration     `json:"blockedRetryDelay,omitempty"`
+	Confirmations     *int              `json:"confirmations,omitempty"`
+	Sink              json.RawMessage   `json:"sink,omitempty"`
+	DeadLetter        *store.SinkConfig `json:"deadLetter,omitempty"`
+	Declared          bool              `json:"declared,omitempty"`
+	Undeclared        bool              `json:"undeclared,omitempty"`
 }
 
 func encodeStream(st *store.Stream) (string, error) {
 	return jsonText(streamSpec{
 		Suspended: st.Suspended, SuspendedReason: st.SuspendedReason, Type: st.Type, ErrorHandling: st.ErrorHandling, BatchSize: st.BatchSize, BatchTimeout: st.BatchTimeout,
 		RetryTimeout: st.RetryTimeout, BlockedRetryDelay: st.BlockedRetryDelay, Confirmations: st.Confirmations, Sink: st.Sink,
-		Declared: st.Declared, Undeclared: st.Undeclared,
+		DeadLetter: st.DeadLetter, Declared: st.Declared, Undeclared: st.Undeclared,
 	})
 }
 
@@ -44,7 +45,7 @@ func scanStream(r row) (*store.Stream, error) {
 	st.Suspended, st.SuspendedReason = spec.Suspended, spec.SuspendedReason
 	st.Type, st.ErrorHandling, st.BatchSize = spec.Type, spec.ErrorHandling, spec.BatchSize
 	st.BatchTimeout, st.RetryTimeout, st.BlockedRetryDelay = spec.BatchTimeout, spec.RetryTimeout, spec.BlockedRetryDelay
-	st.Confirmations, st.Sink = spec.Confirmations, spec.Sink
+	st.Confirmations, st.Sink, st.DeadLetter = spec.Confirmations, spec.Sink, spec.DeadLetter
 	st.Declared, st.Undeclared = spec.Declared, spec.Undeclared
 	return st, nil
 }

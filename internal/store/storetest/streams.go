@@ -32,7 +32,7 @@ func newStream(id string) *store.Stream {
 	return &store.Stream{
 		ID: id, Name: "name-" + id, Created: at, Updated: at, Suspended: true, Type: "websocket", ErrorHandling: "block",
 		BatchSize: 50, BatchTimeout: time.Second, RetryTimeout: time.Minute, BlockedRetryDelay: time.Hour, Confirmations: new(7),
-		Sink: json.RawMessage(`{"topic":"<t&>"}`),
+		Sink: json.RawMessage(`{"topic":"<t&>"}`), DeadLetter: &store.SinkConfig{Type: "kafka", Config: json.RawMessage(`{"topic":"dead"}`)},
 	}
 }
 
@@ -68,7 +68,7 @@ func streamsStored(t *testing.T, s store.Store) {
 		require.Equal(t, a, got)
 	}
 	a.Name, a.Suspended, a.Sink, a.BatchSize, a.Updated = "renamed", false, nil, 0, a.Updated.Add(time.Hour)
-	a.SuspendedReason, a.Declared, a.Undeclared = "gone", true, true
+	a.SuspendedReason, a.Declared, a.Undeclared, a.DeadLetter = "gone", true, true, nil
 	a.Type, a.ErrorHandling, a.BatchTimeout, a.RetryTimeout, a.BlockedRetryDelay = "webhooks", "skip", 0, 1, 2
 	a.Confirmations = new(0)
 	require.NoError(t, s.UpdateStream(ctx, a))

@@ -1,0 +1,151 @@
+package amazon
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/pyralis-io/pyralis/internal/netguard"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// code is AWS's name for an error, "" if it is none of AWS.
+func code(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return ""
+	}
+	return api.ErrorCode()
+}
+
+// is says whether AWS's name for an error is one of some, whatever stands before its last dot.
+func is(name string, names ...string) bool {
+	return slices.Contains(names, name[strings.LastIndex(name, ".")+1:])
+}
+
+// aboutContent says whether a refusal of a whole call may be the fault of one of its messages.
+func aboutContent(name string) bool {
+	return is(name, "InvalidParameterValue", "InvalidParameter", "InvalidMessageContents", "InvalidAttributeValue", "BatchRequestTooLong", "ValidationError", "ValidationException", "ParameterValueInvalid")
+}
+
+// forGood says whether what was refused will be refused again.
+func forGood(name string) bool { return is(name, "InvalidMessageContents", "BatchRequestTooLong") }
+
+// notTheMessage says whether a refusal of one message speaks about who sends it, and when.
+func notTheMessage(name string) bool {
+	lower := strings.ToLower(name)
+	for _, part := range [...]string{"kms", "accessdenied", "authorization", "throttl", "limit", "internal", "unavailable"} {
+		if strings.Contains(lower, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// denied says that AWS knows who asks and does not let them do it.
+func denied(err error) bool {
+	return is(code(err), "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "UnauthorizedOperation", "Forbidden")
+}
+
+// badCredentials says that AWS does not take the credentials.
+func badCredentials(err error) bool {
+	return is(code(err), "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "InvalidSecurity",
+		"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "MissingAuthenticationToken", "IncompleteSignature", "RequestExpired", "NotAuthorized")
+}
+
+// codeOfCall is what AWS calls an error of a call that sends; "" of one about who asks.
+func codeOfCall(err error) string {
+	if ofRole(err) {
+		return ""
+	}
+	return code(err)
+}
+
+// ofRole says whether it is the role that could not be taken on.
+func ofRole(err error) bool {
+	var op *smithy.OperationError
+	for errors.As(err, &op) {
+		if op.Service() == sts.ServiceID {
+			return true
+		}
+		err = op.Unwrap()
+	}
+	return false
+}
+
+// problem is the error of a call that says nothing about its messages, in AWS's words where it has some.
+func (s *Sink) problem(err error) error {
+	var forbidden *netguard.Forbidden
+	var api smithy.APIError
+	var op *smithy.OperationError
+	text := err.Error()
+	switch {
+	case errors.As(err, &forbidden):
+		text = forbidden.Error() + "; brokers.allow and brokers.allowPrivateIPs in the configuration of the server can allow it"
+	case errors.As(err, &api):
+		text = words(api.ErrorCode(), api.ErrorMessage())
+		if ofRole(err) && s.role {
+			text = "the role cannot be taken on: " + text
+		}
+	case errors.As(err, &op):
+		text = op.Unwrap().Error()
+	}
+	out := fmt.Errorf("%s: %s", s.service.Name(), text)
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.Response != nil {
+		if after := retryAfter(answer.Response.Header); after > 0 {
+			return &sink.RetryAfter{After: after, Err: out}
+		}
+	}
+	return out
+}
+
+// words are a name and a text of AWS. Of the text only the first line is shown: the others of a wrong signature hold the request, with the
+// session token in it.
+func words(name, text string) string {
+	const longest = 500
+	text, _, _ = strings.Cut(text, "\n")
+	if runes := []rune(text); len(runes) > longest {
+		text = string(runes[:longest]) + "…"
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return name
+	}
+	return name + ": " + text
+}
+
+// retryAfter is what an answer asks for, in whole seconds; 0 if it asks for nothing.
+func retryAfter(h http.Header) time.Duration {
+	const longest = 24 * 60 * 60
+	n, err := strconv.Atoi(strings.TrimSpace(h.Get("Retry-After")))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(min(n, longest)) * time.Second
+}
+
+// Refusal is what a service says of one message of a call.
+type Refusal struct {
+	Code, Text  string
+	SenderFault bool
+}
+
+func (s *Sink) refusal(r *Refusal) error {
+	err := fmt.Errorf("%s: %s", s.service.Name(), words(r.Code, r.Text))
+	switch {
+	case !r.SenderFault || notTheMessage(r.Code):
+		return err
+	case forGood(r.Code):
+		return sink.Permanent(err)
+	default:
+		return sink.Refused(err)
+	}
+}
