@@ -1,0 +1,75 @@
+package jetstream_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// A server that is killed in the middle of batches, again and again, has each message once and in order when it is back.
+func TestServerIsKilled(t *testing.T) {
+	t.Parallel()
+	c := newChild(t)
+	c.start()
+	stream := create(t, client(t, c.url()), nil)
+	s := open(t, factory(t, nil), c.url(), `"requestTimeout":"2s"`)
+	const kills, most = 4, 30 * time.Millisecond
+	var all []*sink.Batch
+	failed := 0
+	for n := range int64(kills) {
+		for i := range int64(2) {
+			b := batch(10*n+i, 400)
+			all = append(all, b)
+			result := make(chan error, 1)
+			go s.Send(t.Context(), b, func(err error) { result <- err })
+			if i == 1 {
+				<-time.After(rand.N(most))
+				c.kill()
+				c.start()
+			}
+			err := <-result
+			if err != nil {
+				require.False(t, sink.IsRefused(err), "%v", err)
+				failed++
+			}
+			if left := rest(t, b, err); left != nil {
+				deliver(t, s, left)
+			}
+		}
+	}
+	require.NotZero(t, failed, "no kill came in the middle of anything")
+	// What was acknowledged is sent once more: the server knows it from its disk.
+	for _, b := range all {
+		require.NoError(t, send(t, s, b))
+	}
+	require.Equal(t, names(all...), stored(t, stream))
+}
+
+// A server that is away is a plain error, and is there again when it is back, with or without a batch in between.
+func TestServerIsAway(t *testing.T) {
+	t.Parallel()
+	c := newChild(t)
+	c.start()
+	stream := create(t, client(t, c.url()), nil)
+	s := open(t, factory(t, nil), c.url(), "")
+	require.NoError(t, send(t, s, batch(1, 2)))
+	c.kill()
+	require.Eventually(t, func() bool {
+		err := send(t, s, batch(2, 2))
+		require.Error(t, err)
+		require.False(t, sink.IsRefused(err))
+		require.Contains(t, err.Error(), c.url())
+		return true
+	}, patience, time.Millisecond)
+	require.ErrorContains(t, send(t, s, batch(2, 2)), "connection refused")
+	c.start()
+	deliver(t, s, batch(2, 2))
+	c.kill()
+	c.start()
+	deliver(t, s, batch(3, 2))
+	require.Equal(t, names(batch(1, 2), batch(2, 2), batch(3, 2)), stored(t, stream))
+}
