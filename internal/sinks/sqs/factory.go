@@ -1,0 +1,169 @@
+package sqs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/pyralis-io/pyralis/internal/sinks/broker"
+	"github.com/pyralis-io/pyralis/internal/sinks/broker/amazon"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
+)
+
+// Factory makes the sinks of type sqs.
+type Factory struct {
+	env      *broker.Env
+	settings broker.Settings[apitypes.SQSConfig]
+	test     amazon.Test
+}
+
+var (
+	_ sink.Factory      = (*Factory)(nil)
+	_ sink.Confidential = (*Factory)(nil)
+	_ sink.Prober       = (*Factory)(nil)
+	_ sink.Advising     = (*amazon.Sink)(nil)
+)
+
+// New makes a factory.
+func New(env *broker.Env) (*Factory, error) {
+	if env == nil {
+		return nil, errors.New("sqs: Env is required")
+	}
+	f := &Factory{env: env}
+	f.settings = broker.Settings[apitypes.SQSConfig]{
+		Example:  `give {"queueUrl": "https://sqs.eu-central-1.amazonaws.com/123456789012/events"}`,
+		Defaults: func() apitypes.SQSConfig { return apitypes.SQSConfig{} },
+		Check:    f.check,
+		Values:   func(c *apitypes.SQSConfig) []broker.Value { return settings(c).Values() },
+		Same: func(c, old *apitypes.SQSConfig) bool {
+			return c.QueueURL == old.QueueURL && settings(c).Same(settings(old))
+		},
+		References: env.References,
+	}
+	return f, nil
+}
+
+// settings are the fields that package amazon knows.
+func settings(c *apitypes.SQSConfig) *amazon.Settings {
+	endpoint := c.Endpoint
+	if endpoint == "" {
+		endpoint = endpointOf(c.QueueURL)
+	}
+	return &amazon.Settings{
+		Region: &c.Region, Endpoint: &endpoint, GroupID: &c.GroupID,
+		AccessKeyID: &c.AccessKeyID, SecretAccessKey: &c.SecretAccessKey, SessionToken: &c.SessionToken, RoleARN: &c.RoleARN,
+		PerMessage: &c.PerMessage, Format: &c.Format, Attributes: c.Attributes, RequestTimeout: &c.RequestTimeout,
+	}
+}
+
+//nolint:gochecknoglobals // constants
+var (
+	queuePath  = regexp.MustCompile(`^/[^/]+/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$`)
+	queueHosts = [...]*regexp.Regexp{
+		regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)$`),
+		regexp.MustCompile(`^([a-z0-9-]+)\.queue\.amazonaws\.com$`),
+		regexp.MustCompile(`^vpce-[a-z0-9-]+\.sqs\.([a-z0-9-]+)\.vpce\.amazonaws\.com$`),
+	}
+	publicHosts = queueHosts[:2] // where the SDK finds a queue by its region
+)
+
+// endpointOf is the service that the URL of a queue is of; "" if that is AWS at its public address.
+func endpointOf(queueURL string) string {
+	u, err := url.Parse(queueURL)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	for _, host := range publicHosts {
+		if host.MatchString(u.Hostname()) {
+			return ""
+		}
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// target reads the URL of a queue.
+func target(queueURL string) (amazon.Target, error) {
+	t := amazon.Target{Field: "queueUrl", FIFO: strings.HasSuffix(queueURL, ".fifo")}
+	const fix = "give one such as https://sqs.eu-central-1.amazonaws.com/123456789012/events"
+	u, err := url.Parse(queueURL)
+	switch {
+	case queueURL == "":
+		return t, apitypes.Invalidf(t.Field, fix, "is missing")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !queuePath.MatchString(u.Path):
+		return t, apitypes.Invalidf(t.Field, fix, "is no URL of a queue")
+	}
+	for _, host := range queueHosts {
+		if found := host.FindStringSubmatch(u.Hostname()); found != nil {
+			t.Region = found[1]
+		}
+	}
+	return t, nil
+}
+
+func (f *Factory) check(c *apitypes.SQSConfig) error {
+	t, err := target(c.QueueURL)
+	if err != nil {
+		return err
+	}
+	return settings(c).Check(f.env, t)
+}
+
+// Type implements sink.Factory.
+func (f *Factory) Type() string { return apitypes.StreamSQS }
+
+// Validate implements sink.Factory.
+func (f *Factory) Validate(raw json.RawMessage) (json.RawMessage, error) {
+	return f.settings.Validate(raw)
+}
+
+// Mask implements sink.Confidential.
+func (f *Factory) Mask(raw json.RawMessage) json.RawMessage { return f.settings.Mask(raw) }
+
+// Keep implements sink.Confidential.
+func (f *Factory) Keep(raw, stored json.RawMessage) (json.RawMessage, error) {
+	return f.settings.Keep(raw, stored)
+}
+
+// Open implements sink.Factory.
+func (f *Factory) Open(ctx context.Context, s sink.Stream, raw json.RawMessage) (sink.Sink, error) {
+	out, err := f.open(ctx, s, raw)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Probe implements sink.Prober: it asks for the attributes of the queue.
+func (f *Factory) Probe(ctx context.Context, s sink.Stream, raw json.RawMessage) error {
+	out, err := f.open(ctx, s, raw)
+	if err != nil {
+		return err
+	}
+	return out.Probe(ctx)
+}
+
+func (f *Factory) open(ctx context.Context, s sink.Stream, raw json.RawMessage) (*amazon.Sink, error) {
+	c, err := f.settings.Open(raw)
+	if err != nil {
+		return nil, err
+	}
+	t, err := target(c.QueueURL)
+	if err != nil {
+		return nil, err
+	}
+	return amazon.Open(ctx, amazon.Options{
+		Service: service{queueURL: c.QueueURL}, Target: t, Env: f.env, Stream: s, Settings: *settings(&c), Test: f.test,
+		Unknown: amazon.State{FIFO: t.FIFO, Message: maxSize, Call: maxSize},
+		Reveal: func(ctx context.Context) (*amazon.Settings, *broker.Redactor, error) {
+			known, redactor, err := f.settings.Reveal(ctx, &c)
+			if err != nil {
+				return nil, nil, err
+			}
+			return settings(known), redactor, nil
+		},
+	})
+}
