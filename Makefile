@@ -70,6 +70,7 @@ chaos: ## Break things on purpose: PART=tx kills the node N times (N=20); withou
 	tx-pg) CHAOS_KILLS=$(N) scripts/test-services go test -tags chaos -count=1 -timeout 3h -run TransactionsPostgres -v $(ARGS) ./test/chaos/ ;; \
 	events) CHAOS_KILLS=$(N) go test -tags chaos -count=1 -timeout 3h -run EventsSQLite -v $(ARGS) ./test/chaos/ ;; \
 	events-pg) CHAOS_KILLS=$(N) scripts/test-services go test -tags chaos -count=1 -timeout 3h -run EventsPostgres -v $(ARGS) ./test/chaos/ ;; \
+	brokers) CHAOS_KILLS=$(N) go test -tags chaos -count=1 -timeout 3h -run Brokers -v $(ARGS) ./test/chaos/ ;; \
 	held) E2E_EVENTS=100000 go test -tags e2e -count=1 -timeout 20m -run HeldReceivers -v $(ARGS) ./test/e2e/ ;; \
 	backlog) E2E_BACKLOG=1000000 go test -tags e2e -count=1 -timeout 20m -run ABacklog -v $(ARGS) ./test/e2e/ ;; \
 	fabric-peer) CHAOS_KILLS=$(N) go test -tags chaos,fabric -count=1 -timeout 3h -run FabricPeer -v $(ARGS) ./test/chaos/ ;; \
@@ -80,6 +81,7 @@ chaos: ## Break things on purpose: PART=tx kills the node N times (N=20); withou
 		'  tx-pg      the same on PostgreSQL' \
 		'  events     events, SQLite: every receiver acknowledges what is on the ledger, in order; 100 events for each kill, or CHAOS_EVENTS in all' \
 		'  events-pg  the same on PostgreSQL' \
+		'  brokers    events to message brokers that fail themselves, CHAOS_FAULTS times each (a quarter of N): nothing is lost, order is kept; 500 events for each kill' \
 		'  held       receivers that do not read, answer or end: 100 000 events pass by them' \
 		'  backlog    1 000 000 events wait for receivers that are away: prints the memory' \
 		'  fabric-peer     a real Fabric network, the peer that serves is killed and another one is there: each request commits once, each event comes once' \

@@ -12,6 +12,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/connectors/fabric"
 	fabricpolicy "github.com/pyralis-io/pyralis/internal/policies/fabric"
 	"github.com/pyralis-io/pyralis/internal/policies/simple"
+	"github.com/pyralis-io/pyralis/internal/sinks/broker"
 	"github.com/pyralis-io/pyralis/internal/sinks/webhook"
 	"github.com/pyralis-io/pyralis/internal/sinks/ws"
 	"github.com/pyralis-io/pyralis/pkg/builtin"
@@ -40,7 +41,7 @@ func TestSectionsFitTheirPlugins(t *testing.T) {
 	for _, c := range []struct{ section, into any }{
 		{cfg.DevLedger, &devledger.Config{}}, {cfg.Fabric, &fabric.Config{}},
 		{cfg.Policies.Simple, &simple.Config{}}, {cfg.Policies.Fabric, &fabricpolicy.Config{}},
-		{cfg.Webhooks, &webhook.Config{}}, {cfg.WebSockets, &ws.Config{}},
+		{cfg.Webhooks, &webhook.Config{}}, {cfg.WebSockets, &ws.Config{}}, {cfg.Brokers, &broker.Config{}},
 	} {
 		raw, err := config.JSON(c.section)
 		require.NoError(t, err)

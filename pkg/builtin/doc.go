@@ -13,5 +13,9 @@ func Plugins() *plugin.Registry {
 	r.AddPolicy(fabricPolicy())
 	r.AddSink(webSocket())
 	r.AddSink(webHook())
+	r.AddSink(kafkaTopics())
+	r.AddSink(jetStreams())
+	r.AddSink(sqsQueues())
+	r.AddSink(snsTopics())
 	return r
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pyralis-io/pyralis/internal/confirm"
 	"github.com/pyralis-io/pyralis/internal/lifecycle"
 	"github.com/pyralis-io/pyralis/internal/secret"
+	"github.com/pyralis-io/pyralis/internal/secret/awssm"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/store/sealed"
 	"github.com/pyralis-io/pyralis/internal/stream"
@@ -117,11 +118,17 @@ type findStream func(ctx context.Context, idOrName string) (is sink.Stream, kind
 
 // makeSinks makes the factories of all sinks.
 func makeSinks(cfg *Config, plugins *plugin.Registry, log func(part string) *logrus.Entry, find findStream) ([]sink.Factory, error) {
-	secrets, err := secret.New(secret.Options{Allow: cfg.Secrets.Allow})
+	secrets, err := secret.New(secret.Options{
+		Allow: cfg.Secrets.Allow, AWS: awssm.New(awssm.Options{Region: cfg.Secrets.AWS.Region, Endpoint: cfg.Secrets.AWS.Endpoint}),
+	})
 	if err != nil {
 		return nil, of("secrets.allow", err)
 	}
-	sections := map[string]any{apitypes.StreamWebhook: cfg.Webhooks, apitypes.StreamWebSocket: cfg.WebSockets}
+	sections := map[string]any{
+		apitypes.StreamWebhook: cfg.Webhooks, apitypes.StreamWebSocket: cfg.WebSockets,
+		apitypes.StreamKafka: cfg.Brokers, apitypes.StreamJetStream: cfg.Brokers,
+		apitypes.StreamSQS: cfg.Brokers, apitypes.StreamSNS: cfg.Brokers,
+	}
 	var all []sink.Factory
 	for _, p := range plugins.Sinks() {
 		env := plugin.SinkEnv{

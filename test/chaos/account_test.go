@@ -116,6 +116,7 @@ type wanted struct {
 // truth is what is on the ledger.
 type truth struct {
 	events, blocks []string // keys, in order
+	numbers        []int    // of the events
 	chosen         []string // of the events
 	at             map[string]uint64
 	head           uint64
@@ -153,6 +154,7 @@ func (r *eventRun) truth() *truth {
 			all.events, all.at[key] = append(all.events, key), e.Cursor.Block
 			var data struct{ Value struct{ N int } }
 			require.NoError(r.t, json.Unmarshal(e.Data, &data))
+			all.numbers = append(all.numbers, data.Value.N)
 			if data.Value.N%oneOf == 0 {
 				all.chosen = append(all.chosen, key)
 			}

@@ -9,4 +9,9 @@ import (
 	"github.com/pyralis-io/pyralis/test/internal/server"
 )
 
-func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(natsStore); dir != "" {
+		os.Exit(serveNATS(dir))
+	}
+	os.Exit(server.Main(m))
+}

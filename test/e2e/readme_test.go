@@ -102,7 +102,7 @@ func TestReadme(t *testing.T) {
 	blocks := readme(t, dir)
 	try, own := blocks["Try it in five minutes"], blocks["Events of your own choice"]
 	require.Len(t, try, 5)
-	require.Len(t, own, 4)
+	require.Len(t, own, 5)
 
 	server, stopServer := sh.background(try[0])
 	defer stopServer()
@@ -135,7 +135,11 @@ func TestReadme(t *testing.T) {
 	pushed := sh.run(own[2])
 	require.Contains(t, pushed, `"secret":"********"`)
 	require.NotContains(t, pushed, "whsec_")
-	require.Contains(t, sh.run(own[3]), `{"id":"my-first","eventId":"devledger:transactions:`)
+	require.Contains(t, sh.run(own[3]), "127.0.0.1:9092", "there is no broker, and the answer says so")
+	suspended := sh.run(strings.Replace(own[3], `"type": "kafka"`, `"type": "kafka", "suspended": true`, 1))
+	require.Contains(t, suspended, `"key":"=.data.id"`)
+	require.Contains(t, suspended, `"topic":"ledger.dead"`)
+	require.Contains(t, sh.run(own[4]), `{"id":"my-first","eventId":"devledger:transactions:`)
 
 	line := blocks["From the command line"]
 	require.Len(t, line, 1)
