@@ -9,7 +9,7 @@ import (
 const (
 	// roomy is the heap, in bytes, up to which nothing is collected, and beyond which it does not grow as long as least is enough. With a
 	// percentage alone a node that holds little collects all the time: every eighth instruction of an acceptance went there.
-	roomy = 64 << 20
+	roomy = 52 << 20
 	// least is how much garbage may gather at least before it is collected, in percent of what is in use: less than Go lets gather. So much is
 	// in use only where very many transactions wait at once, and there memory is dearer than the twentieth of the processor's time that it costs.
 	least = 40

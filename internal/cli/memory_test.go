@@ -40,9 +40,9 @@ func TestGarbageIsBounded(t *testing.T) { //nolint:paralleltest // it is set for
 func TestPercentForKeepsToTheRoom(t *testing.T) {
 	t.Parallel()
 	for live, want := range map[uint64]int{
-		0: most, 4 << 20: most, 16 << 20: 300, 32 << 20: 100, 40 << 20: 60, 48 << 20: least, 64 << 20: least, 1 << 30: least,
+		0: most, 4 << 20: most, 16 << 20: 225, 26 << 20: 100, 32 << 20: 62, 40 << 20: least, 64 << 20: least, 1 << 30: least,
 	} {
 		require.Equal(t, want, percentFor(live, 0), "%d MiB", live>>20)
 	}
-	require.Equal(t, 240, percentFor(16<<20, 4<<20), "roots count as well")
+	require.Equal(t, 180, percentFor(16<<20, 4<<20), "roots count as well")
 }
