@@ -24,6 +24,10 @@ func main() {
 	endpoint := flag.String("endpoint", "", "URL of SQS, if not that of AWS")
 	database := flag.String("database", "events.db", "file of the database")
 	flag.Parse()
+	if *queue == "" {
+		fmt.Fprintln(os.Stderr, "-queue is missing: give the URL of the queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/ledger")
+		os.Exit(2) //nolint:mnd // as for an unknown flag
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *queue, *region, *endpoint, *database); err != nil && ctx.Err() == nil {
