@@ -1,120 +1,84 @@
 package stream
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"testing"
-	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
-func TestAProbeTellsAnEventFromItsReceiver(t *testing.T) {
-	t.Parallel()
-	inLane(t, 1, skipping, func(l *lane) {
-		l.push("a")
-		l.refuse("a", errNack, laneRetry)
-		l.take("a").finish(errNack)
-		l.idle()
-		require.True(l.t, l.blocked(), "nothing else was tried")
-		l.push("bcd")
-		l.take("b").finish(errNack) // the next one is not taken either
-		l.wait(laneBlocked)
-		l.take("a").finish(errNack)
-		l.take("b").finish(nil)
-		require.Equal(l.t, []string{"a refused"}, l.set())
-		require.Equal(l.t, 1, l.done())
-		l.take("cd").finish(nil)
-		require.Equal(l.t, 4, l.done())
-		require.False(l.t, l.blocked())
-	})
+// reachable is a factory whose receiver can be tried.
+type reachable struct {
+	fakeFactory
+	tried []string // configurations
+	err   error
 }
 
-func TestAProbeGoesBackWhenTheReceiverRecovers(t *testing.T) {
-	t.Parallel()
-	inLane(t, 2, skipping, func(l *lane) {
-		l.push("a")
-		l.push("bc")
-		l.refuse("a", errNack, laneRetry)
-		l.take("a").finish(errNack)
-		l.take("b").finish(errSplit)
-		l.idle()
-		l.wait(laneBlocked)
-		l.take("a").finish(nil)
-		l.take("b").finish(nil)
-		l.take("c").finish(nil)
-		l.aside()
-		require.Equal(l.t, 3, l.done())
-	})
+func (*reachable) Type() string { return apitypes.StreamKafka }
+
+func (*reachable) Validate(cfg json.RawMessage) (json.RawMessage, error) { return cfg, nil }
+
+func (f *reachable) Probe(_ context.Context, s sink.Stream, cfg json.RawMessage) error {
+	f.tried = append(f.tried, s.Name+" "+string(cfg))
+	return f.err
 }
 
-func TestRefusedEventsInARowAreFound(t *testing.T) {
-	t.Parallel()
-	inLane(t, 1, skipping, func(l *lane) {
-		for _, e := range "abcd" {
-			l.push(string(e))
-		}
-		p := l.batch("p")
-		p.poison = errTest
-		require.NoError(l.t, l.d.push(l.t.Context(), p))
-		l.push("e")
-		for range 1000 {
-			d := l.any()
-			if called(d.Batch) == "e" {
-				d.finish(nil)
-				break
-			}
-			d.finish(errNack)
-			synctest.Wait()
-		}
-		require.ElementsMatch(l.t, []string{"a refused", "b refused", "c refused", "d refused", "p expression"}, l.set())
-		require.Equal(l.t, 6, l.done())
-	})
+func (f *reachable) Open(ctx context.Context, s sink.Stream, cfg json.RawMessage) (sink.Sink, error) {
+	out, err := f.fakeFactory.Open(ctx, s, cfg)
+	return advising{out}, err
 }
 
-// anyOrder is a sink that keeps no order.
-type anyOrder struct{ *fakeSink }
+type advising struct{ sink.Sink }
 
-func (anyOrder) Unordered() bool { return true }
+func (advising) Warnings() []string { return []string{"there is one copy only"} }
 
-func TestAnUnorderedSinkGoesOnBehindAFailure(t *testing.T) {
+// The receiver of a stream that is to run is tried before anything is stored.
+func TestReceiverIsTried(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		out := newFakeSink(2)
-		l := newLane(t, anyOrder{out}, skipping)
-		l.sink = out
-		defer l.quit()
-		for _, e := range "abcd" {
-			l.push(string(e))
-		}
-		a, b := l.take("a"), l.take("b")
-		a.finish(errNack)
-		synctest.Wait()
-		require.NoError(t, b.ctx.Err())
-		b.finish(nil)
-		c := l.take("c")
-		require.Zero(t, l.done())
-		l.refuse("a", errNack, laneRetry)
-		l.take("a").finish(errNack)
-		c.finish(nil)
-		l.take("d").finish(nil)
-		require.Equal(t, []string{"a refused"}, l.set())
-		require.Equal(t, 4, l.done())
-	})
-}
+	f := new(reachable)
+	r := newRig(t, func(r *rig) { r.opts.Sinks = []sink.Factory{r.factory, f} })
+	create := func(name string, suspended bool) error {
+		_, err := r.m.CreateStream(t.Context(), &apitypes.EventStream{Name: &name, Suspended: &suspended, Type: ptr("kafka"), Kafka: json.RawMessage(`{"topic":"a"}`)})
+		return err
+	}
+	var inv *apitypes.Invalid
+	f.err = errors.New("no route to host")
+	require.ErrorAs(t, create("s", false), &inv)
+	require.Equal(t, "kafka", inv.Field)
+	require.Contains(t, inv.Problem, "no route to host")
+	f.err = apitypes.Invalidf("topic", "create it", "does not exist")
+	require.ErrorAs(t, create("s", false), &inv)
+	require.Equal(t, "kafka.topic", inv.Field)
+	all, err := r.m.Streams(t.Context(), 10, "")
+	require.NoError(t, err)
+	require.Empty(t, all)
 
-func TestAnUnorderedSinkWithoutRoomIsProbed(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		out := newFakeSink(1)
-		l := newLane(t, anyOrder{out}, skipping)
-		l.sink = out
-		defer l.quit()
-		l.push("a")
-		l.push("bc")
-		l.refuse("a", errNack, laneRetry)
-		l.take("a").finish(errNack)
-		l.take("b").finish(nil)
-		l.take("c").finish(nil)
-		require.Equal(t, []string{"a refused"}, l.set())
-		require.Equal(t, 3, l.done())
-	})
+	f.tried = nil
+	require.NoError(t, create("asleep", true), "a stream that does not run may wait for its receiver")
+	require.Empty(t, f.tried)
+	f.err = nil
+	require.NoError(t, create("s", false))
+	require.Equal(t, []string{`s {"topic":"a"}`}, f.tried)
+	require.Equal(t, []string{"there is one copy only"}, r.state("s").Warnings)
+
+	f.tried, f.err = nil, errors.New("away")
+	_, err = r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{BatchSize: ptr(uint64(3)), Kafka: json.RawMessage(`{"topic":"a"}`)})
+	require.NoError(t, err, "nothing of the sink changes")
+	require.Empty(t, f.tried)
+	_, err = r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{Kafka: json.RawMessage(`{"topic":"b"}`)})
+	require.ErrorAs(t, err, &inv)
+	now, err := r.m.Stream(t.Context(), "s")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"topic":"a"}`, string(now.Kafka), "what was refused changes nothing")
+	require.Nil(t, now.Webhook)
+	_, err = r.m.UpdateStream(t.Context(), "s", &apitypes.EventStream{Webhook: json.RawMessage(`{}`)})
+	require.ErrorAs(t, err, &inv)
+	require.Equal(t, "webhook", inv.Field)
+	r.restart()
+	require.Equal(t, []string{`s {"topic":"b"}`}, f.tried, "a receiver that is away stops no start")
 }

@@ -55,8 +55,8 @@ type run struct {
 }
 
 // newRun takes a new epoch and prepares everything from what is stored. After it no other run of the stream can write.
-func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out sink.Sink) (*run, error) {
-	r := &run{m: m, s: s, def: def, outlet: s.outlet(), log: m.opts.Log.WithField("stream", def.Name), finality: make(map[string]ffcapi.Finality)}
+func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, main, outlet sink.Sink) (*run, error) {
+	r := &run{m: m, s: s, def: def, outlet: outlet, log: m.opts.Log.WithField("stream", def.Name), finality: make(map[string]ffcapi.Finality)}
 	var err error
 	if r.epoch, err = m.opts.Store.NewEpoch(ctx, m.opts.Fence(), def.ID); err != nil {
 		return nil, fmt.Errorf("new epoch: %w", err)
@@ -79,10 +79,10 @@ func (m *Manager) newRun(ctx context.Context, s *stream, def *store.Stream, out 
 		readAhead: m.opts.ReadAhead, unstored: *m.opts.MaxUnstored, batchTimeout: def.BatchTimeout, retryTimeout: def.RetryTimeout, blockedDelay: def.BlockedRetryDelay,
 		skip: def.ErrorHandling == apitypes.ErrorHandlingSkip,
 	}
-	r.delivery = newDelivery(out, p, r.epoch, inflight.New(start), m.budget, &s.stats, m.opts.Now)
+	r.delivery = newDelivery(main, p, r.epoch, inflight.New(start), m.budget, &s.stats, m.opts.Now)
 	r.delivery.keep = r.keep
 	r.caughtUp, r.trailed = make([]atomic.Bool, len(r.listeners)), make([]uint64, len(r.listeners))
-	if r.reader, err = r.newReader(out, start); err != nil {
+	if r.reader, err = r.newReader(main, start); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -165,7 +165,7 @@ func (r *run) positions(ctx context.Context) (start []inflight.Position, older [
 	return start, older, nil
 }
 
-func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, error) {
+func (r *run) newReader(main sink.Sink, start []inflight.Position) (*reader, error) {
 	a := &assembler{
 		maxEvents: r.def.BatchSize,
 		maxBytes:  int(min(maxBatchBytes, r.m.opts.MaxMemory/4)),
@@ -177,7 +177,7 @@ func (r *run) newReader(out sink.Sink, start []inflight.Position) (*reader, erro
 		run: r, asm: a, tops: r.topsOf(start), encoders: make(map[string]*encoder), filters: make([]changeFilters, len(r.listeners)), wake: make(chan struct{}, 1),
 		footholds: make(map[string]*foothold),
 	}
-	rd.waiter, _ = out.(sink.Waiter)
+	rd.waiter, _ = main.(sink.Waiter)
 	var err error
 	if rd.programs, err = r.programsOf(r.m.exprs); err != nil {
 		return nil, err

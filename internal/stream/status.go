@@ -91,9 +91,9 @@ func (s *stream) status() (*apitypes.StreamStatus, *run) {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
 	}
 	s.mu.Lock()
-	def, w, out := s.def, s.worker, s.sink
+	def, w, main := s.def, s.worker, s.sink
 	s.mu.Unlock()
-	if a, ok := out.(sink.Advising); ok {
+	if a, ok := main.(sink.Advising); ok {
 		st.Warnings = a.Warnings()
 	}
 	switch err := s.failed(); {

@@ -28,7 +28,7 @@ type stream struct {
 	mu     sync.Mutex
 	def    *store.Stream // guarded by mu; replaced, never changed
 	sink   sink.Sink     // guarded by mu; nil if it could not be opened
-	out    sink.Sink     // guarded by mu; the outlet for dead letters, nil if there is none
+	outlet sink.Sink     // guarded by mu; where dead letters go besides the store; nil: nowhere
 	worker *worker       // guarded by mu; nil while the stream does not run
 	broken error         // guarded by mu; why the stream cannot run
 	gone   bool          // guarded by mu; deleted
@@ -102,33 +102,26 @@ func (s *stream) current() *store.Stream {
 // open makes the sinks. The caller holds the token, or nobody else knows the stream yet.
 func (s *stream) open(ctx context.Context, def *store.Stream) {
 	main, err := s.m.openSink(ctx, def, def.Type, def.Sink)
-	var out sink.Sink
+	var outlet sink.Sink
 	if o := def.DeadLetter; o != nil && err == nil {
-		if out, err = s.m.openSink(ctx, def, o.Type, o.Config); err != nil {
+		if outlet, err = s.m.openSink(ctx, def, o.Type, o.Config); err != nil {
 			err = errors.Join(fmt.Errorf("deadLetter: %w", err), main.Close(ctx))
 			main = nil
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.def, s.sink, s.out, s.broken = def, main, out, err
-}
-
-// outlet is where dead letters go besides the store; nil: nowhere.
-func (s *stream) outlet() sink.Sink {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out
+	s.def, s.sink, s.outlet, s.broken = def, main, outlet, err
 }
 
 // close ends the sinks. The caller holds the token and has stopped the worker.
 func (s *stream) close(ctx context.Context) error {
 	s.mu.Lock()
-	main, out := s.sink, s.out
-	s.sink, s.out = nil, nil
+	main, outlet := s.sink, s.outlet
+	s.sink, s.outlet = nil, nil
 	s.mu.Unlock()
 	var errs []error
-	for _, one := range [...]sink.Sink{main, out} {
+	for _, one := range [...]sink.Sink{main, outlet} {
 		if one != nil {
 			errs = append(errs, one.Close(ctx))
 		}
@@ -161,12 +154,12 @@ func (s *stream) startLocked() error {
 	w := &worker{ended: make(chan struct{})}
 	ctx, cancel := context.WithCancel(s.m.life())
 	w.cancel = cancel
-	def, out := s.def, s.sink
+	def, main, outlet := s.def, s.sink, s.outlet
 	if !s.m.group.Go("stream "+def.Name, func(group context.Context) {
 		defer s.ended(w)
 		defer cancel()
 		defer context.AfterFunc(group, cancel)()
-		s.work(ctx, w, def, out)
+		s.work(ctx, w, def, main, outlet)
 	}) {
 		cancel()
 		return apitypes.ErrStopping
@@ -222,12 +215,12 @@ func (s *stream) stop(ctx context.Context) error {
 }
 
 // work does one run after the other, until ctx is done or a run says that no other can do better.
-func (s *stream) work(ctx context.Context, w *worker, def *store.Stream, out sink.Sink) {
+func (s *stream) work(ctx context.Context, w *worker, def *store.Stream, main, outlet sink.Sink) {
 	log := s.m.opts.Log.WithField("stream", def.Name)
 	backoff := retry.Backoff{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Factor: 2, Jitter: true}
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		err := s.once(ctx, w, def, out)
+		err := s.once(ctx, w, def, main, outlet)
 		if ctx.Err() != nil {
 			return
 		}
@@ -290,8 +283,8 @@ func (s *stream) isWorker(w *worker) bool {
 }
 
 // once does one run.
-func (s *stream) once(ctx context.Context, w *worker, def *store.Stream, out sink.Sink) error {
-	r, err := s.m.newRun(ctx, s, def, out)
+func (s *stream) once(ctx context.Context, w *worker, def *store.Stream, main, outlet sink.Sink) error {
+	r, err := s.m.newRun(ctx, s, def, main, outlet)
 	if err != nil {
 		return err
 	}
