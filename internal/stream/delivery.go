@@ -73,6 +73,8 @@ type delivery struct {
 	probes    bool       // whether the receiver takes the event behind those it refuses is still to be tried
 	gone      *goneError // the receiver wants nothing any more
 
+	outlet trouble // of the dead letter that the sending goroutine hands to the outlet
+
 	replaying int                 // dead letters that are under way
 	replayed  []*store.DeadLetter // those that got through
 }

@@ -285,7 +285,7 @@ type sending struct {
 	unstored int       // acknowledged, but for the store
 	oldest   time.Time // when what is unacknowledged was sent first; zero: nothing is
 	blocked  bool
-	failing  time.Time // when the batch that blocks failed first, or began to wait for the store
+	failing  time.Time // when the batch or the dead letter that blocks failed first, or began to wait for the store
 }
 
 func (d *delivery) state() sending {
@@ -305,6 +305,9 @@ func (d *delivery) state() sending {
 	}
 	if len(d.ready) > 0 && d.ready[0].failures > 0 {
 		look(d.ready[0])
+	}
+	if d.outlet.blocked && !s.blocked {
+		s.blocked, s.failing = true, d.outlet.first
 	}
 	if since := d.unstored.since; !s.blocked && !since.IsZero() && d.now().Sub(since) >= storePatience {
 		s.blocked, s.failing = true, since

@@ -20,7 +20,11 @@ func (r *run) hand(ctx context.Context, b *batch, letters []*store.DeadLetter) e
 		return nil
 	}
 	for i, l := range letters {
-		stored, err := r.m.opts.Store.DeadLetter(ctx, r.def.ID, l.ID)
+		var stored *store.DeadLetter
+		err := r.insist(ctx, func(ctx context.Context) (err error) {
+			stored, err = r.m.opts.Store.DeadLetter(ctx, r.def.ID, l.ID)
+			return err
+		})
 		switch {
 		case errors.Is(err, store.ErrNotFound): // somebody has deleted it
 			continue
@@ -36,7 +40,7 @@ func (r *run) hand(ctx context.Context, b *batch, letters []*store.DeadLetter) e
 		of.Replay += "/dead letter" // it is something else than its event, and has another id
 		buf := append(append([]byte{'['}, body...), ']')
 		r.handed++
-		one := &sink.Batch{
+		one := sink.Batch{
 			Number: r.epoch*numbersPerEpoch + r.handed, Body: buf,
 			Events: []sink.Event{{ID: e.ID, Listener: &of, Block: e.Block, JSON: buf[1 : len(buf)-1]}},
 		}
@@ -47,31 +51,71 @@ func (r *run) hand(ctx context.Context, b *batch, letters []*store.DeadLetter) e
 	return nil
 }
 
-// handOne sends one dead letter, again and again, unless it is refused for good, or for retryTimeout.
-func (r *run) handOne(ctx context.Context, one *sink.Batch, l *store.DeadLetter) error {
-	began := r.m.opts.Now()
-	return retry.Do(ctx, sendBackoff, func(ctx context.Context, attempt int) error {
-		one.Attempt = attempt
-		done := make(chan error, 1)
-		r.outlet.Send(ctx, one, func(err error) { done <- err })
-		err := <-done
-		var part *sink.Partial
-		if errors.As(err, &part) && part.Failed[0] != nil {
-			err = part.Failed[0]
-		}
+// handOne sends one dead letter, again and again, as a batch goes to the main sink: after retryTimeout the stream is blocked. It gives up when the letter is
+// refused for good, or has been for retryTimeout, since then it is in the store all the same.
+func (r *run) handOne(ctx context.Context, one sink.Batch, l *store.DeadLetter) error {
+	d := r.delivery
+	defer d.handing(trouble{})
+	var t trouble
+	for one.Attempt = 1; ; one.Attempt++ {
+		err := r.sendOut(ctx, one)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		now := r.m.opts.Now()
 		r.s.stats.fail(fmt.Errorf("deadLetter: %w", err), now)
-		if sink.IsPermanent(err) || sink.IsGone(err) || sink.IsRefused(err) && now.Sub(began) >= r.def.RetryTimeout {
+		t.count(err, now, 0)
+		c := t.circumstances(&d.policy, now, 0)
+		c.events, c.skip, c.through = 1, true, true // it is alone, and nothing is lost by giving up
+		switch judge(err, c) {
+		case aside, gone:
 			r.log.WithField("event", l.Event).Warnf("The dead letter %s stays in the store alone: %s", l.ID, err)
 			return nil
+		case again, cut, suspect:
 		}
-		var later *sink.RetryAfter
-		if errors.As(err, &later) {
-			_ = retry.Sleep(ctx, min(later.After, maxRetryAfter)) // Do finds out by itself that ctx has ended
+		t.delay(&d.policy, err, now, false)
+		d.handing(t)
+		if err := retry.Sleep(ctx, t.due.Sub(now)); err != nil {
+			return err
 		}
-		return err
-	})
+	}
+}
+
+// sendOut sends a dead letter once. It does not wait for a sink that does not answer when ctx is done.
+func (r *run) sendOut(ctx context.Context, one sink.Batch) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer := make(chan error, 1)
+	done := func(err error) {
+		select {
+		case answer <- err:
+		default: // the first answer counts
+		}
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done(fmt.Errorf("sink panicked: %v", p))
+			}
+		}()
+		r.outlet.Send(ctx, &one, done)
+	}()
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	var part *sink.Partial
+	if errors.As(err, &part) && part.Failed[0] != nil {
+		return part.Failed[0]
+	}
+	return err
+}
+
+// handing notes for the status what is known of the dead letter that is at the outlet.
+func (d *delivery) handing(t trouble) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.outlet = t
 }

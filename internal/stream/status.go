@@ -18,7 +18,7 @@ const (
 	stateStarting  = "starting"  // verifying checkpoints, or waiting for the chain
 	stateCatchup   = "catchup"   // has not been at the safe head yet
 	stateLive      = "live"      // has been
-	stateBlocked   = "blocked"   // a batch has been failing for longer than retryTimeout, or delivery waits for the store
+	stateBlocked   = "blocked"   // a batch, or a dead letter on its way to the outlet, has been failing for longer than retryTimeout, or delivery waits for the store
 	stateSuspended = "suspended" // by request
 	stateFailed    = "failed"    // cannot go on; see the last error
 )
