@@ -73,7 +73,8 @@ type delivery struct {
 	probes    bool       // whether the receiver takes the event behind those it refuses is still to be tried
 	gone      *goneError // the receiver wants nothing any more
 
-	outlet trouble // of the dead letter that the sending goroutine hands to the outlet
+	outlet   trouble // of the dead letter that the sending goroutine hands to the outlet
+	atOutlet bool    // the outlet has it, and has not answered
 
 	replaying int                 // dead letters that are under way
 	replayed  []*store.DeadLetter // those that got through
@@ -340,6 +341,8 @@ func (d *delivery) setAside(ctx context.Context, f *flight) error {
 	}
 	d.probes = true // an event that was not sent shows nothing: another one is tried
 	d.leave(f)
+	d.atOutlet = false
+	d.land()
 	signal(d.wake)
 	return nil
 }

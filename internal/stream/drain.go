@@ -60,13 +60,13 @@ func (d *delivery) rest() {
 	d.draining = true
 }
 
-// rests says that no batch is at the sink, or that nobody cares any more, and what to wait for otherwise. A batch that waits for a receiver, or
-// to be sent again, is not at the sink.
+// rests says that no batch is at the sink and no dead letter at the outlet, or that nobody cares any more, and what to wait for otherwise. What waits for
+// a receiver, or to be sent again, is not there.
 func (d *delivery) rests() (ok bool, landed <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := func(f *flight) bool { return f.out && f.handed }
-	return d.closed || !slices.ContainsFunc(d.flights, out), d.landed
+	return d.closed || !d.atOutlet && !slices.ContainsFunc(d.flights, out), d.landed
 }
 
 // land tells who waits for what is out that a batch is back. The caller holds mu.

@@ -55,9 +55,13 @@ func (r *run) hand(ctx context.Context, b *batch, letters []*store.DeadLetter) e
 // refused for good, or has been for retryTimeout, since then it is in the store all the same.
 func (r *run) handOne(ctx context.Context, one sink.Batch, l *store.DeadLetter) error {
 	d := r.delivery
-	defer d.handing(trouble{})
+	defer d.handed()
 	var t trouble
 	for one.Attempt = 1; ; one.Attempt++ {
+		if !d.toOutlet() { // a change is about to end the run; the letter comes again in the next one
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
 		err := r.sendOut(ctx, one)
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -74,7 +78,7 @@ func (r *run) handOne(ctx context.Context, one sink.Batch, l *store.DeadLetter) 
 		case again, cut, suspect:
 		}
 		t.delay(&d.policy, err, now, false)
-		d.handing(t)
+		d.backFromOutlet(t)
 		if err := retry.Sleep(ctx, t.due.Sub(now)); err != nil {
 			return err
 		}
@@ -113,9 +117,26 @@ func (r *run) sendOut(ctx context.Context, one sink.Batch) error {
 	return err
 }
 
-// handing notes for the status what is known of the dead letter that is at the outlet.
-func (d *delivery) handing(t trouble) {
+// toOutlet marks a dead letter as given to the outlet, unless nothing new is sent any more. It counts as being there until the outlet has failed, or its
+// event is done: a change that waits for what is sent waits for that.
+func (d *delivery) toOutlet() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.outlet = t
+	d.atOutlet = !d.draining
+	return d.atOutlet
+}
+
+// backFromOutlet notes that the outlet has failed, and shows in the status what is known of it.
+func (d *delivery) backFromOutlet(t trouble) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.outlet, d.atOutlet = t, false
+	d.land()
+}
+
+// handed ends what the status shows of the outlet.
+func (d *delivery) handed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.outlet = trouble{}
 }

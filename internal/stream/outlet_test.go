@@ -32,7 +32,7 @@ func withOutlet(s *apitypes.EventStream) {
 }
 
 // take is the next dead letter that the outlet gets.
-func (f *kafkaFactory) take(t *testing.T, stream string) (*delivered, *apitypes.DeadLetter) {
+func (f *fakeFactory) take(t *testing.T, stream string) (*delivered, *apitypes.DeadLetter) {
 	t.Helper()
 	select {
 	case d := <-f.of(stream).out:
