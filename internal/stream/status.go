@@ -91,11 +91,9 @@ func (s *stream) status() (*apitypes.StreamStatus, *run) {
 		st.LastError, st.LastErrorTime = err.Error(), fftime(at)
 	}
 	s.mu.Lock()
-	def, w, main := s.def, s.worker, s.sink
+	def, w, main, outlet := s.def, s.worker, s.sink, s.outlet
 	s.mu.Unlock()
-	if a, ok := main.(sink.Advising); ok {
-		st.Warnings = a.Warnings()
-	}
+	st.Warnings = warnings(main, outlet)
 	switch err := s.failed(); {
 	case def.Suspended:
 		st.State, st.SuspendedReason = stateSuspended, def.SuspendedReason
@@ -107,6 +105,20 @@ func (s *stream) status() (*apitypes.StreamStatus, *run) {
 		return st, w.run.Load()
 	}
 	return st, nil
+}
+
+// warnings are what the receivers of a stream lack. Those of the outlet begin with the name of the field that it is configured in.
+func warnings(main, outlet sink.Sink) []string {
+	var all []string
+	if a, ok := main.(sink.Advising); ok {
+		all = append(all, a.Warnings()...)
+	}
+	if a, ok := outlet.(sink.Advising); ok {
+		for _, w := range a.Warnings() {
+			all = append(all, "deadLetter: "+w)
+		}
+	}
+	return all
 }
 
 func (m *Manager) isLost() bool {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
+	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 func TestStatusSaysHowFarAStreamIs(t *testing.T) {
@@ -271,4 +273,13 @@ func BenchmarkStatus(b *testing.B) {
 		require.NoError(b, err)
 		require.Len(b, list, 1000)
 	}
+}
+
+func TestWarningsOfBothReceiversAreToldApart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(r *rig) { r.opts.Sinks = []sink.Factory{r.factory, new(reachable)} })
+	r.stream("one", withOutlet)
+	r.stream("both", withOutlet, func(s *apitypes.EventStream) { s.Type, s.Kafka = ptr("kafka"), json.RawMessage(`{"topic":"a"}`) })
+	require.Equal(t, []string{"deadLetter: there is one copy only"}, r.state("one").Warnings)
+	require.Equal(t, []string{"there is one copy only", "deadLetter: there is one copy only"}, r.state("both").Warnings)
 }
