@@ -132,10 +132,10 @@ func (m *Manager) Stop(ctx context.Context) error {
 	var mu sync.Mutex
 	for _, s := range m.all() {
 		closing.Go(func() {
-			if err := s.close(ctx); err != nil {
+			if err := s.close(ctx, sinks{main: true, outlet: true}); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("close the sink of stream %s: %w", s.id, err))
+				errs = append(errs, fmt.Errorf("close the sinks of stream %s: %w", s.id, err))
 			}
 		})
 	}

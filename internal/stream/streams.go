@@ -124,22 +124,23 @@ func (s *stream) update(ctx context.Context, change func(def *store.Stream) erro
 	err := s.restart(ctx, func() error {
 		// From here on the change is carried out even if the client leaves.
 		ctx := context.WithoutCancel(ctx)
-		if old.Name == def.Name && old.Type == def.Type && bytes.Equal(old.Sink, def.Sink) && sameOutlet(old, &def) && !s.reopens() {
+		which := s.outdated(old, &def)
+		if which == (sinks{}) {
 			if err := s.m.opts.Store.UpdateStream(ctx, &def); err != nil {
 				return fmt.Errorf("stream %q: %w", def.Name, err)
 			}
 			s.replace(&def)
 			return nil
 		}
-		return s.reopen(ctx, old, &def)
+		return s.reopen(ctx, which, old, &def)
 	})
 	return &def, err
 }
 
-// reopen stores a change that needs another sink. The old one is closed before the store gives its name away, because the stream that
+// reopen stores a change that needs other sinks. The old ones are closed before the store gives the stream's name away, because the stream that
 // takes the name opens its own at once.
-func (s *stream) reopen(ctx context.Context, old, def *store.Stream) error {
-	s.closeSoon(ctx, stopTimeout)
+func (s *stream) reopen(ctx context.Context, which sinks, old, def *store.Stream) error {
+	s.closeSoon(ctx, which, stopTimeout)
 	if err := s.m.opts.Store.UpdateStream(ctx, def); err != nil {
 		s.open(ctx, old)
 		return taken(err, "stream", def.Name)
@@ -176,7 +177,7 @@ func (s *stream) replace(def *store.Stream) {
 	s.def = def
 }
 
-// reopens says that the sink could not be opened and should be tried again.
+// reopens says that the sinks could not be opened and should be tried again.
 func (s *stream) reopens() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +216,7 @@ func (m *Manager) DeleteStream(ctx context.Context, idOrName string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	s.closeSoon(ctx, callTimeout) // before the store gives the name away, as in reopen
+	s.closeSoon(ctx, sinks{main: true, outlet: true}, callTimeout) // before the store gives the name away, as in reopen
 	if err := m.opts.Store.DeleteStream(ctx, s.id); err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.open(ctx, s.current())
 		return errors.Join(fmt.Errorf("delete stream %q: %w", idOrName, err), s.start())

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,42 +100,69 @@ func (s *stream) current() *store.Stream {
 	return s.def
 }
 
-// open makes the sinks. The caller holds the token, or nobody else knows the stream yet.
+// open makes the sinks that are not open: a change leaves those alone that it does not concern. The caller holds the token, or nobody else knows
+// the stream yet.
 func (s *stream) open(ctx context.Context, def *store.Stream) {
-	main, err := s.m.openSink(ctx, def, def.Type, def.Sink)
-	var outlet sink.Sink
-	if o := def.DeadLetter; o != nil && err == nil {
+	s.mu.Lock()
+	main, outlet := s.sink, s.outlet
+	s.mu.Unlock()
+	var err error
+	if main == nil {
+		main, err = s.m.openSink(ctx, def, def.Type, def.Sink)
+	}
+	if o := def.DeadLetter; o != nil && outlet == nil && err == nil {
 		if outlet, err = s.m.openSink(ctx, def, o.Type, o.Config); err != nil {
-			err = errors.Join(fmt.Errorf("deadLetter: %w", err), main.Close(ctx))
-			main = nil
+			err = fmt.Errorf("deadLetter: %w", err)
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.def, s.sink, s.outlet, s.broken = def, main, outlet, err
+	s.mu.Unlock()
+	if err != nil { // without one of them the stream does not run, and the other is not to look as if it did
+		s.closeSoon(ctx, sinks{main: true, outlet: true}, stopTimeout)
+	}
 }
 
-// close ends the sinks. The caller holds the token and has stopped the worker.
-func (s *stream) close(ctx context.Context) error {
+// sinks are some of the sinks of a stream.
+type sinks struct{ main, outlet bool }
+
+// outdated are the sinks that a change has opened again. What could not be opened is tried again.
+func (s *stream) outdated(old, def *store.Stream) sinks {
 	s.mu.Lock()
-	main, outlet := s.sink, s.outlet
-	s.sink, s.outlet = nil, nil
+	defer s.mu.Unlock()
+	renamed := old.Name != def.Name
+	return sinks{
+		main:   renamed || s.sink == nil || old.Type != def.Type || !bytes.Equal(old.Sink, def.Sink),
+		outlet: renamed || s.outlet == nil && def.DeadLetter != nil || !sameOutlet(old, def),
+	}
+}
+
+// close ends some of the sinks. The caller holds the token and has stopped the worker.
+func (s *stream) close(ctx context.Context, which sinks) error {
+	var open []sink.Sink
+	take := func(one *sink.Sink, really bool) {
+		if really && *one != nil {
+			open = append(open, *one)
+			*one = nil
+		}
+	}
+	s.mu.Lock()
+	take(&s.sink, which.main)
+	take(&s.outlet, which.outlet)
 	s.mu.Unlock()
 	var errs []error
-	for _, one := range [...]sink.Sink{main, outlet} {
-		if one != nil {
-			errs = append(errs, one.Close(ctx))
-		}
+	for _, one := range open {
+		errs = append(errs, one.Close(ctx))
 	}
 	return errors.Join(errs...)
 }
 
-// closeSoon ends the sink for a change, which happens however the sink ends. The caller holds the token and has stopped the worker.
-func (s *stream) closeSoon(ctx context.Context, limit time.Duration) {
+// closeSoon ends sinks for a change, which happens however they end. The caller holds the token and has stopped the worker.
+func (s *stream) closeSoon(ctx context.Context, which sinks, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := s.close(ctx); err != nil {
-		s.m.opts.Log.WithError(err).WithField("stream", s.id).Warn("The sink of the stream did not end as it should")
+	if err := s.close(ctx, which); err != nil {
+		s.m.opts.Log.WithError(err).WithField("stream", s.id).Warn("A sink of the stream did not end as it should")
 	}
 }
 
