@@ -15,17 +15,33 @@ import (
 // probeTimeout is how long a receiver may take to answer when a stream is made or changed.
 const probeTimeout = 15 * time.Second
 
-// probe tries the receivers of a stream that is to run, as far as they are others than before and their sinks can do that.
-func (m *Manager) probe(ctx context.Context, def, old *store.Stream) error {
+// unknown are the receivers of a stream that are to be tried: those that none of the others has, if the stream is to run and their sinks can do that.
+func (m *Manager) unknown(def *store.Stream, known ...*store.Stream) sinks {
 	if def.Suspended {
-		return nil
+		return sinks{}
 	}
-	if def.Type != old.Type || !bytes.Equal(def.Sink, old.Sink) {
+	var which sinks
+	_, which.main = m.sinks[def.Type].(sink.Prober)
+	if def.DeadLetter != nil {
+		_, which.outlet = m.sinks[def.DeadLetter.Type].(sink.Prober)
+	}
+	for _, k := range known {
+		which.main = which.main && (def.Type != k.Type || !bytes.Equal(def.Sink, k.Sink))
+		which.outlet = which.outlet && !sameOutlet(def, k)
+	}
+	return which
+}
+
+// probe tries the receivers of a stream that is to run, as far as they are others than those of streams that are known.
+func (m *Manager) probe(ctx context.Context, def *store.Stream, known ...*store.Stream) error {
+	which := m.unknown(def, known...)
+	if which.main {
 		if err := m.try(ctx, def, def.Type, def.Sink); err != nil {
 			return within(def.Type, err)
 		}
 	}
-	if o := def.DeadLetter; o != nil && !sameOutlet(def, old) {
+	if which.outlet {
+		o := def.DeadLetter
 		return within("deadLetter", within(o.Type, m.try(ctx, def, o.Type, o.Config)))
 	}
 	return nil

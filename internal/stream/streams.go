@@ -23,6 +23,9 @@ func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) 
 	if err != nil {
 		return nil, err
 	}
+	if err := m.free(def); err != nil {
+		return nil, err
+	}
 	if err := m.probe(ctx, def, new(store.Stream)); err != nil {
 		return nil, err
 	}
@@ -46,25 +49,66 @@ func (m *Manager) CreateStream(ctx context.Context, body *apitypes.EventStream) 
 // UpdateStream changes what the request names. It takes effect at once, from the stored checkpoint, which it never moves. Errors:
 // store.ErrNotFound, store.ErrConflict for a name that is taken, *apitypes.Invalid.
 func (m *Manager) UpdateStream(ctx context.Context, idOrName string, body *apitypes.EventStream) (*apitypes.EventStream, error) {
-	s, release, err := m.change(ctx, idOrName)
+	var tried store.Stream // whose receivers have answered
+	for {
+		def, err := m.updateTried(ctx, &idOrName, body, &tried)
+		var first *untried
+		switch {
+		case err == nil:
+			return m.streamBody(def)
+		case !errors.As(err, &first):
+			return nil, err
+		}
+		if err := m.probe(ctx, first.def, first.old, &tried); err != nil {
+			return nil, err
+		}
+		tried = *first.def
+	}
+}
+
+// untried says that the receivers of a stream, as a request would have it, are to be tried before it is changed. That takes time, in which nobody else is
+// to wait for the stream; whoever changes it meanwhile makes the request be applied to something else, and other receivers may have to be tried then.
+type untried struct{ def, old *store.Stream }
+
+func (u *untried) Error() string {
+	return fmt.Sprintf("the receivers of stream %q are to be tried first", u.def.Name)
+}
+
+// updateTried changes a stream, unless it would get receivers by that which were not tried: that is an *untried. What was a name becomes the id, which
+// outlives a renaming.
+func (m *Manager) updateTried(ctx context.Context, idOrName *string, body *apitypes.EventStream, tried *store.Stream) (*store.Stream, error) {
+	s, release, err := m.change(ctx, *idOrName)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	*idOrName = s.id
 	if err := refuse(s.current()); err != nil {
 		return nil, err
 	}
-	def, err := s.update(ctx, func(def *store.Stream) error {
+	return s.update(ctx, func(def *store.Stream) error {
 		old := *def
 		if err := m.apply(def, body, false); err != nil {
 			return err
 		}
-		return m.probe(ctx, def, &old)
+		if err := m.free(def); err != nil {
+			return err
+		}
+		if m.unknown(def, &old, tried) != (sinks{}) {
+			return &untried{def, &old}
+		}
+		return nil
 	})
-	if err != nil {
-		return nil, err
+}
+
+// free refuses a name that another stream has, before anything is done for the request. The store has the last word.
+func (m *Manager) free(def *store.Stream) error {
+	for _, s := range m.some() {
+		if s.id != def.ID && s.current().Name == def.Name {
+			return &nameTaken{what: "stream", name: def.Name}
+		}
 	}
-	return m.streamBody(def)
+	return nil
 }
 
 // SuspendStream stops a stream; it keeps its position. A stream that is suspended stays so.
