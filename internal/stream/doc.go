@@ -57,6 +57,8 @@
 //     refusal by a receiver that takes nothing else. While a batch is cut down, nothing behind it is sent.
 //   - An event is passed over only if a program says so: an error, too much work and more than one output are a refusal for good.
 //   - A dead letter that is replayed goes the way of all events. It is deleted when it got through, and refused it is a dead letter again.
+//   - A stream may name a second receiver, the outlet, for what is set aside. A dead letter goes there once it is stored, and its event is done when the
+//     outlet has it or refuses it for good; while the outlet is away the stream waits and, after retryTimeout, counts as blocked.
 //   - Nothing that the configuration says, or no longer says, moves a position or deletes one.
 //
 // The status of streams is put together when somebody asks: from the runs where there are any, else from one read of the store for all, and

@@ -120,6 +120,10 @@ func TestATakenNameIsRefusedBeforeReceiversAreTried(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrConflict)
 	require.Len(t, f.tried, 2)
 	require.False(t, r.factory.of("other").isClosed(), "it is open again")
+	r.store.setFault(nil)
+	r.listen("other", "l", "A")
+	r.chain.mine("A")
+	r.live("other").finish(nil) // it runs on as it was
 }
 
 // While receivers are tried, nobody waits for the stream, and what others change meanwhile stays changed.
