@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -58,8 +57,8 @@ func settings(c *apitypes.SNSConfig) *amazon.Settings {
 	}
 }
 
-//nolint:gochecknoglobals // constant
-var topicARN = regexp.MustCompile(`^arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:(?:[A-Za-z0-9_-]{1,256}|[A-Za-z0-9_-]{1,251}\.fifo)$`)
+// maxName is how many characters the name of a topic may have.
+const maxName = 256
 
 // target reads the ARN of a topic.
 func target(arn string) (amazon.Target, error) {
@@ -68,11 +67,11 @@ func target(arn string) (amazon.Target, error) {
 	if arn == "" {
 		return t, apitypes.Invalidf(t.Field, fix, "is missing")
 	}
-	found := topicARN.FindStringSubmatch(arn)
-	if found == nil {
+	region, name, ok := amazon.ARN(arn, "sns")
+	if !ok || !amazon.IsLabel(region) || !amazon.IsName(name, maxName) {
 		return t, apitypes.Invalidf(t.Field, fix, "is no ARN of a topic")
 	}
-	t.Region = found[1]
+	t.Region = region
 	return t, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
@@ -60,16 +59,40 @@ func settings(c *apitypes.SQSConfig) *amazon.Settings {
 	}
 }
 
-//nolint:gochecknoglobals // constants
-var (
-	queuePath  = regexp.MustCompile(`^/[^/]+/(?:[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)$`)
-	queueHosts = [...]*regexp.Regexp{
-		regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)$`),
-		regexp.MustCompile(`^([a-z0-9-]+)\.queue\.amazonaws\.com$`),
-		regexp.MustCompile(`^vpce-[a-z0-9-]+\.sqs\.([a-z0-9-]+)\.vpce\.amazonaws\.com$`),
+// maxName is how many characters the name of a queue may have.
+const maxName = 80
+
+// isPath says whether a path is that of a queue: /<account>/<name>.
+func isPath(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/")
+	account, name, _ := strings.Cut(rest, "/")
+	return ok && account != "" && amazon.IsName(name, maxName)
+}
+
+// regionOf is the region that the name of a host of SQS shows, "" if it is none, and whether it is the public one, where the SDK finds a queue by its region.
+func regionOf(host string) (region string, public bool) {
+	label := func(before, behind string) string {
+		part, starts := strings.CutPrefix(host, before)
+		part, ends := strings.CutSuffix(part, behind)
+		if !starts || !ends || !amazon.IsLabel(part) {
+			return ""
+		}
+		return part
 	}
-	publicHosts = queueHosts[:2] // where the SDK finds a queue by its region
-)
+	for _, known := range [...]struct{ before, behind string }{
+		{"sqs.", ".amazonaws.com"}, {"sqs.", ".amazonaws.com.cn"}, {"sqs.", ".api.aws"}, {"", ".queue.amazonaws.com"},
+	} {
+		if region := label(known.before, known.behind); region != "" {
+			return region, true
+		}
+	}
+	network, rest, _ := strings.Cut(host, ".")
+	if id, ok := strings.CutPrefix(network, "vpce-"); !ok || !amazon.IsLabel(id) {
+		return "", false
+	}
+	host = rest
+	return label("sqs.", ".vpce.amazonaws.com"), false
+}
 
 // endpointOf is the service that the URL of a queue is of; "" if that is AWS at its public address.
 func endpointOf(queueURL string) string {
@@ -77,10 +100,8 @@ func endpointOf(queueURL string) string {
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	for _, host := range publicHosts {
-		if host.MatchString(u.Hostname()) {
-			return ""
-		}
+	if _, public := regionOf(u.Hostname()); public {
+		return ""
 	}
 	return u.Scheme + "://" + u.Host
 }
@@ -93,14 +114,10 @@ func target(queueURL string) (amazon.Target, error) {
 	switch {
 	case queueURL == "":
 		return t, apitypes.Invalidf(t.Field, fix, "is missing")
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !queuePath.MatchString(u.Path):
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !isPath(u.Path):
 		return t, apitypes.Invalidf(t.Field, fix, "is no URL of a queue")
 	}
-	for _, host := range queueHosts {
-		if found := host.FindStringSubmatch(u.Hostname()); found != nil {
-			t.Region = found[1]
-		}
-	}
+	t.Region, _ = regionOf(u.Hostname())
 	return t, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -47,13 +46,6 @@ const (
 	mostTimeout    = 5 * time.Minute
 )
 
-//nolint:gochecknoglobals // constants
-var (
-	regionName    = regexp.MustCompile(`^[a-z]{2,4}(-[a-z0-9]+)+$`)
-	roleName      = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
-	attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-)
-
 // Check refuses what cannot work, and fills in defaults.
 func (s *Settings) Check(env *broker.Env, t Target) error {
 	for _, check := range []func() error{
@@ -77,7 +69,7 @@ func (s *Settings) Check(env *broker.Env, t Target) error {
 func (s *Settings) checkPlace(env *broker.Env, t Target) error {
 	const example = "give a region such as eu-central-1"
 	switch {
-	case *s.Region != "" && !regionName.MatchString(*s.Region):
+	case *s.Region != "" && !isRegion(*s.Region):
 		return apitypes.Invalidf("region", example, "is %q", *s.Region)
 	case *s.Region == "" && t.Region == "":
 		return apitypes.Invalidf("region", example, "is missing, and %s does not show it", t.Field)
@@ -106,7 +98,7 @@ func (s *Settings) checkCredentials() error {
 		return apitypes.Invalidf("secretAccessKey", fix, "is missing")
 	case *s.SessionToken != "" && *s.AccessKeyID == "":
 		return apitypes.Invalidf("sessionToken", "give accessKeyId and secretAccessKey, too", "stands alone")
-	case *s.RoleARN != "" && !roleName.MatchString(*s.RoleARN):
+	case *s.RoleARN != "" && !isRole(*s.RoleARN):
 		return apitypes.Invalidf("roleArn", "give one such as arn:aws:iam::123456789012:role/events", "is %q", *s.RoleARN)
 	}
 	return nil
@@ -124,7 +116,6 @@ func (s *Settings) checkGroup(t Target) error {
 const maxAttributes = 10
 
 func (s *Settings) checkAttributes() error {
-	const longest = 256
 	// What is set here besides those of the server: none of a single event with a batch.
 	own := []string{broker.HeaderID, broker.HeaderEvent, broker.HeaderStream, broker.HeaderListener, broker.HeaderType}
 	if *s.PerMessage == apitypes.MessagePerBatch {
@@ -136,7 +127,7 @@ func (s *Settings) checkAttributes() error {
 	for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {
 		lower := strings.ToLower(name)
 		switch field := "attributes." + name; {
-		case !attributeName.MatchString(name), len(name) > longest, strings.HasPrefix(lower, "aws."), strings.HasPrefix(lower, "amazon."):
+		case !isAttribute(name), strings.HasPrefix(lower, "aws."), strings.HasPrefix(lower, "amazon."):
 			return apitypes.Invalidf(field, "use letters, digits, _ and -, with dots between them, and no name that begins with AWS. or Amazon.", "is no name of an attribute")
 		case slices.Contains(own, lower), strings.HasPrefix(lower, "pyralis-"):
 			return apitypes.Invalidf(field, "use another name", "is an attribute that the server sets")
