@@ -16,7 +16,7 @@ import (
 // Probe implements sink.Prober: it connects, logs in, and looks whether the stream is there and takes the subject. Whether the user may publish
 // shows when it does.
 func (f *Factory) Probe(ctx context.Context, s sink.Stream, raw json.RawMessage) error {
-	o, err := f.open(ctx, s, raw)
+	o, err := f.Make(ctx, s, raw)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ import (
 
 // Factory makes the sinks of type sns.
 type Factory struct {
+	broker.Base[apitypes.SNSConfig, *amazon.Sink]
+
 	env      *broker.Env
 	settings broker.Settings[apitypes.SNSConfig]
 	test     amazon.Test
@@ -45,6 +47,7 @@ func New(env *broker.Env) (*Factory, error) {
 		},
 		References: env.References,
 	}
+	f.Base = broker.NewBase(apitypes.StreamSNS, &f.settings, f.open)
 	return f, nil
 }
 
@@ -106,58 +109,29 @@ func (f *Factory) check(c *apitypes.SNSConfig) error {
 	return err
 }
 
-// Type implements sink.Factory.
-func (f *Factory) Type() string { return apitypes.StreamSNS }
-
-// Validate implements sink.Factory.
-func (f *Factory) Validate(raw json.RawMessage) (json.RawMessage, error) {
-	return f.settings.Validate(raw)
-}
-
-// Mask implements sink.Confidential.
-func (f *Factory) Mask(raw json.RawMessage) json.RawMessage { return f.settings.Mask(raw) }
-
-// Keep implements sink.Confidential.
-func (f *Factory) Keep(raw, stored json.RawMessage) (json.RawMessage, error) {
-	return f.settings.Keep(raw, stored)
-}
-
-// Open implements sink.Factory.
-func (f *Factory) Open(ctx context.Context, s sink.Stream, raw json.RawMessage) (sink.Sink, error) {
-	out, err := f.open(ctx, s, raw)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // Probe implements sink.Prober: it asks for the attributes of the topic.
 func (f *Factory) Probe(ctx context.Context, s sink.Stream, raw json.RawMessage) error {
-	out, err := f.open(ctx, s, raw)
+	out, err := f.Make(ctx, s, raw)
 	if err != nil {
 		return err
 	}
 	return out.Probe(ctx)
 }
 
-func (f *Factory) open(ctx context.Context, s sink.Stream, raw json.RawMessage) (*amazon.Sink, error) {
-	c, err := f.settings.Open(raw)
-	if err != nil {
-		return nil, err
-	}
+func (f *Factory) open(ctx context.Context, s sink.Stream, c *apitypes.SNSConfig) (*amazon.Sink, error) {
 	t, err := target(c.TopicARN)
 	if err != nil {
 		return nil, err
 	}
-	subject, err := f.subject(&c)
+	subject, err := f.subject(c)
 	if err != nil {
 		return nil, err
 	}
 	return amazon.Open(ctx, amazon.Options{
-		Service: service{topicARN: c.TopicARN}, Target: t, Env: f.env, Stream: s, Settings: *settings(&c), Subject: subject, Test: f.test,
+		Service: service{topicARN: c.TopicARN}, Target: t, Env: f.env, Stream: s, Settings: *settings(c), Subject: subject, Test: f.test,
 		Unknown: amazon.State{FIFO: t.FIFO, Message: maxSize, Call: usualSize},
 		Reveal: func(ctx context.Context) (*amazon.Settings, *broker.Redactor, error) {
-			known, redactor, err := f.settings.Reveal(ctx, &c)
+			known, redactor, err := f.settings.Reveal(ctx, c)
 			if err != nil {
 				return nil, nil, err
 			}
