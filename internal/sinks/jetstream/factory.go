@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -39,10 +40,8 @@ func (f *Factory) open(ctx context.Context, s sink.Stream, cfg *apitypes.JetStre
 	if err != nil {
 		return nil, err
 	}
-	o := &out{
-		factory: f, stream: s, cfg: *cfg, slot: make(chan struct{}, 1),
+	return &out{
+		factory: f, stream: s, cfg: *cfg, turn: turn.New(ctx),
 		maker: broker.Maker{Stream: s, PerMessage: cfg.PerMessage, Format: cfg.Format, Texts: []*broker.Text{subject}},
-	}
-	o.life, o.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	return o, nil
+	}, nil
 }

@@ -2,11 +2,11 @@ package jetstream
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -18,11 +18,9 @@ type out struct {
 	cfg     apitypes.JetStreamConfig
 	maker   broker.Maker
 
-	life context.Context //nolint:containedctx // ends with the sink, and with it every delivery
-	end  context.CancelCauseFunc
-	slot chan struct{} // held by a delivery: there is one at a time, which keeps their order
+	turn *turn.Slot // there is one delivery at a time, which keeps their order
 
-	link     *link // nil: the next delivery connects; guarded by slot
+	link     *link // nil: the next delivery connects; guarded by turn
 	warnings atomic.Pointer[[]string]
 }
 
@@ -30,34 +28,12 @@ var _ sink.Advising = (*out)(nil)
 
 // Send implements sink.Sink. It returns when the server has acknowledged every message, or one has failed.
 func (o *out) Send(ctx context.Context, b *sink.Batch, done func(error)) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(o.life, func() { cancel(context.Cause(o.life)) })()
-	select {
-	case o.slot <- struct{}{}:
-	case <-ctx.Done():
-		done(context.Cause(ctx))
-		return
-	}
-	err := context.Cause(o.life) // the end of the sink may have made room before it ended ctx
-	if err == nil {
-		err = o.deliver(ctx, b)
-	}
-	<-o.slot
-	done(err)
+	o.turn.Send(ctx, b, done, o.deliver)
 }
 
 // Close implements sink.Sink.
 func (o *out) Close(ctx context.Context) error {
-	o.end(sink.ErrClosed)
-	select {
-	case o.slot <- struct{}{}:
-		o.disconnect()
-		<-o.slot
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
-	}
+	return o.turn.Close(ctx, o.disconnect)
 }
 
 // Warnings implements sink.Advising. They are those of the last connection.

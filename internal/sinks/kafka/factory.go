@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -37,10 +38,8 @@ func (f *Factory) open(ctx context.Context, s sink.Stream, cfg *apitypes.KafkaCo
 	if err != nil {
 		return nil, err
 	}
-	p := &producer{
-		factory: f, stream: s, cfg: cfg, texts: t, ownKey: []byte(s.ID), slot: make(chan struct{}, 1), topics: make(map[string]*topic),
+	return &producer{
+		factory: f, stream: s, cfg: cfg, texts: t, ownKey: []byte(s.ID), turn: turn.New(ctx), topics: make(map[string]*topic),
 		maker: broker.Maker{Stream: s, PerMessage: cfg.PerMessage, Format: cfg.Format, Texts: t.all()},
-	}
-	p.life, p.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	return p, nil
+	}, nil
 }

@@ -3,13 +3,13 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -23,11 +23,9 @@ type producer struct {
 	maker   broker.Maker
 	ownKey  []byte // of messages for which no key is configured
 
-	life context.Context //nolint:containedctx // ends with the sink, and with it every delivery
-	end  context.CancelCauseFunc
-	slot chan struct{} // held by a delivery: there is one at a time, which keeps their order
+	turn *turn.Slot // there is one delivery at a time, which keeps their order
 
-	// Of who holds the slot.
+	// Of whose turn it is.
 	client *client           // nil before the first delivery
 	sure   bool              // nothing has gone wrong since client had its id
 	topics map[string]*topic // that were there when nothing had gone wrong
@@ -41,34 +39,12 @@ var _ sink.Advising = (*producer)(nil)
 
 // Send implements sink.Sink. It returns when the fate of the batch is known.
 func (p *producer) Send(ctx context.Context, b *sink.Batch, done func(error)) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(p.life, func() { cancel(context.Cause(p.life)) })()
-	select {
-	case p.slot <- struct{}{}:
-	case <-ctx.Done():
-		done(context.Cause(ctx))
-		return
-	}
-	err := context.Cause(p.life) // the end of the sink may have made room before it ended ctx
-	if err == nil {
-		err = p.deliver(ctx, b)
-	}
-	<-p.slot
-	done(err)
+	p.turn.Send(ctx, b, done, p.deliver)
 }
 
 // Close implements sink.Sink.
 func (p *producer) Close(ctx context.Context) error {
-	p.end(sink.ErrClosed)
-	select {
-	case p.slot <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
-	}
-	defer func() { <-p.slot }()
-	p.disconnect()
-	return nil
+	return p.turn.Close(ctx, p.disconnect)
 }
 
 func (p *producer) disconnect() {

@@ -57,22 +57,22 @@ func (c *client) Send(ctx context.Context, messages []*amazon.Message) (map[int]
 	in := &sns.PublishBatchInput{TopicArn: &c.topicARN}
 	for i, m := range messages {
 		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, types.PublishBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), Message: &m.Body, Subject: text(m.Subject), MessageAttributes: attributes(m.Attributes),
-			MessageGroupId: text(m.Group), MessageDeduplicationId: text(m.DedupID),
+			Id: amazon.ID(i), Message: &m.Body, Subject: amazon.Text(m.Subject), MessageAttributes: attributes(m.Attributes),
+			MessageGroupId: amazon.Text(m.Group), MessageDeduplicationId: amazon.Text(m.DedupID),
 		})
 	}
 	out, err := c.api.PublishBatch(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	taken, failed := make(map[string]bool), make(map[string]*amazon.Refusal)
+	var answer amazon.Answer
 	for _, e := range out.Successful {
-		taken[aws.ToString(e.Id)] = true
+		answer.Took(e.Id)
 	}
 	for _, e := range out.Failed {
-		failed[aws.ToString(e.Id)] = &amazon.Refusal{Code: aws.ToString(e.Code), Text: aws.ToString(e.Message), SenderFault: e.SenderFault}
+		answer.Refused(e.Id, e.Code, e.Message, e.SenderFault)
 	}
-	return amazon.Answered(len(messages), strconv.Itoa, taken, failed), nil
+	return answer.Refusals(len(messages)), nil
 }
 
 func attributes(headers []broker.Header) map[string]types.MessageAttributeValue {
@@ -81,12 +81,4 @@ func attributes(headers []broker.Header) map[string]types.MessageAttributeValue 
 		out[h.Name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &h.Value}
 	}
 	return out
-}
-
-// text is nil of nothing.
-func text(t string) *string {
-	if t == "" {
-		return nil
-	}
-	return &t
 }

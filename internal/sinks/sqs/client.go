@@ -65,22 +65,22 @@ func (c *client) Send(ctx context.Context, messages []*amazon.Message) (map[int]
 	in := &sqs.SendMessageBatchInput{QueueUrl: &c.queueURL}
 	for i, m := range messages {
 		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), MessageBody: &m.Body, MessageAttributes: attributes(m.Attributes),
-			MessageGroupId: text(m.Group), MessageDeduplicationId: text(m.DedupID),
+			Id: amazon.ID(i), MessageBody: &m.Body, MessageAttributes: attributes(m.Attributes),
+			MessageGroupId: amazon.Text(m.Group), MessageDeduplicationId: amazon.Text(m.DedupID),
 		})
 	}
 	out, err := c.api.SendMessageBatch(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	taken, failed := make(map[string]bool), make(map[string]*amazon.Refusal)
+	var answer amazon.Answer
 	for _, e := range out.Successful {
-		taken[aws.ToString(e.Id)] = true
+		answer.Took(e.Id)
 	}
 	for _, e := range out.Failed {
-		failed[aws.ToString(e.Id)] = &amazon.Refusal{Code: aws.ToString(e.Code), Text: aws.ToString(e.Message), SenderFault: e.SenderFault}
+		answer.Refused(e.Id, e.Code, e.Message, e.SenderFault)
 	}
-	return amazon.Answered(len(messages), strconv.Itoa, taken, failed), nil
+	return answer.Refusals(len(messages)), nil
 }
 
 func attributes(headers []broker.Header) map[string]types.MessageAttributeValue {
@@ -89,12 +89,4 @@ func attributes(headers []broker.Header) map[string]types.MessageAttributeValue 
 		out[h.Name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &h.Value}
 	}
 	return out
-}
-
-// text is nil of nothing.
-func text(t string) *string {
-	if t == "" {
-		return nil
-	}
-	return &t
 }

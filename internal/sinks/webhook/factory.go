@@ -14,6 +14,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"github.com/pyralis-io/pyralis/internal/netguard"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -119,8 +120,7 @@ func (f *Factory) Open(ctx context.Context, s sink.Stream, raw json.RawMessage) 
 	if err != nil {
 		return nil, errors.New("webhook: the URL cannot be parsed") // the error would show it
 	}
-	h := &hook{factory: f, stream: s, cfg: cfg, url: u, shown: u.Scheme + "://" + u.Host, hidden: urlSecrets(u), slot: make(chan struct{}, 1)}
-	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	h := &hook{factory: f, stream: s, cfg: cfg, url: u, shown: u.Scheme + "://" + u.Host, hidden: urlSecrets(u), turn: turn.New(ctx)}
 	connections := &conns{dial: f.guard.DialContext, open: make(map[*conn]struct{})}
 	if f.proxy != nil {
 		connections.dial = (&net.Dialer{}).DialContext // to the proxy, which the operator chose; what it is asked for is checked before

@@ -14,6 +14,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"github.com/pyralis-io/pyralis/internal/netguard"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -30,41 +31,19 @@ type hook struct {
 
 	disconnect func() // closes all connections
 
-	life context.Context //nolint:containedctx // ends with the sink, and with it every delivery
-	end  context.CancelCauseFunc
-	slot chan struct{} // held by a delivery: there is one at a time, which keeps their order
+	turn *turn.Slot // there is one delivery at a time, which keeps their order
 }
 
 // Send implements sink.Sink. It returns when the receiver has answered.
 func (h *hook) Send(ctx context.Context, b *sink.Batch, done func(error)) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(h.life, func() { cancel(context.Cause(h.life)) })()
-	select {
-	case h.slot <- struct{}{}:
-	case <-ctx.Done():
-		done(context.Cause(ctx))
-		return
-	}
-	err := context.Cause(h.life) // the end of the sink may have made room before it ended ctx
-	if err == nil {
-		err = h.deliver(ctx, b)
-	}
-	<-h.slot
-	done(err)
+	h.turn.Send(ctx, b, done, h.deliver)
 }
 
 // Close implements sink.Sink.
 func (h *hook) Close(ctx context.Context) error {
-	h.end(sink.ErrClosed)
-	h.disconnect() // first, so that no connection outlives a delivery that does not end
-	select {
-	case h.slot <- struct{}{}:
-		<-h.slot
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
-	}
+	h.turn.End()
+	h.disconnect() // before the last delivery has ended, so that no connection outlives one that does not end
+	return h.turn.Close(ctx, nil)
 }
 
 // errTimeout is the cause of the end of a request that took too long.
@@ -179,8 +158,8 @@ func (h *hook) resolve(ctx context.Context) (*known, error) {
 func (h *hook) broken(ctx context.Context, k *known, err error) error {
 	var forbidden *netguard.Forbidden
 	switch {
-	case h.life.Err() != nil: // it closes the connections, maybe before it has ended ctx
-		return context.Cause(h.life)
+	case h.turn.Life().Err() != nil: // it closes the connections, maybe before it has ended ctx
+		return context.Cause(h.turn.Life())
 	case errors.Is(context.Cause(ctx), errTimeout):
 		return h.problem("no answer within %s", time.Duration(*h.cfg.RequestTimeout))
 	case ctx.Err() != nil:

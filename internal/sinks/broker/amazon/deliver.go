@@ -15,7 +15,7 @@ const (
 	parallel   = 4  // calls at the same time
 )
 
-// deliver sends the messages of a batch. The caller holds the slot.
+// deliver sends the messages of a batch. The caller has the turn.
 func (s *Sink) deliver(ctx context.Context, b *sink.Batch) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -191,23 +191,4 @@ func (c *client) survive(ctx context.Context, messages []*Message) (refused map[
 		}
 	}()
 	return c.Send(ctx, messages)
-}
-
-// unanswered is the refusal of a message that an answer does not speak of.
-func unanswered(i int) *Refusal {
-	return &Refusal{Code: "Unanswered", Text: fmt.Sprintf("the answer does not speak of message %d of the call", i)}
-}
-
-// Answered turns what an answer says of the messages of a call, by their ids, into what was refused: what it does not speak of was not taken.
-func Answered(messages int, id func(i int) string, taken map[string]bool, failed map[string]*Refusal) map[int]*Refusal {
-	refused := make(map[int]*Refusal)
-	for i := range messages {
-		switch bad := failed[id(i)]; {
-		case bad != nil:
-			refused[i] = bad
-		case !taken[id(i)]:
-			refused[i] = unanswered(i)
-		}
-	}
-	return refused
 }

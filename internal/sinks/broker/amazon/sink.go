@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
+	"github.com/pyralis-io/pyralis/internal/sinks/turn"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -75,10 +76,8 @@ type Sink struct {
 	role    bool // a role is to be taken on
 	timeout time.Duration
 
-	life context.Context //nolint:containedctx // ends with the sink, and with it every delivery
-	end  context.CancelCauseFunc
-	slot chan struct{} // held by a delivery: there is one at a time, which keeps their order
-	now  *client       // guarded by slot; nil: the next delivery makes one
+	turn *turn.Slot // there is one delivery at a time, which keeps their order
+	now  *client    // guarded by turn; nil: the next delivery makes one
 
 	mu       sync.Mutex
 	warnings []string // guarded by mu
@@ -106,50 +105,22 @@ func Open(ctx context.Context, o Options) (*Sink, error) {
 	if o.Subject != nil {
 		texts = append(texts, o.Subject)
 	}
-	s := &Sink{
+	return &Sink{
 		service: o.Service, target: o.Target, env: o.Env, reveal: o.Reveal, unknown: o.Unknown, test: o.Test, names: attributeNames(o.Settings.Attributes),
 		subject: o.Subject != nil, role: *o.Settings.RoleARN != "", timeout: time.Duration(**o.Settings.RequestTimeout),
 		maker: broker.Maker{Stream: o.Stream, PerMessage: *o.Settings.PerMessage, Format: *o.Settings.Format, Texts: texts},
-		slot:  make(chan struct{}, 1),
-	}
-	s.life, s.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	return s, nil
+		turn:  turn.New(ctx),
+	}, nil
 }
 
 // Send implements sink.Sink. It returns when all is acknowledged, or cannot be.
 func (s *Sink) Send(ctx context.Context, b *sink.Batch, done func(error)) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.life, func() { cancel(context.Cause(s.life)) })()
-	select {
-	case s.slot <- struct{}{}:
-	case <-ctx.Done():
-		done(context.Cause(ctx))
-		return
-	}
-	done(s.hold(ctx, b))
-}
-
-// hold delivers a batch and gives the slot back.
-func (s *Sink) hold(ctx context.Context, b *sink.Batch) error {
-	defer func() { <-s.slot }()
-	if err := context.Cause(s.life); err != nil { // the end of the sink may have made room before it ended ctx
-		return err
-	}
-	return s.deliver(ctx, b)
+	s.turn.Send(ctx, b, done, s.deliver)
 }
 
 // Close implements sink.Sink.
 func (s *Sink) Close(ctx context.Context) error {
-	s.end(sink.ErrClosed)
-	select {
-	case s.slot <- struct{}{}:
-		s.disconnect()
-		<-s.slot
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
-	}
+	return s.turn.Close(ctx, s.disconnect)
 }
 
 // Warnings implements sink.Advising.
@@ -178,7 +149,7 @@ func (s *Sink) within(ctx context.Context, call func(ctx context.Context) error)
 	return err
 }
 
-// open makes a client with credentials as they are now. The caller holds the slot.
+// open makes a client with credentials as they are now. The caller has the turn.
 func (s *Sink) open(ctx context.Context) (*client, error) {
 	known, redactor, err := s.reveal(ctx)
 	if err != nil {
@@ -191,7 +162,7 @@ func (s *Sink) open(ctx context.Context) (*client, error) {
 	if a.Region == "" {
 		a.Region = s.target.Region
 	}
-	life, end := context.WithCancel(s.life)
+	life, end := context.WithCancel(s.turn.Life())
 	connection, err := a.connect(ctx, life)
 	if err != nil {
 		end()
@@ -203,7 +174,7 @@ func (s *Sink) open(ctx context.Context) (*client, error) {
 	}}, nil
 }
 
-// connected is the client in use, or a new one. The caller holds the slot.
+// connected is the client in use, or a new one. The caller has the turn.
 func (s *Sink) connected(ctx context.Context) (*client, error) {
 	if s.now != nil && time.Since(s.now.asked) < askAgain {
 		return s.now, nil
@@ -231,7 +202,7 @@ func (s *Sink) connected(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
-// disconnect lets the client go, with its connections. The caller holds the slot.
+// disconnect lets the client go, with its connections. The caller has the turn.
 func (s *Sink) disconnect() {
 	if s.now != nil {
 		s.now.end()
