@@ -149,7 +149,7 @@ func compileError(source string, err error) error {
 
 // Bool evaluates a predicate over an event, which is JSON. As in jq, null and false are false and everything else is true; no output is
 // false. An error says that there is no answer, which is not the same as false: ctx's cause if ctx has ended, else what is wrong with the
-// event or the program, always the same for the same event.
+// event or the program, always the same for the same event but for ErrTime.
 func (p *Program) Bool(ctx context.Context, event []byte) (bool, error) {
 	truth := false
 	_, err := p.evaluate(ctx, event, func(v any) error {

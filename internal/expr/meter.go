@@ -29,9 +29,11 @@ const (
 	maxCounted = 100
 )
 
+// ErrTime is the one error of an evaluation that says nothing about the event: on another day the machine may be quick enough.
+var ErrTime = fmt.Errorf("takes longer than %s", maxTime)
+
 var (
 	errWork    = fmt.Errorf("takes more than %d steps or the memory for them; it must do less, or the event is too large for it", maxWork)
-	errTime    = fmt.Errorf("takes longer than %s", maxTime)
 	errDepth   = fmt.Errorf("makes or reads a value that is nested deeper than %d levels", maxDepth)
 	errDigits  = fmt.Errorf("calculates with a number of more than %d digits", maxDigits)
 	errCounted = fmt.Errorf("counts with a number of more than %d digits", maxCounted)
@@ -111,7 +113,7 @@ func (m *meter) stop() error {
 	case m.left <= 0:
 		m.why = errWork
 	case now.Sub(m.began) > maxTime:
-		m.why = errTime
+		m.why = ErrTime
 	case !m.held && m.left < m.work-lightWork:
 		m.wait()
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -32,6 +33,14 @@ type Message struct {
 	Events int
 }
 
+// TooLarge is what is wrong with a message that is too large whenever it is sent: problem says what is known of that.
+func (m *Message) TooLarge(problem string) error {
+	if m.Events > 1 {
+		problem += fmt.Sprintf("; it is a batch of %d events (perMessage): give the stream a smaller batchSize, or each event its own message", m.Events)
+	}
+	return sink.Permanent(errors.New(problem))
+}
+
 // Header is a header of a message.
 type Header struct{ Name, Value string }
 
@@ -41,8 +50,6 @@ type Maker struct {
 	// PerMessage and Format are as in apitypes.BrokerMessages.
 	PerMessage, Format string
 	Texts              []*Text // evaluated for each message, over its body in the format json
-	// Limit is how many bytes a body may have; 0: any number. A larger one is refused by the broker whenever it is sent.
-	Limit int
 }
 
 // Make makes the messages of a batch, in their order, up to the first event that cannot become one. bad is what is wrong with that one, which is
@@ -89,7 +96,7 @@ func (m *Maker) one(ctx context.Context, e *sink.Event, index int, room *room) (
 	room.headers = append(room.headers,
 		Header{HeaderID, msg.ID}, Header{HeaderEvent, e.ID}, Header{HeaderStream, m.Stream.Name}, Header{HeaderListener, e.Listener.Name}, Header{HeaderType, kind})
 	msg.Header = room.headers[first:len(room.headers):len(room.headers)]
-	return msg, m.fits(&msg)
+	return msg, nil
 }
 
 func (m *Maker) whole(ctx context.Context, b *sink.Batch) (msg Message, err error) {
@@ -114,7 +121,7 @@ func (m *Maker) whole(ctx context.Context, b *sink.Batch) (msg Message, err erro
 		msg.Body = append(msg.Body, ']')
 	}
 	msg.Header = []Header{{HeaderID, msg.ID}, {HeaderStream, m.Stream.Name}, {HeaderType, kind}}
-	return msg, m.fits(&msg)
+	return msg, nil
 }
 
 func (m *Maker) texts(ctx context.Context, body []byte, room *room) ([]string, error) {
@@ -127,13 +134,6 @@ func (m *Maker) texts(ctx context.Context, body []byte, room *room) ([]string, e
 		room.texts = append(room.texts, text)
 	}
 	return room.texts[first:len(room.texts):len(room.texts)], nil
-}
-
-func (m *Maker) fits(msg *Message) error {
-	if m.Limit > 0 && len(msg.Body) > m.Limit {
-		return sink.Permanent(fmt.Errorf("the message has %d bytes, and the receiver takes %d at most", len(msg.Body), m.Limit))
-	}
-	return nil
 }
 
 // appendCloudEvent appends an event in the structured mode of CloudEvents 1.0.

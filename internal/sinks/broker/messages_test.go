@@ -114,15 +114,13 @@ func TestCloudEvents(t *testing.T) {
 func TestMessagesEndBeforeABadOne(t *testing.T) {
 	t.Parallel()
 	for bad, problem := range map[string]string{
-		`{"k":null}`:             "key: the expression gives null for this event, and a text is needed",
-		`{"k":{}}`:               "key: the expression gives an object for this event, and a text is needed",
-		`{"k":["x"]}`:            "key: the expression gives a list for this event, and a text is needed",
-		`{"k":"skip"}`:           "key: the expression puts out nothing",
-		`{"k":"error"}`:          "key: the expression fails: error: no",
-		`{"k":"long","x":"123"}`: "the message has 22 bytes, and the receiver takes 21 at most",
+		`{"k":null}`:    "key: the expression gives null for this event, and a text is needed",
+		`{"k":{}}`:      "key: the expression gives an object for this event, and a text is needed",
+		`{"k":["x"]}`:   "key: the expression gives a list for this event, and a text is needed",
+		`{"k":"skip"}`:  "key: the expression puts out nothing",
+		`{"k":"error"}`: "key: the expression fails: error: no",
 	} {
 		m := maker(t, `=if .k == "error" then error("no") elif .k == "skip" then empty else .k end`)
-		m.Limit = 21
 		b := batch(`{"k":"a"}`, bad, `{"k":"b"}`)
 		messages, err := m.Make(t.Context(), b)
 		require.True(t, sink.IsPermanent(err), bad)
@@ -138,6 +136,35 @@ func TestMessagesEndBeforeABadOne(t *testing.T) {
 	cancel()
 	_, err := maker(t, "=.k").Make(ended, batch(`{"k":1}`))
 	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, sink.IsRefused(err))
+}
+
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	m := maker(t)
+	m.PerMessage = apitypes.MessagePerBatch
+	messages, err := m.Make(t.Context(), batch(`{"n":1}`, `{"n":2}`))
+	require.NoError(t, err)
+	for events, want := range map[int]string{1: "is large", 2: "is large; it is a batch of 2 events (perMessage): give the stream a smaller batchSize, or each event its own message"} {
+		messages[0].Events = events
+		err := messages[0].TooLarge("is large")
+		require.EqualError(t, err, want)
+		require.True(t, sink.IsPermanent(err))
+	}
+}
+
+// slow is an expression that has no time.
+type slow struct{}
+
+func (slow) Value(context.Context, []byte) ([]byte, bool, error) {
+	return nil, false, fmt.Errorf("the expression %w", expr.ErrTime)
+}
+
+// What takes too long today may be quicker tomorrow: the event is not at fault.
+func TestNoTime(t *testing.T) {
+	t.Parallel()
+	_, err := broker.TextOf("key", slow{}).Of(t.Context(), []byte(`{}`))
+	require.EqualError(t, err, "key: the expression takes longer than 10s")
 	require.False(t, sink.IsRefused(err))
 }
 

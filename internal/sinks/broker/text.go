@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/pyralis-io/pyralis/internal/expr"
@@ -18,15 +19,20 @@ const expression = "="
 type Text struct {
 	field   string
 	fixed   string
-	program *expr.Program
+	program program // nil: fixed
 	check   func(text string) error
+}
+
+// program is a compiled expression.
+type program interface {
+	Value(ctx context.Context, event []byte) (out []byte, some bool, err error)
 }
 
 // NewText reads a setting. check, if there is one, refuses what cannot be a value of it, in words that follow the field; it is asked for the
 // fixed text now, and for what comes out of an expression then. Errors are *apitypes.Invalid.
 func NewText(compiler *expr.Compiler, field, source string, check func(text string) error) (*Text, error) {
 	t := &Text{field: field, fixed: source, check: check}
-	program, ok := strings.CutPrefix(source, expression)
+	text, ok := strings.CutPrefix(source, expression)
 	if !ok {
 		if strings.HasPrefix(source, ".") {
 			return nil, apitypes.Invalidf(field, `write "`+expression+source+`" for a jq expression over the event`, "begins with a dot")
@@ -38,10 +44,11 @@ func NewText(compiler *expr.Compiler, field, source string, check func(text stri
 		}
 		return t, nil
 	}
-	var err error
-	if t.program, err = compiler.Compile(program); err != nil {
+	compiled, err := compiler.Compile(text)
+	if err != nil {
 		return nil, apitypes.Invalidf(field, `give "=" and a jq expression, such as "=.data.id"`, "is no expression: %s", err)
 	}
+	t.program = compiled
 	return t, nil
 }
 
@@ -61,6 +68,8 @@ func (t *Text) Of(ctx context.Context, event []byte) (string, error) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return "", err
+	case errors.Is(err, expr.ErrTime): // the machine may have been busy
+		return "", fmt.Errorf("%s: %w", t.field, err)
 	case err != nil:
 		return "", t.bad(err.Error())
 	case !some:

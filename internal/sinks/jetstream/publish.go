@@ -170,7 +170,7 @@ func (l *link) put(m *broker.Message, fields nats.Header, answered bool) error {
 		size += int64(len(name) + len(v[0]) + perHeader)
 	}
 	if size > limit {
-		return sink.Permanent(fmt.Errorf("the message has %d bytes with its headers, and the server takes %d at most (max_payload)", size, limit))
+		return m.TooLarge(fmt.Sprintf("the message has %d bytes with its headers, and the server takes %d at most (max_payload)", size, limit))
 	}
 	msg := &nats.Msg{Subject: m.Texts[0], Header: fields, Data: m.Body}
 	if answered {

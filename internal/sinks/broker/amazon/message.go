@@ -46,7 +46,7 @@ func (s *Sink) message(m *broker.Message, limit int) (out Message, err error) {
 		out.size += len(a.Name) + len("String") + len(a.Value)
 	}
 	if out.size > limit {
-		return out, sink.Permanent(fmt.Errorf("the message has %d bytes with its attributes, and %s takes %d at most", out.size, s.service.Name(), limit))
+		return out, m.TooLarge(fmt.Sprintf("the message has %d bytes with its attributes, and %s takes %d at most", out.size, s.service.Name(), limit))
 	}
 	return out, nil
 }
