@@ -40,26 +40,27 @@ func NewEnv(cfg Config, refs References) (*Env, error) {
 	return &Env{References: refs, Guard: guard, Compiler: expr.New()}, nil
 }
 
-// CheckHost refuses a host that cannot be one, or that the configuration of the server does not allow.
-func (e *Env) CheckHost(field, host string) error {
+// CheckHost refuses a host that cannot be one, or that the configuration of the server does not allow. fix says how the field gives a host.
+func (e *Env) CheckHost(field, host, fix string) error {
 	err := e.Guard.CheckHost(host)
 	var forbidden *netguard.Forbidden
 	switch {
 	case errors.As(err, &forbidden):
 		return apitypes.Invalidf(field, "use another address, or have it allowed by brokers.allow or brokers.allowPrivateIPs in the configuration", "is refused: %s", forbidden)
 	case err != nil:
-		return apitypes.Invalidf(field, "give host:port, such as broker.example.com:9092", "is refused: the host %s", err)
+		return apitypes.Invalidf(field, fix, "is refused: the host %s", err)
 	}
 	return nil
 }
 
 // CheckAddress refuses what is not host:port of a host that may be connected to.
 func (e *Env) CheckAddress(field, address string) error {
+	const fix = "give host:port, such as broker.example.com:9092"
 	host, port, err := net.SplitHostPort(address)
 	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
-		return apitypes.Invalidf(field, "give host:port, such as broker.example.com:9092", "is %q", address)
+		return apitypes.Invalidf(field, fix, "is %q", address)
 	}
-	return e.CheckHost(field, host)
+	return e.CheckHost(field, host, fix)
 }
 
 // CheckMessages checks the fields perMessage and format, "" being the first of each.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
@@ -127,7 +128,8 @@ func (s *Settings[C]) Keep(raw, stored json.RawMessage) (json.RawMessage, error)
 // Open reads what Validate returned.
 func (s *Settings[C]) Open(stored json.RawMessage) (C, error) { return s.read(stored, s.Defaults()) }
 
-// Reveal returns a copy of a configuration with the secrets that its references stand for now, and what makes texts safe to show.
+// Reveal returns a copy of a configuration with the secrets that its references stand for now, and what makes texts safe to show. Errors are
+// *apitypes.Invalid where a reference is at fault.
 func (s *Settings[C]) Reveal(ctx context.Context, c *C) (*C, *Redactor, error) {
 	raw, err := json.Marshal(c)
 	if err != nil {
@@ -143,7 +145,7 @@ func (s *Settings[C]) Reveal(ctx context.Context, c *C) (*C, *Redactor, error) {
 		if s.References.IsReference(*v.Text) {
 			hidden = true
 			if *v.Text, err = s.References.Resolve(ctx, *v.Text); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", v.Field, err)
+				return nil, nil, unresolved(ctx, v.Field, err)
 			}
 		}
 		if hidden {
@@ -152,6 +154,21 @@ func (s *Settings[C]) Reveal(ctx context.Context, c *C) (*C, *Redactor, error) {
 	}
 	return &known, r, nil
 }
+
+// unresolved is the error of a reference: it names the field, as an *apitypes.Invalid if the reference is at fault, and not what it is read from.
+func unresolved(ctx context.Context, field string, err error) error {
+	var passing interface{ Temporary() bool }
+	if ctx.Err() != nil || errors.As(err, &passing) && passing.Temporary() {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	return &referenceError{apitypes.Invalidf(field, "use a reference that can be read, or give the value", "%s", err)}
+}
+
+// referenceError is shown in one line with what a delivery fails with otherwise.
+type referenceError struct{ bad *apitypes.Invalid }
+
+func (e *referenceError) Error() string { return e.bad.Field + ": " + e.bad.Problem }
+func (e *referenceError) Unwrap() error { return e.bad }
 
 func (s *Settings[C]) read(raw json.RawMessage, onto C) (C, error) {
 	if len(raw) == 0 || string(raw) == "null" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,11 +28,20 @@ func (references) Check(ref string) error {
 }
 
 func (references) Resolve(_ context.Context, ref string) (string, error) {
-	if ref == "ref:gone" {
+	switch ref {
+	case "ref:gone":
 		return "", errors.New(ref + " is empty")
+	case "ref:away":
+		return "", fmt.Errorf("%s: %w", ref, away{})
 	}
 	return "resolved-" + strings.TrimPrefix(ref, "ref:"), nil
 }
+
+// away is the error of a place that cannot be reached now.
+type away struct{}
+
+func (away) Error() string   { return "is away" }
+func (away) Temporary() bool { return true }
 
 type config struct {
 	Address string              `json:"address"`
@@ -175,6 +185,18 @@ func TestReveal(t *testing.T) {
 	c.Login.Password = "ref:gone"
 	_, _, err = s.Reveal(t.Context(), &c)
 	require.EqualError(t, err, "login.password: ref:gone is empty")
+	var inv *apitypes.Invalid
+	require.ErrorAs(t, err, &inv)
+	require.Equal(t, "login.password", inv.Field)
+	require.NotEmpty(t, inv.Fix)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = s.Reveal(ended, &c)
+	require.False(t, errors.As(err, &inv), "%v", err) //nolint:testifylint // there is no NotErrorAs for what it is not
+	c.Login.Password = "ref:away"
+	_, _, err = s.Reveal(t.Context(), &c)
+	require.EqualError(t, err, "login.password: ref:away: is away")
+	require.False(t, errors.As(err, &inv), "the reference is fine") //nolint:testifylint // as above
 }
 
 func TestNewEnv(t *testing.T) {

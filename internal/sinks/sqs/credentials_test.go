@@ -100,10 +100,26 @@ func TestNoCredentials(t *testing.T) {
 	t.Parallel()
 	aws := awstest.New(map[string]string{machineID: "machine-key"})
 	t.Cleanup(aws.Close)
-	err := deliver(t, aws, amazon.Test{Load: nothing(config.WithEC2IMDSClientEnableState(imds.ClientDisabled))}, "")
-	require.ErrorContains(t, err, "SQS: get identity: get credentials: ")
-	require.False(t, sink.IsRefused(err))
-	require.Empty(t, aws.Calls("SendMessageBatch"))
+	for name, c := range map[string]struct {
+		load   func(*config.LoadOptions) error
+		fields string
+	}{
+		"none":       {config.WithEC2IMDSClientEnableState(imds.ClientDisabled), ""},
+		"for a role": {config.WithEC2IMDSClientEnableState(imds.ClientDisabled), `,"roleArn":"arn:aws:iam::123456789012:role/events"`},
+		"no profile": {config.WithSharedConfigProfile("nobody"), ""},
+	} {
+		test := amazon.Test{Load: nothing(c.load), Roles: strings.Replace(aws.URL, "127.0.0.1", "localhost", 1)}
+		err := deliver(t, aws, test, c.fields)
+		require.ErrorContains(t, err, "SQS: the AWS settings and credentials of the server's machine cannot be used: ", name)
+		require.ErrorContains(t, err, "; give accessKeyId and secretAccessKey, or ", name)
+		require.False(t, sink.IsRefused(err), name)
+		require.Empty(t, aws.Calls("SendMessageBatch"), name)
+		f, cfg := factory(t, aws, test, c.fields)
+		var inv *apitypes.Invalid
+		require.ErrorAs(t, f.Probe(t.Context(), sink.Stream{}, cfg), &inv, name)
+		require.Equal(t, "accessKeyId", inv.Field, name)
+		require.Contains(t, inv.Fix, "secretAccessKey", name)
+	}
 }
 
 // A role is taken on with the credentials of the stream, through the guard.

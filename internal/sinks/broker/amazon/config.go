@@ -57,7 +57,7 @@ func (s *Settings) Check(env *broker.Env, t Target) error {
 		},
 		func() error { return s.checkGroup(t) },
 		s.checkAttributes,
-		func() error { _, err := s.texts(env); return err },
+		func() error { _, err := s.texts(env, t); return err },
 	} {
 		if err := check(); err != nil {
 			return err
@@ -82,11 +82,12 @@ func (s *Settings) checkPlace(env *broker.Env, t Target) error {
 }
 
 func (s *Settings) checkEndpoint(env *broker.Env) error {
+	const fix = "give a URL such as https://vpce-0123.sqs.eu-central-1.vpce.amazonaws.com, or leave it out"
 	u, err := url.Parse(*s.Endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return apitypes.Invalidf("endpoint", "give a URL such as https://vpce-0123.sqs.eu-central-1.vpce.amazonaws.com, or leave it out", "is no URL of a service")
+		return apitypes.Invalidf("endpoint", fix, "is no URL of a service")
 	}
-	return env.CheckHost("endpoint", u.Hostname())
+	return env.CheckHost("endpoint", u.Hostname(), fix)
 }
 
 func (s *Settings) checkCredentials() error {
@@ -137,8 +138,13 @@ func (s *Settings) checkAttributes() error {
 }
 
 // texts are the group, and the attributes in the order of their names.
-func (s *Settings) texts(env *broker.Env) ([]*broker.Text, error) {
-	group, err := broker.NewText(env.Compiler, "groupId", *s.GroupID, checkGroupID)
+func (s *Settings) texts(env *broker.Env, t Target) ([]*broker.Text, error) {
+	group, err := broker.NewText(env.Compiler, "groupId", *s.GroupID, func(text string) error {
+		if text == "" && !t.FIFO { // where no order is kept, a message may be in no group
+			return nil
+		}
+		return checkGroupID(text)
+	})
 	if err != nil {
 		return nil, err
 	}

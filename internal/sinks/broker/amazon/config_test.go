@@ -3,6 +3,7 @@ package amazon_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,8 @@ func TestWhatCannotWork(t *testing.T) {
 			{target, `"endpoint":"ftp://x"`, "endpoint"},
 			{target, `"endpoint":"http://user:pw@x"`, "endpoint"},
 			{target, `"endpoint":"http://169.254.169.254"`, "endpoint"},
+			{target, `"endpoint":"http://no host"`, "endpoint"},
+			{target, `"endpoint":"http://256.1.1.1:80"`, "endpoint"},
 			{target, `"accessKeyId":""`, "accessKeyId"},
 			{target, `"secretAccessKey":""`, "secretAccessKey"},
 			{target, `"secretAccessKey":"********"`, "secretAccessKey"},
@@ -67,6 +70,9 @@ func TestWhatCannotWork(t *testing.T) {
 			require.Equal(t, c.field, inv.Field, c.fields)
 			require.NotEmpty(t, inv.Fix)
 			require.NotContains(t, err.Error(), "canary")
+			if c.field == "endpoint" {
+				require.True(t, strings.HasPrefix(inv.Fix, "give a URL such as ") || strings.Contains(inv.Fix, "brokers.allow"), inv.Fix)
+			}
 		}
 		_, err := r.factory.Validate(r.config(target, `"perMessage":"batch","attributes":{"a":"1","b":"2","c":"3","d":"4","e":"5","f":"6"}`))
 		require.NoError(t, err, "a batch leaves room for more")
@@ -179,7 +185,11 @@ func TestProbe(t *testing.T) {
 			require.ErrorContains(t, c.err, c.words, name)
 			require.NotContains(t, c.err.Error(), "canary")
 		}
-		require.EqualError(t, probe(target, `"secretAccessKey":"env:AWS_GONE"`), "secretAccessKey: env:AWS_GONE cannot be read: the environment variable is not set")
+		err := probe(target, `"secretAccessKey":"env:AWS_GONE"`)
+		require.EqualError(t, err, "secretAccessKey: env:AWS_GONE cannot be read: the environment variable is not set")
+		var inv *apitypes.Invalid
+		require.ErrorAs(t, err, &inv)
+		require.Equal(t, "secretAccessKey", inv.Field)
 		require.ErrorContains(t, probe(target, `"endpoint":"http://127.0.0.1:1"`), "connection refused")
 
 		r.aws.On(func(context.Context, *awstest.Call) awstest.Fault {

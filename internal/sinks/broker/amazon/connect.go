@@ -47,7 +47,10 @@ func (a *Access) connect(ctx, life context.Context) (*Connection, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, append(options, a.load...)...)
 	if err != nil {
-		return nil, err
+		return nil, &machineError{err}
+	}
+	if a.AccessKeyID == "" {
+		cfg.Credentials = machine{cfg.Credentials}
 	}
 	c := &Connection{transport: a.transport(life, cfg.HTTPClient)}
 	cfg.HTTPClient = &http.Client{
@@ -68,6 +71,17 @@ func (a *Access) connect(ctx, life context.Context) (*Connection, error) {
 	}
 	c.Config = cfg
 	return c, nil
+}
+
+// machine are the credentials of the server's machine, which say of themselves that they are not there.
+type machine struct{ aws.CredentialsProvider }
+
+func (m machine) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	found, err := m.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return found, &machineError{err}
+	}
+	return found, nil
 }
 
 // once repeats a call whose connection broke, at once and one time: a connection that was kept may be closed at the other end at any moment.

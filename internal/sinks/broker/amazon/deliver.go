@@ -151,8 +151,8 @@ func (d *dispatch) call(ctx context.Context, which []int) {
 		refused, err = d.client.survive(ctx, messages)
 		return err
 	})
-	name := codeOfCall(err)
-	if aboutContent(name) && len(which) > 1 {
+	content := aboutContent(err)
+	if content && len(which) > 1 {
 		for i := range which { // to know which one it is
 			if d.isBroken() {
 				return
@@ -165,9 +165,9 @@ func (d *dispatch) call(ctx context.Context, which []int) {
 	defer d.mu.Unlock()
 	for i, w := range which {
 		switch {
-		case err != nil && aboutContent(name):
+		case content:
 			d.errs[w] = sink.Refused(d.sink.problem(err))
-			if forGood(name) {
+			if forGood(code(err)) {
 				d.errs[w] = sink.Permanent(d.sink.problem(err))
 			}
 		case err != nil && ctx.Err() != nil:

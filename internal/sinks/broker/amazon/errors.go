@@ -31,9 +31,35 @@ func is(name string, names ...string) bool {
 	return slices.Contains(names, name[strings.LastIndex(name, ".")+1:])
 }
 
-// aboutContent says whether a refusal of a whole call may be the fault of one of its messages.
-func aboutContent(name string) bool {
-	return is(name, "InvalidParameterValue", "InvalidParameter", "InvalidMessageContents", "InvalidAttributeValue", "BatchRequestTooLong", "ValidationError", "ValidationException", "ParameterValueInvalid")
+// machineError is what is wrong with AWS's settings of the server's machine, or with the credentials that it should have.
+type machineError struct{ err error }
+
+func (e *machineError) Error() string {
+	return "the AWS settings and credentials of the server's machine cannot be used: " + words("", e.err.Error())
+}
+
+func (e *machineError) Unwrap() error { return e.err }
+
+func ofMachine(err error) bool {
+	var known *machineError
+	return errors.As(err, &known)
+}
+
+// giveKeys is what helps against a machineError.
+const giveKeys = "give accessKeyId and secretAccessKey, or see to what the server's machine has"
+
+// aboutContent says whether a refusal of a whole call may be the fault of one of its messages. A parameter that is the same for all of them is not.
+func aboutContent(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	for _, common := range [...]string{"TopicArn", "TargetArn", "QueueUrl"} {
+		if strings.Contains(api.ErrorMessage(), common) {
+			return false
+		}
+	}
+	return is(codeOfCall(err), "InvalidParameterValue", "InvalidParameter", "InvalidMessageContents", "InvalidAttributeValue", "BatchRequestTooLong", "ValidationError", "ValidationException", "ParameterValueInvalid")
 }
 
 // forGood says whether what was refused will be refused again.
@@ -63,7 +89,7 @@ func badCredentials(err error) bool {
 
 // codeOfCall is what AWS calls an error of a call that sends; "" of one about who asks.
 func codeOfCall(err error) string {
-	if ofRole(err) {
+	if ofRole(err) || ofMachine(err) {
 		return ""
 	}
 	return code(err)
@@ -84,12 +110,15 @@ func ofRole(err error) bool {
 // problem is the error of a call that says nothing about its messages, in AWS's words where it has some.
 func (s *Sink) problem(err error) error {
 	var forbidden *netguard.Forbidden
+	var unfit *machineError
 	var api smithy.APIError
 	var op *smithy.OperationError
 	text := err.Error()
 	switch {
 	case errors.As(err, &forbidden):
 		text = forbidden.Error() + "; brokers.allow and brokers.allowPrivateIPs in the configuration of the server can allow it"
+	case errors.As(err, &unfit):
+		text = unfit.Error() + "; " + giveKeys
 	case errors.As(err, &api):
 		text = words(api.ErrorCode(), api.ErrorMessage())
 		if ofRole(err) && s.role {
@@ -108,7 +137,7 @@ func (s *Sink) problem(err error) error {
 	return out
 }
 
-// words are a name and a text of AWS. Of the text only the first line is shown: the others of a wrong signature hold the request, with the
+// words are a name, if there is one, and a text of AWS. Of the text only the first line is shown: the others of a wrong signature hold the request, with the
 // session token in it.
 func words(name, text string) string {
 	const longest = 500
@@ -118,6 +147,9 @@ func words(name, text string) string {
 	}
 	if text = strings.TrimSpace(text); text == "" {
 		return name
+	}
+	if name == "" {
+		return text
 	}
 	return name + ": " + text
 }

@@ -107,6 +107,25 @@ func TestARefusedCallIsTakenApart(t *testing.T) {
 	})
 }
 
+// What a call is refused for that is the same for all of its messages is the fault of none of them.
+func TestARefusedTargetIsNoFaultOfMessages(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		s := r.open(r.create(r.aws, "events", nil), "")
+		text := map[string]string{"SQS": "Value x for parameter QueueUrl is invalid.", "SNS": "Invalid parameter: TopicArn"}[r.name]
+		r.aws.On(func(_ context.Context, c *awstest.Call) awstest.Fault {
+			if c.Action == r.send {
+				return awstest.Fault{Code: r.refused, Text: text}
+			}
+			return awstest.Fault{}
+		})
+		err := send(t, s, batch(1, "a", "b", "c"))
+		require.EqualError(t, err, r.name+": "+r.refused+": "+text)
+		require.False(t, sink.IsRefused(err))
+		require.Len(t, r.aws.Calls(r.send), 1)
+	})
+}
+
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, r *rig) {

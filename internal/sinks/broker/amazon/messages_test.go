@@ -53,6 +53,33 @@ func TestCloudEventsInBatches(t *testing.T) {
 	})
 }
 
+// Where no order is kept, an event may be in no group.
+func TestNoGroup(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		target := r.create(r.aws, "events", nil)
+		s := r.open(target, `"groupId":"=.data.group"`)
+		require.NoError(t, send(t, s, batch(1, "a", "")))
+		kept := r.aws.Messages(target)
+		require.Len(t, kept, 2)
+		require.ElementsMatch(t, []string{"a", ""}, []string{kept[0].Group, kept[1].Group})
+		require.True(t, sink.IsPermanent(send(t, s, batch(2, "a b"))))
+	})
+}
+
+// Who sends batches in one message is told what makes them smaller.
+func TestABatchThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		target := r.create(r.aws, "events", map[string]string{"MaximumMessageSize": "1024"})
+		s := r.open(target, `"perMessage":"batch"`)
+		err := send(t, s, batch(1, strings.Repeat("a", 600), strings.Repeat("b", 600)))
+		require.True(t, sink.IsPermanent(err))
+		require.ErrorContains(t, err, r.name+" takes 1024 at most; it is a batch of 2 events (perMessage): give the stream a smaller batchSize, or each event its own message")
+		require.NoError(t, send(t, s, batch(2, "a", "b")))
+	})
+}
+
 // What an expression gives that cannot be a group is the fault of the event.
 func TestBadGroups(t *testing.T) {
 	t.Parallel()

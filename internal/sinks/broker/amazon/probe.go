@@ -13,6 +13,9 @@ import (
 // allowed to send to it, which cannot be tried without doing it: that is no error.
 func (s *Sink) Probe(ctx context.Context) error {
 	c, err := s.open(ctx)
+	if ofMachine(err) {
+		return s.blame(nil, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -25,7 +28,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case denied(err) && !ofRole(err):
+	case denied(err) && !ofRole(err) && !ofMachine(err):
 		return nil
 	case err != nil:
 		return s.blame(c.redactor, err)
@@ -37,6 +40,9 @@ func (s *Sink) Probe(ctx context.Context) error {
 
 // blame names the field that is at fault, where one is.
 func (s *Sink) blame(r *broker.Redactor, err error) error {
+	if ofMachine(err) {
+		return apitypes.Invalidf("accessKeyId", giveKeys, "is missing, and %s", r.Error(err))
+	}
 	name, shown := code(err), s.problem(err)
 	var later *sink.RetryAfter
 	if errors.As(shown, &later) {

@@ -98,7 +98,7 @@ const askAgain = time.Minute
 
 // Open makes a sink. It does no I/O.
 func Open(ctx context.Context, o Options) (*Sink, error) {
-	texts, err := o.Settings.texts(o.Env)
+	texts, err := o.Settings.texts(o.Env, o.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (s *Sink) open(ctx context.Context) (*client, error) {
 	connection, err := a.connect(ctx, life)
 	if err != nil {
 		end()
-		return nil, redactor.Error(s.problem(err))
+		return nil, err
 	}
 	return &client{Client: s.service.Client(connection), state: s.unknown, redactor: redactor, end: func() {
 		end()
@@ -181,6 +181,9 @@ func (s *Sink) connected(ctx context.Context) (*client, error) {
 	}
 	if s.now == nil {
 		c, err := s.open(ctx)
+		if ofMachine(err) {
+			return nil, s.problem(err)
+		}
 		if err != nil {
 			return nil, err
 		}
