@@ -262,7 +262,7 @@ type Secrets struct {
 
 // AWSSecrets is how AWS Secrets Manager is asked for secrets.
 type AWSSecrets struct {
-	Region   string `key:"region" doc:"Region of the secrets that are referred to by name, e.g. eu-central-1. Empty: that of this machine's settings (AWS_REGION). A reference with an ARN names its own. The credentials are those that AWS's own tools find on this machine: environment variables, files, the role of the machine or container. A secret that changed counts after a minute at most."`
+	Region   string `key:"region" doc:"Region of the secrets that are referred to by name, e.g. eu-central-1. Empty: that of this machine's settings (AWS_REGION). A reference with an ARN names its own. The credentials are those that AWS's own tools find on this machine: environment variables, files, the role of the machine or container. A secret that changed counts after a minute at most. While Secrets Manager cannot be reached, what was read last counts for an hour."`
 	Endpoint string `key:"endpoint" check:"httpURL" doc:"URL of the service, e.g. of an endpoint in a network of one's own. Empty: that of AWS in the region."`
 }
 

@@ -8,6 +8,6 @@
 // A reference is resolved only if an operator has listed it: whoever may write a reference could have any secret of the node sent
 // anywhere otherwise. The list holds references, with * for any text without a slash, e.g. env:HOOK_* and file:/run/secrets/hooks/*.
 //
-// Invariants: a secret is read anew each time, so that one that changed counts at once, but for those of AWS, which package awssm keeps for a minute; it
-// is in no error and in no log.
+// Invariants: a secret is read anew each time, so that one that changed counts at once, but for those of AWS, which package awssm keeps for a minute, and
+// for an hour while they cannot be read; it is in no error and in no log.
 package secret

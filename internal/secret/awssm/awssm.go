@@ -1,13 +1,13 @@
 // Package awssm reads secrets from AWS Secrets Manager, with the credentials that AWS's own tools would find on this machine. Only the current version
 // of a secret is read, as text.
 //
-// Invariants: what was read is kept for a minute, since each reading is paid for, and is in no error.
+// Invariants: what was read is kept for a minute, since each reading is paid for, and for an hour while Secrets Manager cannot be reached, is overloaded or
+// fails inside; a refusal counts at once. It is in no error. Credentials that AWS does not take are looked for again, once in each reading.
 package awssm
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -17,14 +17,17 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/smithy-go"
 )
 
 const (
 	// Keep is how long a secret that was read counts.
 	Keep = time.Minute
+	// Outage is for how long a secret that was read counts while Secrets Manager cannot be asked. Most outages are over by then; a secret that is replaced
+	// during one is kept no longer.
+	Outage = time.Hour
 
-	timeout = 10 * time.Second
+	timeout  = 10 * time.Second
+	askAgain = 15 * time.Second // during an outage, in which each delivery would wait for an answer otherwise
 )
 
 // Options make a Store.
@@ -46,8 +49,9 @@ type Store struct {
 }
 
 type value struct {
-	text string
-	at   time.Time
+	text  string
+	at    time.Time // when it was read
+	until time.Time // it is not asked for again before
 }
 
 // New makes a store.
@@ -60,48 +64,106 @@ func New(o Options) *Store {
 
 // Secret returns the text of a secret by its name or ARN.
 func (s *Store) Secret(ctx context.Context, id string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	if text, ok := s.known(id); ok {
 		return text, nil
 	}
-	client, err := s.connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id}, func(o *secretsmanager.Options) {
-		if region := regionOf(id); region != "" {
-			o.Region = region
-		}
-	})
+	timed, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	text, err := s.ask(timed, id)
 	switch {
-	case err != nil:
-		return "", problem(err)
-	case out.SecretString == nil:
-		return "", errors.New("it is binary, and not text")
+	case err == nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		now := s.o.Now()
+		s.read[id] = value{text: text, at: now, until: now.Add(Keep)}
+		return text, nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.read[id] = value{text: *out.SecretString, at: s.o.Now()}
-	return *out.SecretString, nil
+	return s.instead(id, problem(err))
 }
 
+// known is what counts without being asked for.
 func (s *Store) known(id string) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.read[id]
-	if ok && s.o.Now().Sub(v.at) >= Keep {
-		delete(s.read, id)
-		return "", false
-	}
-	return v.text, ok
+	return v.text, ok && s.o.Now().Before(v.until)
 }
 
-func (s *Store) connect(ctx context.Context) (*secretsmanager.Client, error) {
+// instead is what was read last, if there is an outage that has not lasted for too long. Whatever else is answered counts at once: who may not read a
+// secret any more does not have it.
+func (s *Store) instead(id string, err error) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var gone *outageError
+	v, ok := s.read[id]
+	now := s.o.Now()
+	if !ok || !errors.As(err, &gone) || now.Sub(v.at) >= Outage {
+		delete(s.read, id)
+		return "", err
+	}
+	v.until = now.Add(askAgain)
+	s.read[id] = v
+	return v.text, nil
+}
+
+// ask asks AWS. Credentials that it does not take may have been replaced on this machine since the client was made: then a new client asks again.
+func (s *Store) ask(ctx context.Context, id string) (text string, err error) {
+	for {
+		client, fresh, err := s.connect(ctx)
+		if err != nil {
+			return "", err
+		}
+		text, err := get(ctx, client, id)
+		if !badCredentials(err) {
+			return text, err
+		}
+		s.forget(client)
+		if fresh {
+			return "", err
+		}
+	}
+}
+
+var (
+	errBinary   = errors.New("it is binary, and not text")
+	errNoRegion = errors.New("no region is known: set secrets.aws.region in the configuration of the server, or name the secret by its ARN")
+)
+
+func get(ctx context.Context, client *secretsmanager.Client, id string) (string, error) {
+	region := regionOf(id)
+	if region == "" {
+		region = client.Options().Region
+	}
+	if region == "" {
+		return "", errNoRegion
+	}
+	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id}, func(o *secretsmanager.Options) { o.Region = region })
+	switch {
+	case err != nil:
+		return "", err
+	case out.SecretString == nil:
+		return "", errBinary
+	}
+	return *out.SecretString, nil
+}
+
+// forget has the next connect make a new client.
+func (s *Store) forget(client *secretsmanager.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == client {
+		s.client = nil
+	}
+}
+
+// connect is the client in use, or a fresh one with the credentials that this machine has now.
+func (s *Store) connect(ctx context.Context) (client *secretsmanager.Client, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil {
-		return s.client, nil
+		return s.client, false, nil
 	}
 	options := []func(*config.LoadOptions) error{
 		// A secret is read once in a while: no connection waits for it.
@@ -112,14 +174,14 @@ func (s *Store) connect(ctx context.Context) (*secretsmanager.Client, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, append(options, s.o.Load...)...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	s.client = secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) {
 		if s.o.Endpoint != "" {
 			o.BaseEndpoint = aws.String(s.o.Endpoint)
 		}
 	})
-	return s.client, nil
+	return s.client, true, nil
 }
 
 // regionOf is the region in an ARN; "" if a secret is named otherwise.
@@ -129,18 +191,4 @@ func regionOf(id string) string {
 		return parts[3]
 	}
 	return ""
-}
-
-// problem is what AWS says, in one line.
-func problem(err error) error {
-	var api smithy.APIError
-	var op *smithy.OperationError
-	switch {
-	case errors.As(err, &api):
-		text, _, _ := strings.Cut(api.ErrorMessage(), "\n") // the lines behind it may hold the request
-		return fmt.Errorf("AWS Secrets Manager: %s: %s", api.ErrorCode(), text)
-	case errors.As(err, &op):
-		return fmt.Errorf("AWS Secrets Manager: %w", op.Unwrap())
-	}
-	return fmt.Errorf("AWS Secrets Manager: %w", err)
 }

@@ -2,6 +2,7 @@ package awssm_test
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,14 +24,18 @@ func rig(t *testing.T, key string, allow ...string) (aws *awstest.Server, r *sec
 	clock = new(atomic.Int64)
 	store := awssm.New(awssm.Options{
 		Region: "eu-west-1", Endpoint: aws.URL, Now: func() time.Time { return time.Unix(clock.Load(), 0) },
-		Load: []func(*config.LoadOptions) error{
-			config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
-			config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIA", key, "canary-token")),
-		},
+		Load: append(nothing(), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIA", key, "canary-token"))),
 	})
 	r, err := secret.New(secret.Options{Allow: allow, AWS: store})
 	require.NoError(t, err)
 	return aws, r, clock
+}
+
+// nothing keeps the settings of the machine that runs the tests out of them, and has no call repeated.
+func nothing() []func(*config.LoadOptions) error {
+	return []func(*config.LoadOptions) error{
+		config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}), config.WithRetryMaxAttempts(1),
+	}
 }
 
 func TestResolve(t *testing.T) {
@@ -81,6 +86,130 @@ func TestKept(t *testing.T) {
 	clock.Add(1)
 	require.Equal(t, "4", get("awssm:hooks/many#b"))
 	require.Len(t, aws.Calls("GetSecretValue"), 2)
+}
+
+// During an outage deliveries go on with what was read last, for an hour at most. They do not wait for Secrets Manager each time.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]awstest.Fault{
+		"away":       {Cut: true},
+		"broken":     {Code: "InternalServiceError", Text: "no", Status: http.StatusInternalServerError},
+		"overloaded": {Code: "ThrottlingException", Text: "Rate exceeded"},
+		"busy":       {Code: "SomethingElse", Text: "no", Status: http.StatusServiceUnavailable},
+	} {
+		aws, r, clock := rig(t, "machine-key", "awssm:hooks/*")
+		aws.PutSecret("hooks/key", "old")
+		aws.PutSecret("hooks/other", "other")
+		get := func() (string, error) { return r.Resolve(t.Context(), "awssm:hooks/key") }
+		require.Equal(t, "old", must(get()))
+		aws.On(func(context.Context, *awstest.Call) awstest.Fault { return fault })
+		clock.Add(60)
+		require.Equal(t, "old", must(get()), name)
+		asked := len(aws.Calls("GetSecretValue"))
+		clock.Add(14)
+		require.Equal(t, "old", must(get()), name)
+		require.Len(t, aws.Calls("GetSecretValue"), asked, name)
+		clock.Store(3599)
+		require.Equal(t, "old", must(get()), name)
+		require.Greater(t, len(aws.Calls("GetSecretValue")), asked, "it is tried again")
+		_, err := r.Resolve(t.Context(), "awssm:hooks/other")
+		require.ErrorContains(t, err, "awssm:hooks/other cannot be read: AWS Secrets Manager: ", "of that nothing was read")
+		var passing interface{ Temporary() bool }
+		require.ErrorAs(t, err, &passing)
+		clock.Add(15)
+		_, err = get()
+		require.Error(t, err, "an hour has passed")
+		aws.PutSecret("hooks/key", "new")
+		aws.On(nil)
+		require.Equal(t, "new", must(get()), name)
+	}
+}
+
+// must is a value that there has to be.
+func must(value string, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return value
+}
+
+// Who may not read a secret any more does not have it.
+func TestARefusalIsNoOutage(t *testing.T) {
+	t.Parallel()
+	aws, r, clock := rig(t, "machine-key", "awssm:hooks/*")
+	aws.PutSecret("hooks/key", "old")
+	_, err := r.Resolve(t.Context(), "awssm:hooks/key")
+	require.NoError(t, err)
+	clock.Add(60)
+	aws.On(func(context.Context, *awstest.Call) awstest.Fault {
+		return awstest.Fault{Code: "AccessDeniedException", Text: "not yours"}
+	})
+	_, err = r.Resolve(t.Context(), "awssm:hooks/key")
+	require.EqualError(t, err, "awssm:hooks/key cannot be read: AWS Secrets Manager: AccessDeniedException: not yours")
+	aws.On(func(context.Context, *awstest.Call) awstest.Fault { return awstest.Fault{Cut: true} })
+	_, err = r.Resolve(t.Context(), "awssm:hooks/key")
+	require.Error(t, err, "and is not given it back by an outage")
+}
+
+// The keys of the machine are found again when AWS takes the old ones no more.
+func TestKeysOfTheMachineRotate(t *testing.T) {
+	t.Parallel()
+	aws := awstest.New(map[string]string{"AKIAOLD": "k", "AKIANEW": "k"})
+	t.Cleanup(aws.Close)
+	var now, key atomic.Value
+	now.Store(time.Unix(0, 0))
+	key.Store("AKIAOLD")
+	aws.PutSecret("key", "s3cret")
+	store := awssm.New(awssm.Options{
+		Region: "eu-west-1", Endpoint: aws.URL, Now: func() time.Time { return now.Load().(time.Time) },
+		Load: append(nothing(), func(o *config.LoadOptions) error {
+			o.Credentials = credentials.NewStaticCredentialsProvider(key.Load().(string), "k", "")
+			return nil
+		}),
+	})
+	for i := range 3 {
+		now.Store(time.Unix(int64(i)*60, 0))
+		require.Equal(t, "s3cret", must(store.Secret(t.Context(), "key")))
+	}
+	require.Len(t, aws.Calls("GetSecretValue"), 3)
+	aws.On(func(_ context.Context, c *awstest.Call) awstest.Fault {
+		if c.Key == "AKIAOLD" {
+			return awstest.Fault{Code: "ExpiredTokenException", Text: "The security token included in the request is expired"}
+		}
+		return awstest.Fault{}
+	})
+	now.Store(time.Unix(200, 0))
+	_, err := store.Secret(t.Context(), "key")
+	require.ErrorContains(t, err, "ExpiredTokenException")
+	require.Len(t, aws.Calls("GetSecretValue"), 5, "with the old client, and once with a new one")
+	_, err = store.Secret(t.Context(), "key")
+	require.ErrorContains(t, err, "ExpiredTokenException")
+	require.Len(t, aws.Calls("GetSecretValue"), 6, "a client that is new already is not made twice")
+	key.Store("AKIANEW")
+	require.Equal(t, "s3cret", must(store.Secret(t.Context(), "key")))
+	aws.On(func(_ context.Context, c *awstest.Call) awstest.Fault {
+		if c.Key == "AKIANEW" {
+			return awstest.Fault{Code: "UnrecognizedClientException", Text: "no"}
+		}
+		return awstest.Fault{}
+	})
+	key.Store("AKIAOLD")
+	now.Store(time.Unix(300, 0))
+	require.Equal(t, "s3cret", must(store.Secret(t.Context(), "key")), "within one reading")
+}
+
+// A secret that is named without its region, where none is set, says what to set.
+func TestNoRegion(t *testing.T) {
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	aws := awstest.New(nil)
+	t.Cleanup(aws.Close)
+	arn := aws.PutSecret("key", "s3cret")
+	store := awssm.New(awssm.Options{Endpoint: aws.URL, Load: append(nothing(),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIA", "k", "")))})
+	_, err := store.Secret(t.Context(), "key")
+	require.EqualError(t, err, "no region is known: set secrets.aws.region in the configuration of the server, or name the secret by its ARN")
+	require.Equal(t, "s3cret", must(store.Secret(t.Context(), arn)))
 }
 
 func TestRefused(t *testing.T) {
