@@ -192,11 +192,11 @@ func TestReveal(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, err = s.Reveal(ended, &c)
-	require.False(t, errors.As(err, &inv), "%v", err) //nolint:testifylint // there is no NotErrorAs for what it is not
+	require.NotErrorAs(t, err, &inv)
 	c.Login.Password = "ref:away"
 	_, _, err = s.Reveal(t.Context(), &c)
 	require.EqualError(t, err, "login.password: ref:away: is away")
-	require.False(t, errors.As(err, &inv), "the reference is fine") //nolint:testifylint // as above
+	require.NotErrorAs(t, err, &inv, "the reference is fine")
 }
 
 func TestNewEnv(t *testing.T) {
