@@ -85,7 +85,7 @@ func TestTLS(t *testing.T) {
 		"no certificate":      {secure, &apitypes.BrokerTLS{CA: cert}, "certificate required", ""},
 		"plaintext to TLS":    {secure, nil, "is TLS missing?", "tls"},
 		"TLS to plaintext":    {bare, &whole, "TLS with 127.0.0.1:", "tls"},
-		"a reference to none": {secure, change(func(c *apitypes.BrokerTLS) { c.Key = "env:KAFKA_NONE" }), "tls.key: ", ""},
+		"a reference to none": {secure, change(func(c *apitypes.BrokerTLS) { c.Key = "env:KAFKA_NONE" }), "env:KAFKA_NONE cannot be read", "tls.key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
