@@ -4,6 +4,6 @@
 //
 // Invariants:
 //
-//   - There is one delivery at a time, and none after Close has begun.
+//   - There is one delivery at a time, and none begins after Close.
 //   - done is called once, when the turn is over. A delivery that panics gives its turn back, too; done is then left to who recovers.
 package turn

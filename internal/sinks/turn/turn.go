@@ -49,17 +49,31 @@ func (s *Slot) hold(ctx context.Context, b *sink.Batch, deliver func(ctx context
 // End ends every delivery, as Close does, and waits for none.
 func (s *Slot) End() { s.end(sink.ErrClosed) }
 
-// Close does as sink.Sink.Close has to. last is what is left to do when the last delivery has ended; nil: nothing.
+// Close does as sink.Sink.Close has to. last is what is left to do when the last delivery has ended, even if that is later than ctx; nil: nothing.
 func (s *Slot) Close(ctx context.Context, last func()) error {
 	s.End()
+	leave := func() {
+		defer func() { <-s.held }()
+		if last != nil {
+			last()
+		}
+	}
 	select {
-	case s.held <- struct{}{}:
+	case s.held <- struct{}{}: // also if ctx is over
+		leave()
+		return nil
+	default:
+	}
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		s.held <- struct{}{}
+		leave()
+	}()
+	select {
+	case <-left:
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("a delivery does not end: %w", context.Cause(ctx))
 	}
-	defer func() { <-s.held }()
-	if last != nil {
-		last()
-	}
-	return nil
 }
