@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 		})
 		p := newPretender(t, s)
 		return sinktest.Fixture{
-			Factory: factory(t, nil), Config: config(p.front.url(), `"perMessage":"batch","username":"u","password":"canary-password"`+fields),
+			Factory: factory(t, nil), Config: config(p.front.url(), unhurried(`"perMessage":"batch","username":"u","password":"canary-password"`+fields)),
 			Refuses: true, Secrets: []string{"canary-password"},
 			Bad: []json.RawMessage{
 				nil, json.RawMessage(`{}`), json.RawMessage(`[]`), json.RawMessage(`{"url":7}`), config("http://x", ""), config(p.front.url(), `"stream":"a b"`),
@@ -47,7 +47,7 @@ type pretender struct {
 func newPretender(t *testing.T, s *server.Server) *pretender {
 	t.Helper()
 	p := &pretender{front: newRelay(t, s.Addr().String()), came: make(chan *nats.Msg, 100)}
-	nc, err := nats.Connect(urlOf(s), nats.UserInfo("u", "canary-password"))
+	nc, err := nats.Connect(urlOf(s), nats.UserInfo("u", "canary-password"), nats.Timeout(patience))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	_, err = nc.Subscribe("$JS.API.STREAM.INFO.EVENTS", func(m *nats.Msg) {
@@ -56,7 +56,7 @@ func newPretender(t *testing.T, s *server.Server) *pretender {
 	require.NoError(t, err)
 	_, err = nc.ChanSubscribe("events.>", p.came)
 	require.NoError(t, err)
-	require.NoError(t, nc.Flush())
+	require.NoError(t, nc.FlushTimeout(patience))
 	return p
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +25,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 	window   = 100 * time.Millisecond // of duplicates, the shortest there is
 )
 
@@ -59,10 +61,18 @@ func config(url, fields string) json.RawMessage {
 	return raw
 }
 
+// unhurried lets a sink wait as long as the machine needs, unless fields say for how long it waits.
+func unhurried(fields string) string {
+	if strings.Contains(fields, "requestTimeout") {
+		return fields
+	}
+	return strings.TrimSuffix(`"requestTimeout":"1m",`+fields, ",")
+}
+
 // open makes a sink, which is closed at the end of the test.
 func open(t testing.TB, f *jetstream.Factory, url, fields string) sink.Sink {
 	t.Helper()
-	cfg, err := f.Validate(config(url, fields))
+	cfg, err := f.Validate(config(url, unhurried(fields)))
 	require.NoError(t, err)
 	s, err := f.Open(t.Context(), theStream, cfg)
 	require.NoError(t, err)
@@ -77,7 +87,9 @@ func open(t testing.TB, f *jetstream.Factory, url, fields string) sink.Sink {
 // serve starts a server with JetStream.
 func serve(t testing.TB, change func(*server.Options)) *server.Server {
 	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
+	o := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true, AuthTimeout: patience.Seconds(),
+	}
 	if change != nil {
 		change(o)
 	}
@@ -111,7 +123,7 @@ func client(t testing.TB, url string, options ...nats.Option) js.JetStream {
 // create makes the stream EVENTS for the subjects events.>.
 func create(t testing.TB, c js.JetStream, change func(*js.StreamConfig)) js.Stream {
 	t.Helper()
-	cfg := js.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}}
+	cfg := js.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}, Duplicates: time.Hour}
 	if change != nil {
 		change(&cfg)
 	}
@@ -165,16 +177,31 @@ func sendWith(ctx context.Context, t testing.TB, s sink.Sink, b *sink.Batch) err
 	}
 }
 
-// deliver sends a batch as the engine does, until it is delivered.
-func deliver(t testing.TB, s sink.Sink, b *sink.Batch) {
+// deliver sends a batch as the engine does, until it is delivered. failures is how often it was not.
+func deliver(t testing.TB, s sink.Sink, b *sink.Batch) (failures int) {
 	t.Helper()
-	left := b
-	require.Eventually(t, func() bool {
+	end := time.Now().Add(patience)
+	for left := b; ; failures++ {
 		err := send(t, s, left)
 		require.False(t, sink.IsRefused(err), "%v", err)
-		left = rest(t, left, err)
-		return left == nil
-	}, patience, 20*time.Millisecond)
+		if left = rest(t, left, err); left == nil {
+			return failures
+		}
+		require.True(t, time.Now().Before(end), "the batch is not delivered: %v", err)
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// told sends until the error has the server's words in it, which may come later than a short requestTimeout ends.
+func told(t testing.TB, s sink.Sink, b *sink.Batch, words string) (err error) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		err = send(t, s, b)
+		if err == nil || strings.Contains(strings.ToLower(err.Error()), strings.ToLower(words)) || !strings.Contains(err.Error(), " within ") {
+			break
+		}
+	}
+	return err
 }
 
 // rest is what has to come again; nil for nothing.
@@ -231,14 +258,17 @@ func stored(t testing.TB, s js.Stream) (ids []string) {
 // patiently asks until there is an answer: while a stream has no leader, there is none.
 func patiently(t testing.TB, ask func(ctx context.Context) error) {
 	t.Helper()
+	const longest = 20 * time.Second
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	wait := time.Second
+	for end := time.Now().Add(patience); time.Now().Before(end); wait = min(2*wait, longest) {
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		err = ask(ctx)
 		cancel()
 		if err == nil {
 			return
 		}
+		<-time.After(20 * time.Millisecond)
 	}
 	require.NoError(t, err)
 }
@@ -264,11 +294,23 @@ func warned(s sink.Sink, text string) bool {
 
 func asPartial(err error, to **sink.Partial) bool { return errors.As(err, to) }
 
-// freePort is a port that nobody listens on now.
+// given are the ports that freePort has chosen.
+var given sync.Map
+
+// freePort is a port that nobody listens on. It is none of those that systems choose by themselves, so that nobody has it while its server is away.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	const first, last, tries = 12_000, 32_000, 1000
+	for range tries {
+		port := first + rand.IntN(last-first)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			require.NoError(t, l.Close())
+			return port
+		}
+	}
+	require.FailNow(t, "there is no free port")
+	return 0
 }
