@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,7 +236,7 @@ func TestSilentBroker(t *testing.T) {
 	t.Parallel()
 	c, _ := cluster(t)
 	s := open(t, factory(t, nil), config(c, `"requestTimeout":"1s"`))
-	require.NoError(t, send(t, s, batch(0, 1)))
+	deliver(t, s, batch(0, 1))
 	free := make(chan struct{})
 	c.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
@@ -243,19 +245,25 @@ func TestSilentBroker(t *testing.T) {
 	})
 	began := time.Now()
 	absent(t, send(t, s, batch(1, 3)), "no answer within 1s")
-	require.Less(t, time.Since(began), 10*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 	close(free)
-	require.NoError(t, send(t, s, batch(1, 3)))
+	deliver(t, s, batch(1, 3))
 	inOrder(t, c)
 }
 
-// freePort is a port that nobody listens at.
+// freePort is a port that nobody listens at. It is none of those that systems choose by themselves, so that nobody has it while its server is away.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	const first, last, tries = 12_000, 32_000, 1000
+	for range tries {
+		port := first + rand.IntN(last-first)
+		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			require.NoError(t, l.Close())
+			return port
+		}
+	}
+	require.FailNow(t, "there is no free port")
+	return 0
 }
 
 // While the brokers are away nothing is lost, and everything goes on when they are back.
@@ -265,7 +273,7 @@ func TestBrokersAreAway(t *testing.T) {
 	o := []kfake.Opt{kfake.NumBrokers(1), kfake.Ports(port), kfake.SeedTopics(3, ledger), kfake.DataDir(dir), kfake.SyncWrites()}
 	c, err := kfake.NewCluster(o...)
 	require.NoError(t, err)
-	s := open(t, factory(t, nil), config(c, `"key":"=.key","requestTimeout":"3s"`))
+	s := open(t, factory(t, nil), config(c, `"key":"=.key"`))
 	first, second := batch(1, 9), batch(2, 9)
 	require.NoError(t, send(t, s, first))
 	c.Close()
@@ -303,29 +311,30 @@ func TestConnectionsBreak(t *testing.T) {
 	c, cut := cluster(t, kfake.NumBrokers(3))
 	s := open(t, factory(t, nil), config(c, `"key":"=.key"`))
 	stop, stopped := make(chan struct{}), make(chan struct{})
+	var delivered atomic.Int64
 	go func() {
 		defer close(stopped)
-		for tick := time.NewTicker(30 * time.Millisecond); ; {
+		const often = 30 * time.Millisecond
+		before := int64(0)
+		for pause := often; ; {
 			select {
-			case <-tick.C:
+			case <-time.After(pause):
 				cut.cut()
 			case <-stop:
-				tick.Stop()
 				return
 			}
+			now := delivered.Load()
+			if pause *= 2; now > before || pause > time.Minute { // else the machine is too slow for so many cuts
+				pause = often
+			}
+			before = now
 		}
 	}()
 	var all []*sink.Batch
 	for n := range int64(20) {
-		b := batch(n, 60)
-		all = append(all, b)
-		for {
-			err := send(t, s, b)
-			if err == nil {
-				break
-			}
-			require.False(t, sink.IsRefused(err), "%v", err)
-		}
+		all = append(all, batch(n, 60))
+		deliver(t, s, all[n])
+		delivered.Add(1)
 	}
 	close(stop)
 	<-stopped

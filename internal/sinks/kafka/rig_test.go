@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 	ledger   = "ledger" // the topic of most tests
 )
 
@@ -139,10 +139,13 @@ func newFactory() (*kafka.Factory, error) {
 	return kafka.New(env)
 }
 
-// config is a configuration for a cluster, with further fields.
+// config is a configuration for a cluster, with further fields. A sink waits as long as the machine needs, unless they say for how long it waits.
 func config(c *kfake.Cluster, fields string) json.RawMessage {
 	if !strings.Contains(fields, `"topic":`) {
 		fields = strings.TrimSuffix(`"topic":"`+ledger+`",`+fields, ",")
+	}
+	if !strings.Contains(fields, `"requestTimeout":`) {
+		fields += `,"requestTimeout":"100s"`
 	}
 	brokers, err := json.Marshal(c.ListenAddrs())
 	if err != nil {
@@ -193,6 +196,16 @@ func batchOf(number int64, events int, fields func(i int) string) *sink.Batch {
 func send(t *testing.T, s sink.Sink, b *sink.Batch) error {
 	t.Helper()
 	return sendWith(t.Context(), t, s, b)
+}
+
+// deliver sends a batch until all of it is delivered.
+func deliver(t *testing.T, s sink.Sink, b *sink.Batch) {
+	t.Helper()
+	end := time.Now().Add(patience)
+	for err := send(t, s, b); err != nil; err = send(t, s, b) {
+		require.False(t, sink.IsRefused(err), "%v", err)
+		require.True(t, time.Now().Before(end), "the batch is not delivered: %v", err)
+	}
 }
 
 func sendWith(ctx context.Context, t *testing.T, s sink.Sink, b *sink.Batch) error {
