@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long the suite waits for what must happen.
-const patience = 10 * time.Second
+const patience = 2 * time.Minute
 
 // Fixture is a sink under test.
 type Fixture struct {

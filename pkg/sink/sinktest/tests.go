@@ -252,31 +252,60 @@ func testSilence(t *testing.T, r *rig) {
 	r = newRig(t, r.Impatient(t))
 	rec := r.receive()
 	b := batch(1, 1, 1)
-	s := r.send(b)
-	r.next(rec)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	again := make(chan *Delivery, 1)
+	came := make(chan *Delivery)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if d, err := rec.Next(ctx); err == nil {
-			again <- d
+		for {
+			d, err := rec.Next(ctx)
+			if err != nil {
+				return
+			}
+			select {
+			case came <- d:
+			case <-ctx.Done():
+			}
 		}
 	}()
+	s, _ := r.arrive(ctx, r.send(b), b, came)
 	select {
 	case err := <-s.result:
 		absent(t, err, "the batch was not answered")
-	case d := <-again:
-		require.Equal(t, string(b.Body), string(d.Events), "the same batch")
-		d.Ack()
-		require.NoError(t, s.wait())
+	case d := <-came:
+		for {
+			require.Equal(t, string(b.Body), string(d.Events), "the same batch")
+			d.Ack()
+			err := s.wait()
+			if err == nil {
+				break
+			}
+			absent(t, err, "the answer came too late")
+			s, d = r.arrive(ctx, r.send(b), b, came)
+		}
 	case <-ctx.Done():
 		require.FailNow(t, "a receiver that does not answer holds up the stream")
 	}
 	cancel()
 	rec.Leave()
 	<-ended
+}
+
+// arrive waits until a batch has come to its receiver. On a slow machine the time for an answer may be over before, and it is sent again.
+func (r *rig) arrive(ctx context.Context, s *sending, b *sink.Batch, came <-chan *Delivery) (*sending, *Delivery) {
+	r.t.Helper()
+	for {
+		select {
+		case d := <-came:
+			return s, d
+		case err := <-s.result:
+			absent(r.t, err, "the batch was not answered")
+			s = r.send(b)
+		case <-ctx.Done():
+			require.FailNow(r.t, "the batch does not arrive")
+		}
+	}
 }
 
 // What one stream's receiver does not do disturbs no other stream.
