@@ -131,7 +131,7 @@ func TestNoAnswer(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		target := r.create(r.aws, "events", nil)
 		s := r.open(target, `"requestTimeout":"1s"`)
-		require.NoError(t, send(t, s, batch(1, "a")))
+		deliver(t, s, batch(1, "a"))
 		r.aws.On(func(ctx context.Context, _ *awstest.Call) awstest.Fault {
 			<-ctx.Done()
 			return awstest.Fault{Cut: true}

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	patience  = 20 * time.Second
+	patience  = 2 * time.Minute
 	keyID     = "AKIAIOSFODNN7EXAMPLE"
 	secretKey = "canary-secret-key"
 )
@@ -99,10 +99,12 @@ func (r *rig) newFactory(cfg broker.Config) factory {
 	return f
 }
 
-// config is a configuration for a target, with further fields that stand for those before them.
+// config is a configuration for a target, with further fields that stand for those before them. It waits as long as the machine needs.
 func (r *rig) config(target, fields string) json.RawMessage {
 	r.t.Helper()
-	all := map[string]any{r.target: target, "region": awstest.Region, "endpoint": r.aws.URL, "accessKeyId": keyID, "secretAccessKey": secretKey}
+	all := map[string]any{
+		r.target: target, "region": awstest.Region, "endpoint": r.aws.URL, "accessKeyId": keyID, "secretAccessKey": secretKey, "requestTimeout": "100s",
+	}
 	if fields != "" {
 		require.NoError(r.t, json.Unmarshal([]byte("{"+fields+"}"), &all))
 	}

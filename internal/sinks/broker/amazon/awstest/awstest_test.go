@@ -86,7 +86,7 @@ func TestReceiveWaits(t *testing.T) {
 	url, c := s.CreateQueue("q", nil), sqs.NewFromConfig(cfg)
 	came := make(chan []string)
 	go func() { came <- bodies(receive(context.Background(), t, c, url, 20)) }()
-	require.Eventually(t, func() bool { return len(s.Calls("ReceiveMessage")) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.Calls("ReceiveMessage")) == 1 }, time.Minute, time.Millisecond)
 	put(t, c, url, "news", "", "")
 	require.Equal(t, []string{"news"}, <-came)
 	out, err := c.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("q")})
