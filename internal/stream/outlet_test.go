@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,7 +110,12 @@ func sequenceOf(t *testing.T, l *apitypes.DeadLetter) int64 {
 func TestOutletIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	var f *kafkaFactory
-	r := newRig(t, func(r *rig) { f = outletTo(r) })
+	var passed atomic.Int64
+	began := time.Now()
+	r := newRig(t, func(r *rig) {
+		f = outletTo(r)
+		r.opts.Now = func() time.Time { return began.Add(time.Duration(passed.Load())) }
+	})
 	retry := ms(100)
 	stream := r.stream("s", skips, withOutlet, func(s *apitypes.EventStream) { s.RetryTimeout = &retry })
 	listener := r.listen("s", "l", "A")
@@ -120,17 +126,16 @@ func TestOutletIsAskedAgain(t *testing.T) {
 		return d
 	}
 	next().finish(errNack)
-	d, _ := f.take(t, "s")
-	for d.finish(errNack); len(r.letters(stream)) == 1; {
-		if cp, ok := r.store.checkpoint(listener); ok && cp.Cursor == ffcapi.BlockStart(2) {
-			break
-		}
-		select {
-		case d := <-f.of("s").out:
-			d.finish(errNack)
-		case <-time.After(tick):
-		}
+	for range 3 {
+		d, _ := f.take(t, "s")
+		passed.Add(int64(retry) / 3)
+		d.finish(errNack)
 	}
+	d, _ := f.take(t, "s")
+	passed.Add(int64(retry))
+	d.finish(errNack)
+	r.stored(listener, ffcapi.BlockStart(2).String())
+	require.Empty(t, f.of("s").out)
 	next().finish(&sink.RetryAfter{After: time.Millisecond, Err: errTest})
 	again, _ := f.take(t, "s")
 	again.finish(&sink.Partial{Failed: map[int]error{0: sink.Permanent(errTest)}})
