@@ -105,7 +105,7 @@ func TestSecretsOfBrokersAreNowhere(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, text = call(http.MethodGet, path, "")
 				return strings.Contains(text, `"lastError"`)
-			}, patience, 10*time.Millisecond, "%s: %s", name, text)
+			}, 6*patience, 10*time.Millisecond, "%s: %s", name, text)
 		}
 		path := n.URL() + "/eventstreams/" + kind
 		_, text = call(http.MethodGet, path, "")

@@ -181,7 +181,7 @@ func (r *eventRun) brokers() []*someBroker {
 }
 
 // patience is how long a broker may take for what must happen.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

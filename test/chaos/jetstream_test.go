@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -83,10 +82,7 @@ func (n *natsProcess) client() jetstream.JetStream {
 
 // jetstream is a server in a process of its own.
 func (r *eventRun) jetstream() *someBroker {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(r.t, err)
-	n := &natsProcess{r: r, dir: r.t.TempDir(), port: l.Addr().(*net.TCPAddr).Port}
-	require.NoError(r.t, l.Close())
+	n := &natsProcess{r: r, dir: r.t.TempDir(), port: server.FreePort(r.t)}
 	n.start()
 	r.t.Cleanup(n.kill)
 	require.Eventually(r.t, func() bool {

@@ -81,18 +81,13 @@ func (c *wire) Write(b []byte) (int, error) {
 // kafka is a cluster of three brokers in this process, over TCP.
 func (r *eventRun) kafka() *someBroker {
 	w := new(wires)
-	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(6, kafkaTopic), kfake.ListenFn(w.listen))
+	ports := []int{server.FreePort(r.t), server.FreePort(r.t), server.FreePort(r.t)} // by node
+	c, err := kfake.NewCluster(kfake.NumBrokers(len(ports)), kfake.Ports(ports...), kfake.SeedTopics(6, kafkaTopic), kfake.ListenFn(w.listen))
 	require.NoError(r.t, err)
 	r.t.Cleanup(c.Close)
 	cfg, err := json.Marshal(map[string]any{"brokers": c.ListenAddrs(), "topic": kafkaTopic, "key": byKey, "requestTimeout": "3s"})
 	require.NoError(r.t, err)
 	produce := []kmsg.Key{kmsg.Produce}
-	var ports []int // by node
-	for _, address := range c.ListenAddrs() {
-		at, err := net.ResolveTCPAddr("tcp", address)
-		require.NoError(r.t, err)
-		ports = append(ports, at.Port)
-	}
 	return &someBroker{
 		name: "kafka", stream: apitypes.EventStream{Type: ptr(apitypes.StreamKafka), Kafka: cfg},
 		fault: func(rnd *rand.Rand) {

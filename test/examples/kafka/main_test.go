@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 	events   = 60
 )
 

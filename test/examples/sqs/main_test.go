@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 	events   = 30
 	keyID    = "AKIAIOSFODNN7EXAMPLE"
 	key      = "wJalrXUtnFEMI"

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -23,7 +24,7 @@ import (
 )
 
 const (
-	readyWithin = 30 * time.Second
+	readyWithin = 2 * time.Minute
 	diesWithin  = 2 * time.Minute
 	askEvery    = 10 * time.Millisecond
 )
@@ -78,7 +79,7 @@ type Process struct {
 // New prepares a server on a free port, with the environment given on top of the test's own.
 func New(t *testing.T, env []string, args ...string) *Process {
 	t.Helper()
-	port := freePort(t)
+	port := strconv.Itoa(FreePort(t))
 	p := &Process{t: t, URL: "http://127.0.0.1:" + port, args: args, binary: binary}
 	p.env = append(os.Environ(), "PYRALIS_API_PORT="+port)
 	p.env = append(p.env, env...)
@@ -95,12 +96,19 @@ func New(t *testing.T, env []string, args ...string) *Process {
 // Under lets a program, such as strace, run the server from its next start on.
 func (p *Process) Under(program ...string) { p.wrap = program }
 
-func freePort(t *testing.T) string {
+// FreePort is a port that nobody listens at. It is none of those that systems choose by themselves, so that nobody has it while its server is away.
+func FreePort(t *testing.T) int {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	const first, last, tries = 12_000, 32_000, 1000
+	for range tries {
+		port := first + rand.IntN(last-first)
+		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			require.NoError(t, l.Close())
+			return port
+		}
+	}
+	require.FailNow(t, "there is no free port")
+	return 0
 }
 
 // Log is the newest part of what the server wrote.
