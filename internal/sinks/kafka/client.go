@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -47,8 +48,8 @@ type client struct {
 	kafka   *kgo.Client
 	admin   *kadm.Client
 
-	filling sync.RWMutex    // locked while a batch is handed to kafka: see conn
-	learnt  map[string]bool // topics whose partitions kafka knows
+	filling sync.RWMutex               // locked while a batch is handed to kafka: see conn
+	placed  atomic.Pointer[kgo.Record] // the record that kafka put into its partition last
 
 	mu       sync.Mutex
 	redactor *broker.Redactor // guarded by mu; of the newest connection
@@ -57,7 +58,7 @@ type client struct {
 
 // connect makes a client. It does no I/O.
 func (f *Factory) connect(cfg *apitypes.KafkaConfig) (*client, error) {
-	c := &client{factory: f, cfg: cfg, learnt: make(map[string]bool)}
+	c := &client{factory: f, cfg: cfg}
 	timeout := time.Duration(*cfg.RequestTimeout)
 	partitioner := kgo.StickyKeyPartitioner(nil) // as all other clients hash keys
 	if cfg.Partition != "" {

@@ -14,8 +14,9 @@
 // # Order
 //
 // Records of one partition are taken in the order of the stream. Nothing leaves for the brokers before a batch is in the client's hands as a whole (conn
-// waits for that), so that the client fails everything that stands behind a record of the same partition that fails. The idempotent producer has the
-// brokers refuse what arrives out of order, or twice.
+// waits for that), so that the client fails everything that stands behind a record of the same partition that fails. A record that the client does not
+// put into its partition at once is the last that it is handed until the fate of that one is known, since it would fail before those behind it could.
+// The idempotent producer has the brokers refuse what arrives out of order, or twice.
 //
 // # What is void
 //

@@ -410,6 +410,38 @@ func TestNothingOvertakesTheFirstMessageOfATopic(t *testing.T) {
 	}
 }
 
+// What the client knows of a topic may have become an error since the last batch, which may end in the middle of the next one. What stands behind a record
+// that fails for it is not even handed over.
+func TestNothingOvertakesWhatHasNoPlace(t *testing.T) {
+	t.Parallel()
+	c, _ := cluster(t, kfake.SeedTopics(1, "other"))
+	s := open(t, factory(t, nil), config(c, `"topic":"=.topic"`))
+	topics := []string{"other", ledger, "other", ledger}
+	of := func(n int64) *sink.Batch {
+		return batchOf(n, len(topics), func(i int) string { return `"topic":"` + topics[i] + `"` })
+	}
+	require.NoError(t, send(t, s, of(1)))
+	f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: ledger, Err: kerr.TopicAuthorizationFailed, Count: -1, When: func(r kmsg.Request) bool {
+		asked, ok := r.(*kmsg.MetadataRequest)
+		return ok && !asked.IncludeTopicAuthorizedOperations // which the sink wants to know, and its client does not
+	}})
+	kafka.Refresh(s)
+	require.Eventually(t, func() bool { return kafka.LoadError(s, ledger) != nil }, patience, time.Millisecond)
+	err := send(t, s, of(2))
+	absent(t, err, "TOPIC_AUTHORIZATION_FAILED")
+	failed := partial(t, err, 1, 2, 3)
+	for _, i := range []int{2, 3} {
+		require.EqualError(t, failed[i], "waits for an event before it")
+	}
+	require.Equal(t, []string{"1-0", "1-2", "2-0"}, ids(t, c, "other"))
+
+	f.Remove()
+	kafka.Refresh(s)
+	require.Eventually(t, func() bool { return kafka.LoadError(s, ledger) == nil }, patience, time.Millisecond)
+	require.NoError(t, send(t, s, of(3)))
+	require.Equal(t, []string{"1-1", "1-3", "3-1", "3-3"}, ids(t, c, ledger))
+}
+
 // Every request wants the acknowledgement of all replicas in sync, and names its producer.
 func TestAsksAllReplicas(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,16 +19,16 @@ const abortAgain = 10 * time.Millisecond
 // became of those that were not acknowledged, by their index; where one failed, all behind it in its partition did.
 func (c *client) publish(ctx context.Context, records []*kgo.Record) (failed map[int]error) {
 	failed = make(map[int]error)
-	for begin := 0; begin < len(records); {
-		end := begin + c.round(records[begin:])
-		for i, err := range c.produce(ctx, records[begin:end]) {
+	for next := 0; next < len(records); {
+		handed, errs := c.produce(ctx, records[next:])
+		for i, err := range errs {
 			if err != nil {
-				failed[begin+i] = err
+				failed[next+i] = err
 			}
 		}
-		begin = end
+		next += handed
 		if len(failed) > 0 {
-			for i := begin; i < len(records); i++ {
+			for i := next; i < len(records); i++ {
 				failed[i] = broker.ErrWaits
 			}
 			break
@@ -39,22 +40,17 @@ func (c *client) publish(ctx context.Context, records []*kgo.Record) (failed map
 	return failed
 }
 
-// round says how many records may go together: the first one of a topic is the last, since those behind it could be sent when it has failed as long as
-// the client does not know where they belong.
-func (c *client) round(records []*kgo.Record) int {
-	last := ""
-	for i, r := range records {
-		if r.Topic != last && !c.learnt[r.Topic] {
-			return i + 1
+// produce is publish for as many records as can go together: one that the client does not put into its partition at once, since it does not know the topic,
+// or knows nothing good of it, is the last. Those behind it could be sent when it has failed. errs is nil if all that were handed over were acknowledged.
+func (c *client) produce(ctx context.Context, records []*kgo.Record) (handed int, errs []error) {
+	var left atomic.Int64 // a promise may be kept while records are still handed over
+	left.Store(int64(len(records)))
+	done := make(chan struct{})
+	settle := func(n int) {
+		if left.Add(int64(-n)) == 0 {
+			close(done)
 		}
-		last = r.Topic
 	}
-	return len(records)
-}
-
-// produce is publish for a round. errs is nil if all were acknowledged.
-func (c *client) produce(ctx context.Context, records []*kgo.Record) (errs []error) {
-	left, done := len(records), make(chan struct{})
 	var index map[*kgo.Record]int
 	promise := func(r *kgo.Record, err error) { // never called by two at a time
 		if err != nil {
@@ -66,28 +62,31 @@ func (c *client) produce(ctx context.Context, records []*kgo.Record) (errs []err
 			}
 			errs[index[r]] = err
 		}
-		if left--; left == 0 {
-			close(done)
+		settle(1)
+	}
+	c.placed.Store(nil) // the memory of records is used again
+	c.filling.Lock()
+	for handed < len(records) {
+		r := records[handed]
+		c.kafka.Produce(ctx, r, promise)
+		handed++
+		if c.placed.Load() != r {
+			break
 		}
 	}
-	c.filling.Lock()
-	for _, r := range records {
-		c.kafka.Produce(ctx, r, promise)
-	}
 	c.filling.Unlock()
+	if waiting := len(records) - handed; waiting > 0 {
+		settle(waiting)
+	}
 	if c.kafka.Flush(ctx) != nil {
 		c.abort(done)
 	}
 	<-done
-	last := ""
-	for i, r := range records {
-		if r.Topic != last && (errs == nil || errs[i] == nil) {
-			last = r.Topic
-			c.learnt[last] = true
-		}
-	}
-	return errs
+	return handed, errs
 }
+
+// OnProduceRecordPartitioned implements kgo.HookProduceRecordPartitioned: a record stands in its partition, and fails before those that come to stand behind it.
+func (c *client) OnProduceRecordPartitioned(r *kgo.Record, _ int32) { c.placed.Store(r) }
 
 // abort takes out of the client all that it still has. What was sent under its epoch is not taken behind what is sent from now on.
 func (c *client) abort(done chan struct{}) {
@@ -130,17 +129,17 @@ func (c *client) search(ctx context.Context, records []*kgo.Record, group []int,
 		for i, at := range part {
 			some[i] = records[at]
 		}
-		errs := c.produce(ctx, some)
+		handed, errs := c.produce(ctx, some)
 		taken := 0
-		for taken < len(part) && (errs == nil || errs[taken] == nil) {
+		for taken < handed && (errs == nil || errs[taken] == nil) {
 			delete(failed, part[taken])
 			taken++
 		}
 		group = group[taken:]
-		if taken == len(part) {
+		if taken == handed {
 			continue
 		}
-		rest := part[taken:]
+		rest := part[taken:handed]
 		if len(rest) > 1 && isContent(errs[taken]) {
 			size = len(rest) / 2
 			continue

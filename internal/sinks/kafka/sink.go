@@ -132,7 +132,4 @@ func (p *producer) reach(ctx context.Context, r *kgo.Record) error {
 func (p *producer) doubt() {
 	p.sure = false
 	clear(p.topics)
-	if p.client != nil {
-		clear(p.client.learnt) // what kafka knows of them may be an error, which ends in the middle of a batch
-	}
 }
