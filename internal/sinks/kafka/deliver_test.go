@@ -7,8 +7,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -107,6 +110,49 @@ func TestPartitionOutOfRange(t *testing.T) {
 	err := send(t, s, batch(3, 2))
 	require.EqualError(t, err, "partition: is 7, and the topic ledger has 3, counted from 0")
 	require.False(t, sink.IsRefused(err), "no event can help it")
+}
+
+// widen gives the topic more partitions.
+func widen(t *testing.T, c *kfake.Cluster, partitions int) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.DisableClientMetrics())
+	require.NoError(t, err)
+	defer client.Close()
+	answers, err := kadm.NewClient(client).UpdatePartitions(t.Context(), partitions, ledger)
+	require.NoError(t, err)
+	require.NoError(t, answers.Error())
+}
+
+// Partitions that a topic gets while a sink works are used as soon as the sink looks at the topic again: for an event that names one of them, and after trouble.
+func TestPartitionsAreAdded(t *testing.T) {
+	t.Parallel()
+	c, _ := cluster(t)
+	s := open(t, factory(t, nil), config(c, `"partition":"=.p"`))
+	named := func(n int64, partition int) *sink.Batch {
+		return batchOf(n, 2, func(i int) string { return fmt.Sprintf(`"p":%d`, i*partition) })
+	}
+	keyed := open(t, factory(t, nil), config(c, `"key":"=.id"`))
+	require.NoError(t, send(t, s, named(1, 2)))
+	require.NoError(t, send(t, keyed, batch(2, 3)))
+
+	widen(t, c, 40)
+	require.NoError(t, send(t, s, named(3, 37)))
+	require.Equal(t, "3-1", id(t, stored(t, c, ledger)[37][0]))
+
+	f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.PolicyViolation, Count: -1})
+	require.Error(t, send(t, keyed, batch(4, 50)))
+	f.Remove()
+	require.NoError(t, send(t, keyed, batch(4, 50)))
+	where, beyond := kgo.StickyKeyPartitioner(nil).ForTopic(ledger), 0
+	for partition, records := range stored(t, c, ledger) {
+		for _, r := range records {
+			if strings.HasPrefix(string(r.Key), "4-") {
+				require.Equal(t, partition, where.Partition(r, 40))
+				beyond = max(beyond, partition)
+			}
+		}
+	}
+	require.Greater(t, beyond, 2)
 }
 
 // partial are the failures of a batch, which are those with the given indexes.

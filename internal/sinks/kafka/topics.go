@@ -22,7 +22,10 @@ const (
 	// createdAgain is how soon it is looked again whether all brokers know of a topic that was created.
 	createdAgain = 100 * time.Millisecond
 	adviceTime   = 5 * time.Second
-	maxAdvised   = 10 // topics that warnings speak of
+	// grownTime is how long it is waited for the client to see what was added to a topic. What can go without is not held up for longer.
+	grownTime  = 5 * time.Second
+	grownAgain = 20 * time.Millisecond
+	maxAdvised = 10 // topics that warnings speak of
 )
 
 // topic is what is known of a topic that exists.
@@ -153,6 +156,7 @@ func (p *producer) know(ctx context.Context, r *kgo.Record) error {
 		}
 		p.topics[r.Topic] = t
 		p.advise()
+		p.client.grow(ctx, r.Topic, t.partitions)
 	}
 	if !beyond() {
 		return nil
@@ -162,6 +166,25 @@ func (p *producer) know(ctx context.Context, r *kgo.Record) error {
 		return err
 	}
 	return sink.Permanent(err)
+}
+
+// grow has the client itself learn of partitions that a topic got since it looked, which it does every few minutes only, and takes no record for before.
+func (c *client) grow(ctx context.Context, name string, partitions int32) {
+	unseen := func(partition int32) bool {
+		leader, _, err := c.kafka.PartitionLeader(name, partition)
+		return leader < 0 && err == nil
+	}
+	if unseen(0) { // nothing was sent to the topic; it is asked for when something is
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, grownTime)
+	defer cancel()
+	for unseen(partitions - 1) {
+		c.kafka.ForceMetadataRefresh()
+		if retry.Sleep(ctx, grownAgain) != nil {
+			return
+		}
+	}
 }
 
 // advise publishes the warnings of all topics that are known.
