@@ -362,6 +362,33 @@ func TestCloseDoesNotWait(t *testing.T) {
 	require.ErrorIs(t, send(t, s, batch(3, 1)), sink.ErrClosed)
 }
 
+// Whose time is over when it closes a sink leaves no connection behind: neither of a sink at rest nor of one that works.
+func TestCloseWithoutTimeDisconnects(t *testing.T) {
+	t.Parallel()
+	c, cut := cluster(t)
+	f := factory(t, nil)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	gone := func() bool { return cut.connected() == 0 }
+	for n := range int64(20) {
+		s := open(t, f, config(c, ""))
+		require.NoError(t, send(t, s, batch(n, 1)))
+		require.Positive(t, cut.connected())
+		require.NoError(t, s.Close(over))
+		require.Eventually(t, gone, patience, time.Millisecond)
+	}
+	s := open(t, f, config(c, `"requestTimeout":"10m"`))
+	held, release := hold(c)
+	defer release()
+	result := begin(t.Context(), s, batch(100, 3))
+	<-held
+	if err := s.Close(over); err != nil { // else the delivery was quick to end
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	require.ErrorIs(t, wait(t, result), sink.ErrClosed)
+	require.Eventually(t, gone, patience, time.Millisecond)
+}
+
 // Nothing leaves while a batch is being handed over.
 func TestNothingLeavesEarly(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,7 @@ func cluster(t *testing.T, o ...kfake.Opt) (*kfake.Cluster, *cutter) {
 type cutter struct {
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu
+	open  int        // guarded by mu; connections that no side has ended
 	armed bool       // guarded by mu; the next answer breaks its connection instead
 }
 
@@ -88,13 +89,32 @@ func (l *cutListener) Accept() (net.Conn, error) {
 	l.cutter.mu.Lock()
 	defer l.cutter.mu.Unlock()
 	l.cutter.conns = append(l.cutter.conns, conn)
-	return &cutConn{conn, l.cutter}, nil
+	l.cutter.open++
+	return &cutConn{Conn: conn, cutter: l.cutter}, nil
+}
+
+// connected is the number of connections that no side has ended.
+func (c *cutter) connected() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
 }
 
 type cutConn struct {
 	net.Conn
 
 	cutter *cutter
+	once   sync.Once
+}
+
+// Close is what a broker does when the client has ended the connection, too.
+func (c *cutConn) Close() error {
+	c.once.Do(func() {
+		c.cutter.mu.Lock()
+		defer c.cutter.mu.Unlock()
+		c.cutter.open--
+	})
+	return c.Conn.Close()
 }
 
 func (c *cutConn) Write(b []byte) (int, error) {
