@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -30,8 +31,10 @@ const (
 func (p *producer) records(messages []broker.Message) (records []*kgo.Record, bad error) {
 	p.room.prepare(messages, len(p.texts.names))
 	records = make([]*kgo.Record, 0, len(messages))
+	now := time.Now() // which takes as long as all else that is done for a record here
 	for i := range messages {
 		r := &p.room.records[i]
+		r.Timestamp = now
 		p.fill(r, &messages[i], &p.room)
 		if bad := p.fits(r); bad != nil {
 			return records, bad

@@ -73,6 +73,9 @@ func (p *producer) deliver(ctx context.Context, b *sink.Batch) error {
 		p.client.forget()
 	}
 	for i, r := range records {
+		if i > 0 && r.Topic == records[i-1].Topic && r.Partition == records[i-1].Partition {
+			continue
+		}
 		if err := p.reach(ctx, r); err != nil {
 			records, bad = records[:i], err
 			break
