@@ -20,6 +20,7 @@ type Text struct {
 	field   string
 	fixed   string
 	program program // nil: fixed
+	path    path    // if program is nothing else
 	check   func(text string) error
 }
 
@@ -48,7 +49,7 @@ func NewText(compiler *expr.Compiler, field, source string, check func(text stri
 	if err != nil {
 		return nil, apitypes.Invalidf(field, `give "=" and a jq expression, such as "=.data.id"`, "is no expression: %s", err)
 	}
-	t.program = compiled
+	t.program, t.path = compiled, pathOf(text)
 	return t, nil
 }
 
@@ -63,6 +64,9 @@ func (t *Text) Of(ctx context.Context, event []byte) (string, error) {
 	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
+	}
+	if text, ok := t.path.of(event); ok {
+		return t.checked(text)
 	}
 	out, some, err := t.program.Value(ctx, event)
 	switch {
@@ -84,6 +88,10 @@ func (t *Text) Of(ctx context.Context, event []byte) (string, error) {
 	case 'n', '{', '[':
 		return "", t.bad("the expression gives " + map[byte]string{'n': "null", '{': "an object", '[': "a list"}[out[0]] + " for this event, and a text is needed")
 	}
+	return t.checked(text)
+}
+
+func (t *Text) checked(text string) (string, error) {
 	if t.check != nil {
 		if err := t.check(text); err != nil {
 			return "", t.bad("what the expression gives for this event " + err.Error())
