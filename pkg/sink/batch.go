@@ -41,6 +41,16 @@ func (e *Event) DedupID() string {
 	}
 	sum := sha256.Sum256(text)
 	var id [2 * sha256.Size]byte
-	hex.Encode(id[:], sum[:])
+	for i, b := range sum {
+		id[2*i], id[2*i+1] = digits[b][0], digits[b][1]
+	}
 	return string(id[:])
 }
+
+// digits are all bytes in hexadecimal: a sink asks for the id of each event that it sends, and encoding/hex goes digit by digit.
+var digits = func() (all [256][2]byte) {
+	for b := range all {
+		copy(all[b][:], hex.EncodeToString([]byte{byte(b)}))
+	}
+	return all
+}()
