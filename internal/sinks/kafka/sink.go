@@ -72,14 +72,9 @@ func (p *producer) deliver(ctx context.Context, b *sink.Batch) error {
 	if p.client != nil {
 		p.client.forget()
 	}
-	for i, r := range records {
-		if i > 0 && r.Topic == records[i-1].Topic && r.Partition == records[i-1].Partition {
-			continue
-		}
-		if err := p.reach(ctx, r); err != nil {
-			records, bad = records[:i], err
-			break
-		}
+	reached, err := p.reachAll(ctx, records)
+	if err != nil {
+		records, bad = records[:reached], err
 	}
 	var failed map[int]error
 	if len(records) > 0 {
@@ -105,6 +100,19 @@ func (p *producer) deliver(ctx context.Context, b *sink.Batch) error {
 		errs[i] = err
 	}
 	return p.maker.Outcome(b, messages[:len(records)], errs, bad)
+}
+
+// reachAll is reach for records, in their order, up to the first for which it fails.
+func (p *producer) reachAll(ctx context.Context, records []*kgo.Record) (reached int, err error) {
+	for i, r := range records {
+		if i > 0 && r.Topic == records[i-1].Topic && r.Partition == records[i-1].Partition {
+			continue
+		}
+		if err := p.reach(ctx, r); err != nil {
+			return i, err
+		}
+	}
+	return len(records), nil
 }
 
 // reach makes sure that there is a client that can send, and that the cluster has a place for a record.
