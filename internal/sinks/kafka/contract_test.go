@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -38,6 +39,7 @@ func fixture(t *testing.T, fields string) sinktest.Fixture {
 	c.ControlKey(kmsg.Produce.Int16(), brokers.produce)
 	t.Cleanup(func() {
 		close(brokers.ended)
+		require.Eventually(t, func() bool { return brokers.waiting.Load() == 0 }, patience, time.Millisecond) // kfake cannot close while some wake up
 		c.Close()
 	})
 	return sinktest.Fixture{
@@ -58,6 +60,7 @@ func fixture(t *testing.T, fields string) sinktest.Fixture {
 type asking struct {
 	cluster *kfake.Cluster
 	ended   chan struct{}
+	waiting atomic.Int64
 
 	mu   sync.Mutex
 	came map[string]chan *asked // guarded by mu; by key, which is the stream
@@ -105,6 +108,13 @@ func (a *asking) produce(req kmsg.Request) (kmsg.Response, error, bool) { //noli
 	one := &asked{body: records[0].Value, answer: make(chan int16, 2)}
 	key := string(records[0].Key)
 	came := a.of(key)
+	a.waiting.Add(1)
+	defer a.waiting.Add(-1)
+	select {
+	case <-a.ended:
+		return nil, context.Canceled, true
+	default:
+	}
 	if a.away(key, nil) {
 		return nil, context.Canceled, true
 	}

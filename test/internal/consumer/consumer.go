@@ -88,7 +88,7 @@ type Process struct {
 // Start starts an example, which ends with the test, if not before.
 func Start(t *testing.T, env []string, binary string, args ...string) *Process {
 	t.Helper()
-	p := &Process{cmd: exec.Command(binary, args...)} //nolint:noctx // it is told to end, and gets time for it
+	p := &Process{cmd: exec.Command(binary, args...)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.Log
 	require.NoError(t, p.cmd.Start())
