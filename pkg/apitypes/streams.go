@@ -88,7 +88,7 @@ type StreamStatus struct {
 	InFlightBatches      int             `json:"inFlightBatches" doc:"Batches that are sent and not yet acknowledged."`
 	UnstoredBatches      int             `json:"unstoredBatches" doc:"Batches that are acknowledged, with all before them, and not yet stored as such: they come again after a crash, with those in flight. See eventstreams.maxUnstored."`
 	OldestUnackedSeconds *float64        `json:"oldestUnackedSeconds,omitempty" doc:"Time since the oldest of them was sent first."`
-	BlockedSince         *fftypes.FFTime `json:"blockedSince,omitempty" doc:"State blocked: when the batch that blocks the stream failed first, or when delivery began to wait for the store."`
+	BlockedSince         *fftypes.FFTime `json:"blockedSince,omitempty" doc:"State blocked: when the batch, or the dead letter for the second receiver, that blocks the stream failed first, or when delivery began to wait for the store."`
 	Delivered            uint64          `json:"delivered" doc:"Events acknowledged since the node started."`
 	Redelivered          uint64          `json:"redelivered" doc:"Events sent again since the node started."`
 	DeadLettered         uint64          `json:"deadLettered" doc:"Events set aside as dead letters since the node started."`
@@ -99,7 +99,7 @@ type StreamStatus struct {
 	Resets               uint64          `json:"resets" doc:"Listeners that were reset on request since the node started."`
 	LastError            string          `json:"lastError,omitempty" doc:"What went wrong last."`
 	LastErrorTime        *fftypes.FFTime `json:"lastErrorTime,omitempty" doc:"When that was."`
-	Warnings             []string        `json:"warnings,omitempty" doc:"What its receiver lacks that guarantees may hang on, such as a second copy of what it acknowledges."`
+	Warnings             []string        `json:"warnings,omitempty" doc:"What its receivers lack that guarantees may hang on, such as a second copy of what they acknowledge. What is said of the second one begins with deadLetter."`
 
 	PendingListeners []string `json:"pendingListeners,omitempty" doc:"Declared listeners that wait for the chain to be made or changed, each with what stands in the way."`
 }

@@ -10,10 +10,10 @@ import (
 
 // Errors of JetStream that mean something to us.
 const (
-	tooLarge       = 10054 // for the stream
-	headerTooLarge = 10097
-	storeFailed    = 10077 // for any reason, which stands in the text
-	wrongLastID    = 10070 // another message than the expected one is the last
+	messageTooLarge = 10054 // for the stream
+	headerTooLarge  = 10097
+	storeFailed     = 10077 // for any reason, which stands in the text
+	wrongLastID     = 10070 // another message than the expected one is the last
 )
 
 // refusal is the server's no to a message.
@@ -27,9 +27,9 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("JetStream refused the message: %s (error %d, code %d)", r.Description, r.ErrCode, r.Code)
 }
 
-// permanent says whether the message is at fault, and will be refused again.
-func (r *refusal) permanent() bool {
-	return r.ErrCode == tooLarge || r.ErrCode == headerTooLarge || r.ErrCode == storeFailed && r.Description == "message too large"
+// tooLarge says that the message is at fault, and will be refused again.
+func (r *refusal) tooLarge() bool {
+	return r.ErrCode == messageTooLarge || r.ErrCode == headerTooLarge || r.ErrCode == storeFailed && r.Description == "message too large"
 }
 
 // verdict is what an answer says; nil: the message is stored, now or by an earlier delivery.

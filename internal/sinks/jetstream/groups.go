@@ -36,7 +36,7 @@ func (l *link) inGroups(ctx context.Context, messages []broker.Message) (stored 
 			n, err := l.oneByOne(ctx, messages[stored:])
 			return stored + n, err
 		case err != nil:
-			return stored, l.judged(ctx, err)
+			return stored, l.judged(ctx, &messages[stored], err)
 		}
 		stored += len(group)
 	}

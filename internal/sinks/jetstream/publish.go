@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
-	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 const (
@@ -39,7 +38,7 @@ func (l *link) publish(ctx context.Context, messages []broker.Message) (stored i
 		case n > 0 && errors.As(err, &r) && r.ErrCode == wrongLastID:
 			l.window = max(1, l.window/2) // others publish to the stream, too, and one of their messages came between two of ours
 		default:
-			return stored, l.judged(ctx, err)
+			return stored, l.judged(ctx, &messages[stored], err)
 		}
 	}
 	return stored, nil
@@ -51,7 +50,7 @@ func (l *link) replicated() bool { return l.info.Config.Replicas > 1 }
 func (l *link) oneByOne(ctx context.Context, messages []broker.Message) (stored int, err error) {
 	for i := range messages {
 		if _, err := l.chain(ctx, messages[i:i+1], 1); err != nil {
-			return i, l.judged(ctx, err)
+			return i, l.judged(ctx, &messages[i], err)
 		}
 	}
 	return len(messages), nil
@@ -216,12 +215,12 @@ func (l *link) await(ctx context.Context, patience *time.Timer, answer func(numb
 	}
 }
 
-// judged is an error as done may get it.
-func (l *link) judged(ctx context.Context, err error) error {
+// judged is what is wrong with a message, as done may get it.
+func (l *link) judged(ctx context.Context, m *broker.Message, err error) error {
 	shown := l.failed(ctx, err)
 	var r *refusal
-	if errors.As(err, &r) && r.permanent() {
-		return sink.Permanent(shown)
+	if errors.As(err, &r) && r.tooLarge() {
+		return m.TooLarge(shown.Error())
 	}
 	return shown
 }

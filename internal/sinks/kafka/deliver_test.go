@@ -186,6 +186,21 @@ func TestTooLargeForTheSetting(t *testing.T) {
 	require.Equal(t, []string{"1-0", "1-1"}, ids(t, c, ledger))
 }
 
+// Who sends batches in one message is told what makes them smaller, whoever finds them too large.
+func TestABatchThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	for words, fields := range map[string]string{
+		"maxMessageSize is 2000": `"topic":"small","maxMessageSize":2000`,
+		"MESSAGE_TOO_LARGE":      `"topic":"small"`,
+	} {
+		s := open(t, factory(t, nil), config(limited(t, "4000"), fields+`,"perMessage":"batch"`))
+		err := send(t, s, batchOf(1, 3, func(int) string { return `"text":"` + strings.Repeat("x", 2000) + `"` }))
+		require.True(t, sink.IsPermanent(err), "%v", err)
+		require.ErrorContains(t, err, words)
+		require.ErrorContains(t, err, "; it is a batch of 3 events (perMessage): give the stream a smaller batchSize")
+	}
+}
+
 // limited is a topic that takes record batches of so many bytes.
 func limited(t *testing.T, bytes string) *kfake.Cluster {
 	t.Helper()

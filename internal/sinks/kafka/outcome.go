@@ -15,14 +15,14 @@ import (
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
-// judge is what is said of a record that was not acknowledged.
-func (p *producer) judge(ctx context.Context, r *kgo.Record, err error) error {
+// judge is what is said of a message whose record was not acknowledged.
+func (p *producer) judge(ctx context.Context, m *broker.Message, r *kgo.Record, err error) error {
 	at := fmt.Sprintf("topic %s, partition %d: ", r.Topic, r.Partition)
 	switch {
 	case errors.Is(err, broker.ErrWaits):
 		return err
 	case errors.Is(err, kerr.MessageTooLarge):
-		return sink.Permanent(errors.New(at + p.client.redact(err.Error()) + "; " + sizes(r)))
+		return m.TooLarge(at + p.client.redact(err.Error()) + "; " + sizes(r))
 	case errors.Is(err, kerr.InvalidRecord):
 		return sink.Refused(errors.New(at + p.client.redact(err.Error())))
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
-	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
 // The texts of a message, as texts.all puts them.
@@ -36,8 +35,8 @@ func (p *producer) records(messages []broker.Message) (records []*kgo.Record, ba
 		r := &p.room.records[i]
 		r.Timestamp = now
 		p.fill(r, &messages[i], &p.room)
-		if bad := p.fits(r); bad != nil {
-			return records, bad
+		if _, most := size(r); most > p.cfg.MaxMessageSize {
+			return records, messages[i].TooLarge(fmt.Sprintf("%s, and maxMessageSize is %d", sizes(r), p.cfg.MaxMessageSize))
 		}
 		records = append(records, r)
 	}
@@ -121,14 +120,6 @@ func size(r *kgo.Record) (least, most int) {
 		least += len(h.Key) + len(h.Value)
 	}
 	return least, least + batchOverhead + recordOverhead + headerOverhead*len(r.Headers)
-}
-
-// fits refuses a record that no broker with the configured limit takes.
-func (p *producer) fits(r *kgo.Record) error {
-	if _, most := size(r); most > p.cfg.MaxMessageSize {
-		return sink.Permanent(fmt.Errorf("%s, and maxMessageSize is %d", sizes(r), p.cfg.MaxMessageSize))
-	}
-	return nil
 }
 
 // sizes says how large a record is, and why.

@@ -86,7 +86,7 @@ func (p *producer) deliver(ctx context.Context, b *sink.Batch) error {
 		return context.Cause(parent)
 	}
 	for i, err := range failed {
-		failed[i] = p.judge(ctx, records[i], err)
+		failed[i] = p.judge(ctx, &messages[i], records[i], err)
 	}
 	if bad != nil && !sink.IsPermanent(bad) {
 		p.doubt()

@@ -1,30 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
-	"github.com/pyralis-io/pyralis/pkg/builtin"
-	"github.com/pyralis-io/pyralis/pkg/client"
-	"github.com/pyralis-io/pyralis/pkg/node"
+	"github.com/pyralis-io/pyralis/test/internal/example"
 )
 
 const (
@@ -40,102 +32,40 @@ func TestGroup(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	api := stream(t, c)
-	binary := filepath.Join(t.TempDir(), "consumer")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	dir := t.TempDir()
-	var members []*member
+	settings, err := json.Marshal(map[string]any{
+		"brokers": c.ListenAddrs(), "topic": "ledger", "key": "=.data.id", "createTopic": map[string]int{"partitions": 6, "replication": 3},
+	})
+	require.NoError(t, err)
+	kind := apitypes.StreamKafka
+	api := example.Node(t)
+	example.Stream(t, api, &apitypes.EventStream{Type: &kind, Kafka: settings})
+	binary, dir := example.Build(t), t.TempDir()
+	var members []*example.Process
 	for range 3 {
-		members = append(members, run(t, binary, c, dir))
+		members = append(members, example.Start(t, nil, binary, "-brokers", strings.Join(c.ListenAddrs(), ","), "-dir", dir, "-session", "2s"))
 	}
 	submit := func(from, to int) {
 		for i := from; i < to; i++ {
-			id := fmt.Sprintf("asset-%d", i)
-			_, _, err := api.Submit(t.Context(), &client.Invocation{ID: id, From: "alice", To: "assets", Method: "create", Params: []any{id, 1}})
-			require.NoError(t, err)
+			example.Create(t, api, fmt.Sprintf("asset-%d", i))
 		}
 	}
 	submit(0, events/2)
 	require.Eventually(t, func() bool { return len(handled(t, dir)) >= events/4 }, patience, 20*time.Millisecond)
-	require.NoError(t, members[0].cmd.Process.Kill())
+	members[0].Kill()
 	submit(events/2, events)
 	all := func() bool { return len(handled(t, dir)) == events }
 	require.Eventually(t, all, patience, 50*time.Millisecond)
 
 	sendAgain(t, c)
 	require.Eventually(t, func() bool {
-		return strings.Count(members[1].log.String()+members[2].log.String(), "came again") >= events
+		return strings.Count(members[1].Log.String()+members[2].Log.String(), "came again") >= events
 	}, patience, 50*time.Millisecond)
 	require.True(t, all(), "nothing has a second effect")
 	subjects := make(map[string]bool)
 	for _, text := range handled(t, dir) {
-		var e struct{ Data struct{ ID string } }
-		require.NoError(t, json.Unmarshal([]byte(text), &e))
-		subjects[e.Data.ID] = true
+		subjects[example.Asset(t, []byte(text))] = true
 	}
 	require.Len(t, subjects, events, "no event is missing")
-}
-
-// stream starts a node with a stream to the topic.
-func stream(t *testing.T, c *kfake.Cluster) *client.Client {
-	t.Helper()
-	cfg, err := node.LoadConfig("", []string{"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_API_PORT=0"})
-	require.NoError(t, err)
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	n, err := node.New(t.Context(), node.Options{Config: cfg, Plugins: builtin.Plugins(), Log: log})
-	require.NoError(t, err)
-	require.NoError(t, n.Start(t.Context()))
-	t.Cleanup(func() { require.NoError(t, n.Stop(context.WithoutCancel(t.Context()))) })
-	api := client.New(n.URL())
-	t.Cleanup(api.Close)
-	settings, err := json.Marshal(map[string]any{
-		"brokers": c.ListenAddrs(), "topic": "ledger", "key": "=.data.id", "createTopic": map[string]int{"partitions": 6, "replication": 3},
-	})
-	require.NoError(t, err)
-	name, kind, from := "orders", apitypes.StreamKafka, apitypes.BlockNumber(apitypes.FromBlockEarliest)
-	_, err = api.CreateStream(t.Context(), &apitypes.EventStream{Name: &name, Type: &kind, Kafka: settings})
-	require.NoError(t, err)
-	_, err = api.CreateListener(t.Context(), name, &apitypes.Listener{Name: &name, FromBlock: &from, Filters: []json.RawMessage{json.RawMessage(`{"contract":"assets"}`)}})
-	require.NoError(t, err)
-	return api
-}
-
-type member struct {
-	cmd *exec.Cmd
-	log *syncBuffer
-}
-
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func run(t *testing.T, binary string, c *kfake.Cluster, dir string) *member {
-	t.Helper()
-	m := &member{log: new(syncBuffer)}
-	m.cmd = exec.Command(binary, "-brokers", strings.Join(c.ListenAddrs(), ","), "-dir", dir, "-session", "2s")
-	m.cmd.Stderr = m.log
-	require.NoError(t, m.cmd.Start())
-	t.Cleanup(func() {
-		_ = m.cmd.Process.Signal(syscall.SIGTERM)
-		_ = m.cmd.Wait()
-	})
-	return m
 }
 
 func handled(t *testing.T, dir string) (all []string) {

@@ -5,26 +5,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
-	"github.com/pyralis-io/pyralis/pkg/builtin"
-	"github.com/pyralis-io/pyralis/pkg/client"
-	"github.com/pyralis-io/pyralis/pkg/node"
+	"github.com/pyralis-io/pyralis/test/internal/example"
 )
 
 // patience is several times as long as JetStream waits for an acknowledgement of a program that was killed.
@@ -74,92 +68,39 @@ func lines(t *testing.T, path string) (all []entry) {
 func subjects(t *testing.T, path string) (all []string) {
 	t.Helper()
 	for _, e := range lines(t, path) {
-		var event struct{ Data struct{ ID string } }
-		require.NoError(t, json.Unmarshal(e.Event, &event))
-		all = append(all, event.Data.ID)
+		all = append(all, example.Asset(t, e.Event))
 	}
 	return all
-}
-
-// process is the program.
-type process struct {
-	cmd   *exec.Cmd
-	log   *strings.Builder // when it has ended
-	ended chan struct{}
-}
-
-func start(t *testing.T, program string, args ...string) *process {
-	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), log: new(strings.Builder), ended: make(chan struct{})}
-	p.cmd.Stderr = p.log
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		defer close(p.ended)
-		_ = p.cmd.Wait() // the state says it
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-	})
-	return p
 }
 
 // A node publishes what happens on its ledger, and the program, which is killed meanwhile, handles each event once and in order.
 func TestWithNode(t *testing.T) {
 	t.Parallel()
 	url, _ := broker(t)
-	cfg, err := node.LoadConfig("", []string{"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_API_PORT=0"})
-	require.NoError(t, err)
-	quiet := logrus.New()
-	quiet.SetOutput(io.Discard)
-	n, err := node.New(t.Context(), node.Options{Config: cfg, Plugins: builtin.Plugins(), Log: quiet})
-	require.NoError(t, err)
-	require.NoError(t, n.Start(t.Context()))
-	t.Cleanup(func() { require.NoError(t, n.Stop(context.WithoutCancel(t.Context()))) })
-	c := client.New(n.URL())
-	t.Cleanup(c.Close)
-	name, kind, from := "to-nats", apitypes.StreamJetStream, apitypes.BlockNumber(apitypes.FromBlockEarliest)
-	_, err = c.CreateStream(t.Context(), &apitypes.EventStream{
-		Name: &name, Type: &kind, JetStream: json.RawMessage(`{"url":"` + url + `","stream":"EVENTS","subject":"=\"events.\" + .address + \".\" + .signature"}`),
+	api, kind := example.Node(t), apitypes.StreamJetStream
+	name := example.Stream(t, api, &apitypes.EventStream{
+		Type: &kind, JetStream: json.RawMessage(`{"url":"` + url + `","stream":"EVENTS","subject":"=\"events.\" + .address + \".\" + .signature"}`),
 	})
-	require.NoError(t, err)
-	_, err = c.CreateListener(t.Context(), name, &apitypes.Listener{Name: &name, FromBlock: &from, Filters: []json.RawMessage{json.RawMessage(`{"contract":"assets"}`)}})
-	require.NoError(t, err)
-
-	binary, file := filepath.Join(t.TempDir(), "nats"), filepath.Join(t.TempDir(), "events.jsonl")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	binary, file := example.Build(t), filepath.Join(t.TempDir(), "events.jsonl")
 	var want []string
 	for round := range 3 {
-		p := start(t, binary, "-url", url, "-file", file)
+		p := example.Start(t, nil, binary, "-url", url, "-file", file)
 		for i := range 5 {
 			id := fmt.Sprintf("asset-%d-%d", round, i)
 			want = append(want, id)
-			_, _, err := c.Submit(t.Context(), &client.Invocation{ID: id, From: "alice", To: "assets", Method: "create", Params: []any{id, 1}})
-			require.NoError(t, err)
-			_, err = c.Await(t.Context(), id, false, patience)
+			example.Create(t, api, id)
+			_, err := api.Await(t.Context(), id, false, patience)
 			require.NoError(t, err)
 		}
-		last := round == 2
-		if last {
-			for end := time.Now().Add(patience); len(subjects(t, file)) < len(want); <-time.After(20 * time.Millisecond) {
-				require.True(t, time.Now().Before(end), "events are missing")
-				select {
-				case <-p.ended: // it could not reach NATS in the time that the client takes for it, and is started again as by a supervisor
-					p = start(t, binary, "-url", url, "-file", file)
-				default:
-				}
-			}
-			require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-			<-p.ended
-			require.True(t, p.cmd.ProcessState.Success(), "%s", p.log)
+		if round < 2 {
+			p.Kill()
 			continue
 		}
-		_ = p.cmd.Process.Kill() // unless it has ended already
-		<-p.ended
+		require.Eventually(t, func() bool { return len(subjects(t, file)) >= len(want) }, patience, 20*time.Millisecond)
+		p.Stop(t)
 	}
 	require.Equal(t, want, subjects(t, file))
-	st, err := c.Stream(t.Context(), name)
+	st, err := api.Stream(t.Context(), name)
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(st.StreamState.Warnings, "; "), "has one replica")
 }

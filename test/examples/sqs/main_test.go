@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,15 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker/amazon/awstest"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
-	"github.com/pyralis-io/pyralis/pkg/builtin"
 	"github.com/pyralis-io/pyralis/pkg/client"
-	"github.com/pyralis-io/pyralis/pkg/node"
+	"github.com/pyralis-io/pyralis/test/internal/example"
 )
 
 const (
@@ -43,9 +36,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Two consumers share a queue, one of them is killed, answers are lost, everything is sent a second time, and each event has its effect once.
 func TestConsumers(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "consumer")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	binary := example.Build(t)
 	for _, c := range []struct{ name, kind string }{{"ledger", apitypes.StreamSQS}, {"ledger.fifo", apitypes.StreamSQS}, {"ledger.fifo", apitypes.StreamSNS}} {
 		t.Run(c.kind+" "+c.name, func(t *testing.T) {
 			t.Parallel()
@@ -68,13 +59,13 @@ func TestConsumers(t *testing.T) {
 			submit(t, api, 0, events/2)
 			handled := open(t, database)
 			require.Eventually(t, func() bool { return len(subjects(t, handled)) >= events/4 }, patience, 20*time.Millisecond)
-			require.NoError(t, first.cmd.Process.Kill())
+			first.Kill()
 			submit(t, api, events/2, events)
 			all := func() bool { return len(subjects(t, handled)) == events && fake.Waiting(queue) == 0 }
 			require.Eventually(t, all, patience, 50*time.Millisecond)
 
 			sendAgain(t, fake, queue)
-			require.Eventually(t, func() bool { return strings.Count(second.log.String(), "came again") >= events && all() }, patience, 50*time.Millisecond)
+			require.Eventually(t, func() bool { return strings.Count(second.Log.String(), "came again") >= events && all() }, patience, 50*time.Millisecond)
 			got := subjects(t, handled)
 			var want []string
 			for i := range events {
@@ -107,27 +98,14 @@ func losses() func(context.Context, *awstest.Call) awstest.Fault {
 // stream starts a node with a stream to AWS.
 func stream(t *testing.T, kind string, settings map[string]any) *client.Client {
 	t.Helper()
-	cfg, err := node.LoadConfig("", []string{"PYRALIS_STORE_SQLITE_PATH=" + t.TempDir(), "PYRALIS_API_PORT=0"})
-	require.NoError(t, err)
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	n, err := node.New(t.Context(), node.Options{Config: cfg, Plugins: builtin.Plugins(), Log: log})
-	require.NoError(t, err)
-	require.NoError(t, n.Start(t.Context()))
-	t.Cleanup(func() { require.NoError(t, n.Stop(context.WithoutCancel(t.Context()))) })
-	api := client.New(n.URL())
-	t.Cleanup(api.Close)
 	raw, err := json.Marshal(settings)
 	require.NoError(t, err)
-	name, from := "orders", apitypes.BlockNumber(apitypes.FromBlockEarliest)
-	s := &apitypes.EventStream{Name: &name, Type: &kind, SQS: raw}
+	s := &apitypes.EventStream{Type: &kind, SQS: raw}
 	if kind == apitypes.StreamSNS {
 		s.SQS, s.SNS = nil, raw
 	}
-	_, err = api.CreateStream(t.Context(), s)
-	require.NoError(t, err)
-	_, err = api.CreateListener(t.Context(), name, &apitypes.Listener{Name: &name, FromBlock: &from, Filters: []json.RawMessage{json.RawMessage(`{"contract":"assets"}`)}})
-	require.NoError(t, err)
+	api := example.Node(t)
+	example.Stream(t, api, s)
 	return api
 }
 
@@ -136,49 +114,13 @@ func name(i int) string { return fmt.Sprintf("asset-%03d", i) }
 func submit(t *testing.T, api *client.Client, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
-		_, _, err := api.Submit(t.Context(), &client.Invocation{ID: name(i), From: "alice", To: "assets", Method: "create", Params: []any{name(i), 1}})
-		require.NoError(t, err)
+		example.Create(t, api, name(i))
 	}
 }
 
-type process struct {
-	cmd *exec.Cmd
-	log *syncBuffer
-}
-
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func start(t *testing.T, binary, endpoint, queue, database string) *process {
+func start(t *testing.T, binary, endpoint, queue, database string) *example.Process {
 	t.Helper()
-	p := &process{log: new(syncBuffer)}
-	p.cmd = exec.Command(binary, "-endpoint", endpoint, "-queue", queue, "-database", database)
-	p.cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+key)
-	p.cmd.Stderr = p.log
-	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		_ = p.cmd.Wait()
-		if t.Failed() {
-			t.Log(p.log.String())
-		}
-	})
-	return p
+	return example.Start(t, []string{"AWS_ACCESS_KEY_ID=" + keyID, "AWS_SECRET_ACCESS_KEY=" + key}, binary, "-endpoint", endpoint, "-queue", queue, "-database", database)
 }
 
 func open(t *testing.T, database string) *store {
@@ -195,9 +137,7 @@ func subjects(t *testing.T, s *store) (all []string) {
 	bodies, err := s.events(t.Context())
 	require.NoError(t, err)
 	for _, text := range bodies {
-		var e struct{ Data struct{ ID string } }
-		require.NoError(t, json.Unmarshal([]byte(text), &e))
-		all = append(all, e.Data.ID)
+		all = append(all, example.Asset(t, []byte(text)))
 	}
 	return all
 }

@@ -1,6 +1,6 @@
-// Package consumer is what the tests of the example consumers share: a development node in this process that delivers to a broker, and the built
+// Package example is what the tests of the example consumers share: a development node in this process that delivers to a broker, and the built
 // example as a child process that can be killed.
-package consumer
+package example
 
 import (
 	"context"
@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
@@ -77,21 +79,29 @@ func Build(t *testing.T) (binary string) {
 	return binary
 }
 
-// Process is a running example.
+// Process is a running example. It is started again when it ends by itself, as by a supervisor: it gives up when a broker cannot be reached for some time.
 type Process struct {
 	Log server.Output // what it writes to standard error
 
-	cmd   *exec.Cmd
-	ended bool
+	mu    sync.Mutex
+	cmd   *exec.Cmd     // guarded by mu
+	over  chan struct{} // closed, under mu, when it is to end
+	ended chan struct{}
+	err   error // how it ended; for who has seen ended closed
 }
 
 // Start starts an example, which ends with the test, if not before.
 func Start(t *testing.T, env []string, binary string, args ...string) *Process {
 	t.Helper()
-	p := &Process{cmd: exec.Command(binary, args...)}
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stderr = &p.Log
-	require.NoError(t, p.cmd.Start())
+	p := &Process{over: make(chan struct{}), ended: make(chan struct{})}
+	start := func() (err error) {
+		p.cmd = exec.Command(binary, args...)
+		p.cmd.Env = append(os.Environ(), env...)
+		p.cmd.Stderr = &p.Log
+		return p.cmd.Start()
+	}
+	require.NoError(t, start())
+	go p.supervise(start)
 	t.Cleanup(func() {
 		_ = p.end(syscall.SIGTERM)
 		if t.Failed() {
@@ -101,11 +111,36 @@ func Start(t *testing.T, env []string, binary string, args ...string) *Process {
 	return p
 }
 
-// Kill ends it at once, wherever it is.
-func (p *Process) Kill(t *testing.T) {
-	t.Helper()
-	require.Error(t, p.end(syscall.SIGKILL))
+func (p *Process) supervise(start func() error) {
+	const pause = 100 * time.Millisecond
+	defer close(p.ended)
+	for {
+		p.err = p.cmd.Wait()
+		select {
+		case <-p.over:
+		case <-time.After(pause):
+		}
+		if !p.again(start) {
+			return
+		}
+	}
 }
+
+// again starts it, unless it is to end.
+func (p *Process) again(start func() error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.over:
+		return false
+	default:
+		p.err = start()
+		return p.err == nil
+	}
+}
+
+// Kill ends it at once, wherever it is.
+func (p *Process) Kill() { _ = p.end(syscall.SIGKILL) }
 
 // Stop asks it to end, which it does without an error.
 func (p *Process) Stop(t *testing.T) {
@@ -114,12 +149,14 @@ func (p *Process) Stop(t *testing.T) {
 }
 
 func (p *Process) end(how syscall.Signal) error {
-	if p.ended {
-		return nil
+	p.mu.Lock()
+	select {
+	case <-p.over:
+	default:
+		close(p.over)
+		_ = p.cmd.Process.Signal(how) // unless it has just ended
 	}
-	p.ended = true
-	if err := p.cmd.Process.Signal(how); err != nil {
-		return err
-	}
-	return p.cmd.Wait()
+	p.mu.Unlock()
+	<-p.ended
+	return p.err
 }
