@@ -58,11 +58,17 @@ func (r *run) handOne(ctx context.Context, one sink.Batch, l *store.DeadLetter) 
 	defer d.handed()
 	var t trouble
 	for one.Attempt = 1; ; one.Attempt++ {
+		if err := d.refusal(); err != nil { // the main receiver wants nothing any more, and nobody else finds out meanwhile
+			return err
+		}
 		if !d.toOutlet() { // a change is about to end the run; the letter comes again in the next one
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}
 		err := r.sendOut(ctx, one)
+		if err == nil {
+			r.s.stats.mute.Store(false) // it is worth waiting for
+		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

@@ -17,6 +17,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/pyralis-io/pyralis/internal/awserr"
 )
 
 const (
@@ -67,7 +69,7 @@ func (s *Store) Secret(ctx context.Context, id string) (string, error) {
 	if text, ok := s.known(id); ok {
 		return text, nil
 	}
-	timed, cancel := context.WithTimeout(ctx, timeout)
+	timed, cancel := context.WithTimeout(ctx, s.patience(ctx, id))
 	defer cancel()
 	text, err := s.ask(timed, id)
 	switch {
@@ -81,6 +83,16 @@ func (s *Store) Secret(ctx context.Context, id string) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	return s.instead(id, problem(err))
+}
+
+// patience is how long AWS may take for an answer. Who has little time and could do with what was read last has the other half of it left.
+func (s *Store) patience(ctx context.Context, id string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if deadline, ok := ctx.Deadline(); ok && s.read[id] != (value{}) {
+		return min(timeout, time.Until(deadline)/2)
+	}
+	return timeout
 }
 
 // known is what counts without being asked for.
@@ -116,7 +128,7 @@ func (s *Store) ask(ctx context.Context, id string) (text string, err error) {
 			return "", err
 		}
 		text, err := get(ctx, client, id)
-		if !badCredentials(err) {
+		if !awserr.BadCredentials(err) {
 			return text, err
 		}
 		s.forget(client)

@@ -3,6 +3,8 @@ package awssm_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -222,4 +224,42 @@ func TestRefused(t *testing.T) {
 	cancel()
 	_, err = r.Resolve(ctx, "awssm:hooks/key")
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Secrets Manager swallows what is sent to it, and who asks has less time than the store takes: as Kafka's dial has.
+func TestOutageOfWhoHasLittleTime(t *testing.T) {
+	t.Parallel()
+	aws, r, clock := rig(t, "machine-key", "awssm:hooks/*")
+	aws.PutSecret("hooks/key", "old")
+	_, err := r.Resolve(t.Context(), "awssm:hooks/key")
+	require.NoError(t, err)
+	aws.On(func(ctx context.Context, _ *awstest.Call) awstest.Fault {
+		<-ctx.Done()
+		return awstest.Fault{Cut: true}
+	})
+	clock.Add(60)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		got, err := r.Resolve(ctx, "awssm:hooks/key")
+		cancel()
+		require.NoError(t, err)
+		require.Equal(t, "old", got)
+	}
+}
+
+// A program that gives credentials may print them where they should not be: what it prints is shown to nobody.
+func TestProgramForCredentials(t *testing.T) { //nolint:paralleltest // it sets variables of the environment
+	file := filepath.Join(t.TempDir(), "config")
+	require.NoError(t, os.WriteFile(file, []byte("[default]\nregion = eu-west-1\ncredential_process = echo '{\"Version\":\"1\",\"AccessKeyId\":\"AKIA\",\"SecretAccessKey\":\"canary\"}'\n"), 0o600))
+	for _, k := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION"} {
+		t.Setenv(k, "")
+	}
+	aws := awstest.New(nil)
+	t.Cleanup(aws.Close)
+	s := awssm.New(awssm.Options{Endpoint: aws.URL, Load: []func(*config.LoadOptions) error{
+		config.WithSharedConfigFiles([]string{file}), config.WithSharedCredentialsFiles([]string{}),
+	}})
+	_, err := s.Secret(t.Context(), "key")
+	require.ErrorContains(t, err, "credential_process")
+	require.NotContains(t, err.Error(), "canary")
 }

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/pyralis-io/pyralis/internal/awserr"
 )
 
 // outageError says nothing about the secret, nor about who asks for it.
@@ -23,18 +24,14 @@ func (*outageError) Temporary() bool { return true }
 // problem is what AWS says, in one line.
 func problem(err error) error {
 	var api smithy.APIError
-	var op *smithy.OperationError
 	var out error
 	switch {
 	case errors.Is(err, errBinary), errors.Is(err, errNoRegion):
 		return err
 	case errors.As(err, &api):
-		text, _, _ := strings.Cut(api.ErrorMessage(), "\n") // the lines behind it may hold the request
-		out = fmt.Errorf("AWS Secrets Manager: %s: %s", api.ErrorCode(), text)
-	case errors.As(err, &op):
-		out = fmt.Errorf("AWS Secrets Manager: %w", op.Unwrap())
+		out = fmt.Errorf("AWS Secrets Manager: %s", awserr.Line(api.ErrorCode(), api.ErrorMessage()))
 	default:
-		out = fmt.Errorf("AWS Secrets Manager: %w", err)
+		out = fmt.Errorf("AWS Secrets Manager: %s", awserr.Text(err))
 	}
 	if answered(err) {
 		return out
@@ -53,13 +50,4 @@ func answered(err error) bool {
 		return false
 	}
 	return api.ErrorFault() != smithy.FaultServer && !strings.Contains(strings.ToLower(api.ErrorCode()), "throttl")
-}
-
-// badCredentials says that AWS does not take the credentials.
-func badCredentials(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && slices.Contains([]string{
-		"ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidSignatureException",
-		"MissingAuthenticationToken", "NotAuthorized", "RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClientException",
-	}, api.ErrorCode())
 }

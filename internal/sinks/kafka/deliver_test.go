@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/pyralis-io/pyralis/internal/sinks/kafka"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
 
@@ -136,7 +137,7 @@ func TestPartitionsAreAdded(t *testing.T) {
 	require.NoError(t, send(t, keyed, batch(2, 3)))
 
 	widen(t, c, 40)
-	require.NoError(t, send(t, s, named(3, 37)))
+	deliver(t, s, named(3, 37))
 	require.Equal(t, "3-1", id(t, stored(t, c, ledger)[37][0]))
 
 	f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.PolicyViolation, Count: -1})
@@ -184,6 +185,39 @@ func TestTooLargeForTheSetting(t *testing.T) {
 	require.ErrorContains(t, failed[2], "maxMessageSize is 2000")
 	require.False(t, sink.IsRefused(failed[3]))
 	require.Equal(t, []string{"1-0", "1-1"}, ids(t, c, ledger))
+}
+
+// A topic that is deleted and created again, by somebody or by the sink, is written to again.
+func TestTopicIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, bySink := range map[string]bool{"by somebody": false, "by the sink": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := cluster(t)
+			fields := `"key":"=.id"`
+			if bySink {
+				fields += `,"createTopic":{"partitions":3}`
+			}
+			s := open(t, factory(t, nil), config(c, fields))
+			deliver(t, s, batch(1, 3))
+			client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.DisableClientMetrics())
+			require.NoError(t, err)
+			defer client.Close()
+			admin := kadm.NewClient(client)
+			_, err = admin.DeleteTopic(t.Context(), ledger)
+			require.NoError(t, err)
+			if !bySink {
+				_, err = admin.CreateTopic(t.Context(), 3, 1, nil, ledger)
+				require.NoError(t, err)
+				kafka.Refresh(s)
+			}
+			deliver(t, s, batch(2, 3))
+			deliver(t, s, batch(3, 3))
+			got := ids(t, c, ledger)
+			slices.Sort(got)
+			require.Equal(t, []string{"2-0", "2-1", "2-2", "3-0", "3-1", "3-2"}, slices.Compact(got))
+		})
+	}
 }
 
 // Who sends batches in one message is told what makes them smaller, whoever finds them too large.

@@ -23,7 +23,8 @@
 // A batch that ends before its answer has come is taken out of the client, and yet a request may be on the wire. The client is therefore kept, and not
 // made anew, after a failure: it goes on with the next epoch of its producer id. What arrives of the epoch before is taken before what is sent after it, or
 // refused by the broker: no leader takes an older epoch behind a newer one in the same partition. A sink that is closed and opened again has another
-// producer id; what was on the wire then can only be what its successor sends again first, under the same message ids.
+// producer id, and so has one whose topic was deleted and created again, since its client is then of no use any more; what was on the wire can only be what
+// its successor sends again first, under the same message ids.
 //
 // # Invariants
 //

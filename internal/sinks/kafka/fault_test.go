@@ -255,12 +255,19 @@ func TestSilentBroker(t *testing.T) {
 	inOrder(t, c)
 }
 
-// freePort is a port that nobody listens at. It is none of those that systems choose by themselves, so that nobody has it while its server is away.
+// given are the ports that freePort has returned.
+var given sync.Map
+
+// freePort is a port that nobody listens at, another one each time. It is none of those that systems choose by themselves, so that nobody has it while its
+// server is away.
 func freePort(t *testing.T) int {
 	t.Helper()
 	const first, last, tries = 12_000, 32_000, 1000
 	for range tries {
 		port := first + rand.IntN(last-first)
+		if _, again := given.LoadOrStore(port, true); again {
+			continue
+		}
 		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
 			require.NoError(t, l.Close())
 			return port

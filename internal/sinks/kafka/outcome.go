@@ -73,7 +73,8 @@ func fieldOf(err error, other string) string {
 	switch {
 	case errors.As(err, &known):
 		return known.field
-	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState),
+		errors.Is(err, kerr.ClusterAuthorizationFailed): // who logs in may not write idempotently
 		return "sasl"
 	}
 	var eof *kgo.ErrFirstReadEOF

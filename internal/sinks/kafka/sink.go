@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
@@ -85,6 +86,7 @@ func (p *producer) deliver(ctx context.Context, b *sink.Batch) error {
 		p.doubt()
 		return context.Cause(parent)
 	}
+	again := madeAgain(failed)
 	for i, err := range failed {
 		failed[i] = p.judge(ctx, &messages[i], records[i], err)
 	}
@@ -95,11 +97,24 @@ func (p *producer) deliver(ctx context.Context, b *sink.Batch) error {
 	if len(failed) > 0 {
 		p.doubt()
 	}
+	if again {
+		p.disconnect()
+	}
 	errs := make([]error, len(records))
 	for i, err := range failed {
 		errs[i] = err
 	}
 	return p.maker.Outcome(b, messages[:len(records)], errs, bad)
+}
+
+// madeAgain says that a topic was deleted and created again: then the client sends nothing to it any more, whatever it learns of it.
+func madeAgain(failed map[int]error) bool {
+	for _, err := range failed {
+		if errors.Is(err, kerr.UnknownTopicID) {
+			return true
+		}
+	}
+	return false
 }
 
 // reachAll is reach for records, in their order, up to the first for which it fails.

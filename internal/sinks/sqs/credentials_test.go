@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -157,4 +159,20 @@ func TestRole(t *testing.T) {
 	f, cfg = factory(t, aws, amazon.Test{Load: nothing(), Roles: byName}, fields+`events"`)
 	require.NoError(t, f.Probe(t.Context(), sink.Stream{}, cfg))
 	require.ErrorContains(t, deliver(t, aws, amazon.Test{Load: nothing(), Roles: roles.URL}, fields+`events"`), "a loopback address, which may not be connected to")
+}
+
+// A program that gives credentials may print them where they should not be: what it prints is shown to nobody.
+func TestProgramForCredentials(t *testing.T) { //nolint:paralleltest // it sets variables of the environment
+	for _, k := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"} {
+		t.Setenv(k, "")
+	}
+	file := filepath.Join(t.TempDir(), "config")
+	require.NoError(t, os.WriteFile(file, []byte("[default]\ncredential_process = echo '{\"Version\":\"1\",\"AccessKeyId\":\"AKIA\",\"SecretAccessKey\":\"canary\"}'\n"), 0o600))
+	aws := awstest.New(nil)
+	t.Cleanup(aws.Close)
+	err := deliver(t, aws, amazon.Test{Load: []func(*config.LoadOptions) error{
+		config.WithSharedConfigFiles([]string{file}), config.WithSharedCredentialsFiles([]string{}),
+	}}, "")
+	require.ErrorContains(t, err, "credential_process")
+	require.NotContains(t, err.Error(), "canary")
 }

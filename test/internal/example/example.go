@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
@@ -79,31 +78,38 @@ func Build(t *testing.T) (binary string) {
 	return binary
 }
 
-// Process is a running example. It is started again when it ends by itself, as by a supervisor: it gives up when a broker cannot be reached for some time.
+// Process is a running example. When it gives up because it cannot reach a broker, which is exit status 1, it is started again, as by a supervisor.
 type Process struct {
 	Log server.Output // what it writes to standard error
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd     // guarded by mu
-	over  chan struct{} // closed, under mu, when it is to end
-	ended chan struct{}
-	err   error // how it ended; for who has seen ended closed
+	t       *testing.T
+	command func() *exec.Cmd
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd // guarded by mu
+	over   bool      // it is to end; guarded by mu
+	starts int       // guarded by mu
+	err    error     // how it ended; guarded by mu
+	ended  chan struct{}
 }
+
+// most is how often an example is started.
+const most = 10
 
 // Start starts an example, which ends with the test, if not before.
 func Start(t *testing.T, env []string, binary string, args ...string) *Process {
 	t.Helper()
-	p := &Process{over: make(chan struct{}), ended: make(chan struct{})}
-	start := func() (err error) {
-		p.cmd = exec.Command(binary, args...)
-		p.cmd.Env = append(os.Environ(), env...)
-		p.cmd.Stderr = &p.Log
-		return p.cmd.Start()
+	p := &Process{t: t, ended: make(chan struct{})}
+	p.command = func() *exec.Cmd {
+		cmd := exec.Command(binary, args...)
+		cmd.Env = append(os.Environ(), env...)
+		cmd.Stderr = &p.Log
+		return cmd
 	}
-	require.NoError(t, start())
-	go p.supervise(start)
+	require.NoError(t, p.start())
+	go p.supervise()
 	t.Cleanup(func() {
-		_ = p.end(syscall.SIGTERM)
+		p.Kill()
 		if t.Failed() {
 			t.Log(p.Log.String())
 		}
@@ -111,49 +117,48 @@ func Start(t *testing.T, env []string, binary string, args ...string) *Process {
 	return p
 }
 
-func (p *Process) supervise(start func() error) {
-	const pause = 100 * time.Millisecond
-	defer close(p.ended)
-	for {
-		p.err = p.cmd.Wait()
-		select {
-		case <-p.over:
-		case <-time.After(pause):
-		}
-		if !p.again(start) {
-			return
-		}
-	}
+// start is for who holds mu, or is alone.
+func (p *Process) start() error {
+	p.cmd = p.command()
+	p.starts++
+	return p.cmd.Start()
 }
 
-// again starts it, unless it is to end.
-func (p *Process) again(start func() error) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.over:
-		return false
-	default:
-		p.err = start()
-		return p.err == nil
+func (p *Process) supervise() {
+	defer close(p.ended)
+	for {
+		err := p.cmd.Wait()
+		p.mu.Lock()
+		again := !p.over && p.starts < most && p.cmd.ProcessState.ExitCode() == 1
+		if !p.over && !again {
+			p.t.Errorf("the example ended by itself: %v", err)
+		}
+		if again {
+			again = p.start() == nil
+		}
+		p.err = err
+		p.mu.Unlock()
+		if !again {
+			return
+		}
 	}
 }
 
 // Kill ends it at once, wherever it is.
 func (p *Process) Kill() { _ = p.end(syscall.SIGKILL) }
 
-// Stop asks it to end, which it does without an error.
+// Stop asks it to end, which it does without an error, unless it has given up just before, or was just begun again.
 func (p *Process) Stop(t *testing.T) {
 	t.Helper()
-	require.NoError(t, p.end(syscall.SIGTERM), "%s", &p.Log)
+	if err := p.end(syscall.SIGTERM); p.starts == 1 {
+		require.NoError(t, err, "%s", &p.Log)
+	}
 }
 
 func (p *Process) end(how syscall.Signal) error {
 	p.mu.Lock()
-	select {
-	case <-p.over:
-	default:
-		close(p.over)
+	if !p.over {
+		p.over = true
 		_ = p.cmd.Process.Signal(how) // unless it has just ended
 	}
 	p.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/pyralis-io/pyralis/internal/awserr"
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
@@ -167,7 +168,7 @@ func (d *dispatch) call(ctx context.Context, which []int) {
 		switch {
 		case content:
 			d.errs[w] = sink.Refused(d.sink.problem(err))
-			if forGood(code(err)) {
+			if forGood(awserr.Code(err)) {
 				d.errs[w] = sink.Permanent(d.sink.problem(err))
 			}
 		case err != nil && ctx.Err() != nil:

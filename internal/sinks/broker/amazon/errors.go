@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,29 +12,16 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/pyralis-io/pyralis/internal/awserr"
 	"github.com/pyralis-io/pyralis/internal/netguard"
 	"github.com/pyralis-io/pyralis/pkg/sink"
 )
-
-// code is AWS's name for an error, "" if it is none of AWS.
-func code(err error) string {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return ""
-	}
-	return api.ErrorCode()
-}
-
-// is says whether AWS's name for an error is one of some, whatever stands before its last dot.
-func is(name string, names ...string) bool {
-	return slices.Contains(names, name[strings.LastIndex(name, ".")+1:])
-}
 
 // machineError is what is wrong with AWS's settings of the server's machine, or with the credentials that it should have.
 type machineError struct{ err error }
 
 func (e *machineError) Error() string {
-	return "the AWS settings and credentials of the server's machine cannot be used: " + words("", e.err.Error())
+	return "the AWS settings and credentials of the server's machine cannot be used: " + awserr.Text(e.err)
 }
 
 func (e *machineError) Unwrap() error { return e.err }
@@ -55,15 +41,19 @@ func aboutContent(err error) bool {
 		return false
 	}
 	for _, common := range [...]string{"TopicArn", "TargetArn", "QueueUrl"} {
-		if strings.Contains(api.ErrorMessage(), common) {
-			return false
+		for _, named := range [...]string{"parameter ", "parameter: "} { // by SQS, and by SNS
+			if strings.Contains(api.ErrorMessage(), named+common) {
+				return false
+			}
 		}
 	}
-	return is(codeOfCall(err), "InvalidParameterValue", "InvalidParameter", "InvalidMessageContents", "InvalidAttributeValue", "BatchRequestTooLong", "ValidationError", "ValidationException", "ParameterValueInvalid")
+	return awserr.Is(codeOfCall(err), "InvalidParameterValue", "InvalidParameter", "InvalidMessageContents", "InvalidAttributeValue", "BatchRequestTooLong", "ValidationError", "ValidationException", "ParameterValueInvalid")
 }
 
 // forGood says whether what was refused will be refused again.
-func forGood(name string) bool { return is(name, "InvalidMessageContents", "BatchRequestTooLong") }
+func forGood(name string) bool {
+	return awserr.Is(name, "InvalidMessageContents", "BatchRequestTooLong")
+}
 
 // notTheMessage says whether a refusal of one message speaks about who sends it, and when.
 func notTheMessage(name string) bool {
@@ -78,13 +68,7 @@ func notTheMessage(name string) bool {
 
 // denied says that AWS knows who asks and does not let them do it.
 func denied(err error) bool {
-	return is(code(err), "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "UnauthorizedOperation", "Forbidden")
-}
-
-// badCredentials says that AWS does not take the credentials.
-func badCredentials(err error) bool {
-	return is(code(err), "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "InvalidSecurity",
-		"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "MissingAuthenticationToken", "IncompleteSignature", "RequestExpired", "NotAuthorized")
+	return awserr.Is(awserr.Code(err), "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "UnauthorizedOperation", "Forbidden")
 }
 
 // codeOfCall is what AWS calls an error of a call that sends; "" of one about who asks.
@@ -92,7 +76,7 @@ func codeOfCall(err error) string {
 	if ofRole(err) || ofMachine(err) {
 		return ""
 	}
-	return code(err)
+	return awserr.Code(err)
 }
 
 // ofRole says whether it is the role that could not be taken on.
@@ -112,20 +96,17 @@ func (s *Sink) problem(err error) error {
 	var forbidden *netguard.Forbidden
 	var unfit *machineError
 	var api smithy.APIError
-	var op *smithy.OperationError
-	text := err.Error()
+	text := awserr.Text(err)
 	switch {
 	case errors.As(err, &forbidden):
 		text = forbidden.Error() + "; brokers.allow and brokers.allowPrivateIPs in the configuration of the server can allow it"
 	case errors.As(err, &unfit):
 		text = unfit.Error() + "; " + giveKeys
 	case errors.As(err, &api):
-		text = words(api.ErrorCode(), api.ErrorMessage())
+		text = awserr.Line(api.ErrorCode(), api.ErrorMessage())
 		if ofRole(err) && s.role {
 			text = "the role cannot be taken on: " + text
 		}
-	case errors.As(err, &op):
-		text = op.Unwrap().Error()
 	}
 	out := fmt.Errorf("%s: %s", s.service.Name(), text)
 	var answer *smithyhttp.ResponseError
@@ -135,23 +116,6 @@ func (s *Sink) problem(err error) error {
 		}
 	}
 	return out
-}
-
-// words are a name, if there is one, and a text of AWS. Of the text only the first line is shown: the others of a wrong signature hold the request, with the
-// session token in it.
-func words(name, text string) string {
-	const longest = 500
-	text, _, _ = strings.Cut(text, "\n")
-	if runes := []rune(text); len(runes) > longest {
-		text = string(runes[:longest]) + "…"
-	}
-	if text = strings.TrimSpace(text); text == "" {
-		return name
-	}
-	if name == "" {
-		return text
-	}
-	return name + ": " + text
 }
 
 // retryAfter is what an answer asks for, in whole seconds; 0 if it asks for nothing.
@@ -171,7 +135,7 @@ type Refusal struct {
 }
 
 func (s *Sink) refusal(r *Refusal) error {
-	err := fmt.Errorf("%s: %s", s.service.Name(), words(r.Code, r.Text))
+	err := fmt.Errorf("%s: %s", s.service.Name(), awserr.Line(r.Code, r.Text))
 	switch {
 	case !r.SenderFault || notTheMessage(r.Code):
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/pyralis-io/pyralis/internal/awserr"
 	"github.com/pyralis-io/pyralis/internal/sinks/broker"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 	"github.com/pyralis-io/pyralis/pkg/sink"
@@ -43,7 +44,7 @@ func (s *Sink) blame(r *broker.Redactor, err error) error {
 	if ofMachine(err) {
 		return apitypes.Invalidf("accessKeyId", giveKeys, "is missing, and %s", r.Error(err))
 	}
-	name, shown := code(err), s.problem(err)
+	name, shown := awserr.Code(err), s.problem(err)
 	var later *sink.RetryAfter
 	if errors.As(shown, &later) {
 		shown = later.Err
@@ -52,11 +53,11 @@ func (s *Sink) blame(r *broker.Redactor, err error) error {
 	switch {
 	case ofRole(err) && s.role:
 		return apitypes.Invalidf("roleArn", "have it trust these credentials, or name another one", "is refused: %s", shown)
-	case badCredentials(err):
+	case awserr.BadCredentials(err):
 		return apitypes.Invalidf("accessKeyId", "give credentials that AWS takes, or see to those of the server's machine", "or what belongs to it is refused: %s", shown)
-	case is(name, "QueueDoesNotExist", "NonExistentQueue", "NotFound", "NotFoundException"):
+	case awserr.Is(name, "QueueDoesNotExist", "NonExistentQueue", "NotFound", "NotFoundException"):
 		return apitypes.Invalidf(s.target.Field, "create it first, or name another one", "names nothing that is there: %s", shown)
-	case is(name, "InvalidAddress", "InvalidParameter", "InvalidParameterValue"):
+	case awserr.Is(name, "InvalidAddress", "InvalidParameter", "InvalidParameterValue"):
 		return apitypes.Invalidf(s.target.Field, "name another one", "is refused: %s", shown)
 	}
 	return shown
