@@ -269,7 +269,7 @@ func (s *schedule) offer(r *reading, key laneKey, it *item) {
 		s.rest--
 	}
 	if _, changed := s.news[it.id]; changed { // maybe since it was read: its worker reads it again
-		it.held, it.due = false, time.Time{}
+		it.held, it.due = false, 0
 	}
 	it.barrier = l.begun // an Accept that is under way may hold a lower nonce
 	s.add(l, it)

@@ -11,7 +11,7 @@ import (
 
 func TestItemsAreSmall(t *testing.T) {
 	t.Parallel()
-	require.LessOrEqual(t, unsafe.Sizeof(item{}), uintptr(128), "a hundred thousand may wait for their blocks")
+	require.LessOrEqual(t, unsafe.Sizeof(item{}), uintptr(96), "a hundred thousand may wait for their blocks")
 }
 
 // TestBacklogStaysInTheStore: what waits takes no memory, and counts as open all the same.

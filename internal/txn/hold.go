@@ -14,7 +14,7 @@ func (s *schedule) hold(id string) {
 		return
 	}
 	if it.place == running {
-		it.woken, it.recall = true, true
+		it.news |= changed | suspended
 		return
 	}
 	it.held = true
@@ -35,9 +35,9 @@ func (s *schedule) recall(id string) {
 	switch {
 	case it == nil:
 	case it.place == running:
-		it.woken, it.recall, it.anew = true, true, true
+		it.news |= changed | suspended | anew
 	default:
-		it.lastErr = nil
+		it.answered(nil, 0)
 	}
 }
 
@@ -61,10 +61,10 @@ func (s *schedule) look(it *item) {
 	s.untime(it)
 	switch it.place {
 	case parked:
-		it.due = s.now()
+		it.due = instantOf(s.now())
 		s.put(it)
 	case inLine:
-		it.due = time.Time{}
+		it.due = 0
 		s.list(it.lane)
 	default: // it will be looked at anyway
 	}
@@ -81,7 +81,7 @@ func (s *schedule) untime(it *item) {
 func (s *schedule) recalled(it *item) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return it.recall
+	return it.news&suspended != 0
 }
 
 // blocker is what a transaction in line, or left in the store behind it, waits for: the first one there, if that may not go now.
@@ -93,7 +93,7 @@ func (s *schedule) blocker(key laneKey, id string, order uint64) string {
 		return ""
 	}
 	first := l.line[0]
-	if first != it && first.place == inLine && (first.held || first.due.After(s.now())) {
+	if first != it && first.place == inLine && (first.held || first.due.after(s.now())) {
 		return first.id
 	}
 	return ""
@@ -113,10 +113,10 @@ func (s *schedule) behind(id string) (time.Time, bool) {
 	}
 	it.lane.behind[it] = struct{}{}
 	now, due := s.now(), it.lane.lost.due
-	if !due.After(now) {
+	if !due.after(now) {
 		return now.Add(behindMost), true // a worker has it, or it is suspended
 	}
-	return due.Add(behindPause), true
+	return due.time().Add(behindPause), true
 }
 
 // holding is how many transactions of a signer are open.

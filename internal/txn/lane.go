@@ -27,30 +27,95 @@ type item struct {
 	order   uint64 // place in the order of its lane: the nonce
 	seq     int64  // where it is in the store
 	lane    *lane
-	due     time.Time
+	due     instant
 	barrier uint64
 	trace   *metrics.Trace
 	slot    int32 // in the heap of timers, -1: in none
 	place   place
 	ordered bool // what comes after it in its lane waits for it
-	woken   bool // something changed while a worker had it
-	gone    bool // it ended while a worker had it
+	news    news // of what became of it while a worker had it
 	held    bool // suspended: it keeps its place, and what comes after it in its lane waits
-	recall  bool // it was suspended while a worker had it
 	left    bool // its worker has sent it, and what comes after it in its lane may go
-	anew    bool // somebody changed it: what its sends answered before does not count any more
 	urgent  bool // others wait for it: it goes before what is ready
 	unsent  bool // no node has it, as far as is known
 	counts  bool // as unsent, see weigh
 
 	// Owned by the worker that runs it.
-	resume  bool          // read from the store, or let go of: see txstate.Resumed
-	doubt   bool          // what became of its last send is not known
-	errOf   int32         // number of the attempt that lastErr is about
-	lastErr *ffcapi.Error // see txstate.State
-	fresh   *handover     // what was just accepted, so that it need not be read
-	missed  *missed       // where its block may have passed unnoticed; nil: nowhere
+	resume bool      // read from the store, or let go of: see txstate.Resumed
+	doubt  bool      // what became of its last send is not known
+	fresh  *handover // what was just accepted, so that it need not be read
+	aside  *aside    // what the store does not have; nil: nothing, as of most
 }
+
+// news is what became of an item while a worker had it.
+type news uint8
+
+const (
+	changed   news = 1 << iota // it is looked at once more
+	over                       // nothing is left to do
+	suspended                  // it is to be let go of
+	anew                       // somebody changed it: what its sends answered before does not count any more
+)
+
+// aside is what the process alone knows of a transaction.
+type aside struct {
+	lastErr *ffcapi.Error // see txstate.State
+	errOf   int           // number of the attempt that lastErr is about
+	missed  bool          // the block of the newest attempt may have passed unnoticed, because nobody knew yet what to look for
+	above   uint64        // if so, it is in no block up to this one
+}
+
+// known returns what the process alone knows.
+func (it *item) known() aside {
+	if it.aside == nil {
+		return aside{}
+	}
+	return *it.aside
+}
+
+// know sets it.
+func (it *item) know(a aside) {
+	if a.lastErr == nil && !a.missed {
+		it.aside = nil
+		return
+	}
+	it.aside = &a
+}
+
+// answered sets what the last send of an attempt was answered; nil: nothing that matters any more.
+func (it *item) answered(err *ffcapi.Error, attempt int) {
+	known := it.known()
+	known.lastErr, known.errOf = err, attempt
+	it.know(known)
+}
+
+// noticed notes that no block passes unnoticed any more.
+func (it *item) noticed() {
+	known := it.known()
+	known.missed, known.above = false, 0
+	it.know(known)
+}
+
+// instant is a time, a third as large as a time.Time: nanoseconds since epoch. 0: none, which is before all others.
+type instant int64
+
+// epoch has a monotonic reading, so that instants go on as they should when the clock is set.
+var epoch = time.Now()
+
+func instantOf(t time.Time) instant {
+	if t.IsZero() {
+		return 0
+	}
+	if m := instant(t.Sub(epoch)); m != 0 {
+		return m
+	}
+	return 1
+}
+
+// time is the instant again, but for none.
+func (m instant) time() time.Time { return epoch.Add(time.Duration(m)) }
+
+func (m instant) after(t time.Time) bool { return m != 0 && m > instantOf(t) }
 
 // handover is what a transaction's first send needs. A burst leaves many of them, so it is what does not follow from the row.
 type handover struct {
@@ -161,7 +226,7 @@ func cut(items []*item, i int) []*item {
 // sendable reports whether an item of the line may go: nothing before it can turn up any more, and its time has come. Of one that is
 // suspended, it may be asked what became of it.
 func (l *lane) sendable(it *item, now time.Time) bool {
-	return it.place == inLine && (!it.held || it.doubt) && !it.due.After(now) && it.order <= l.rest.floor &&
+	return it.place == inLine && (!it.held || it.doubt) && !it.due.after(now) && it.order <= l.rest.floor &&
 		(it.order == l.next || l.low >= it.barrier)
 }
 
@@ -185,7 +250,7 @@ func (s *schedule) relieve(l *lane) {
 	for it := range behind {
 		switch {
 		case it.place == running:
-			it.woken = true
+			it.news |= changed
 		case it.place == parked && !it.held:
 			s.look(it)
 		}

@@ -132,10 +132,11 @@ func (m *Manager) restored(tx *store.Tx) *item {
 	switch {
 	case tx.Sub == store.SubTracking, tx.Sub == store.SubStale:
 		it.ordered, it.unsent = false, false
-		it.due = m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
-		if tx.Due.After(it.due) {
-			it.due = tx.Due
+		due := m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
+		if tx.Due.After(due) {
+			due = tx.Due
 		}
+		it.due = instantOf(due)
 	case open(tx.Sub):
 		it.doubt = true
 	}

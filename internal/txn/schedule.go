@@ -168,13 +168,13 @@ func (s *schedule) add(l *lane, it *item) {
 // put places an item that no worker has, by its time.
 func (s *schedule) put(it *item) {
 	l := it.lane
-	later := it.due.After(s.now())
+	later := it.due.after(s.now())
 	switch {
 	case it.ordered:
 		it.place = inLine
 		s.waiting++
 		l.insert(it)
-	case later, it.held && !it.doubt, it.due.IsZero() && it.place == running:
+	case later, it.held && !it.doubt, it.due == 0 && it.place == running:
 		it.place = parked
 	default:
 		it.place = again
@@ -224,7 +224,7 @@ func (s *schedule) list(l *lane) {
 		return
 	}
 	if now := s.now(); len(l.ready)+len(l.urgent) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], now)) {
-		if len(l.line) > 0 && l.line[0].slot == noTimer && l.line[0].due.After(now) {
+		if len(l.line) > 0 && l.line[0].slot == noTimer && l.line[0].due.after(now) {
 			s.await(l.line[0])
 		}
 		return
@@ -252,12 +252,16 @@ func (s *schedule) find(id string) *item {
 	return it
 }
 
-// rouse has an item looked at, because something changed. anew: somebody wants it to be tried as if it had never been.
-func (s *schedule) rouse(id string, anew bool) {
+// rouse has an item looked at, because something changed. again: somebody wants it to be tried as if it had never been.
+func (s *schedule) rouse(id string, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if it := s.find(id); it != nil {
-		s.wakeUp(it, anew)
+		news := changed
+		if again {
+			news |= anew
+		}
+		s.wakeUp(it, news)
 	}
 }
 
@@ -277,17 +281,18 @@ func (s *schedule) hasten(id string) bool {
 		s.list(l)
 	}
 	it.urgent = !s.sequenced
-	s.wakeUp(it, false)
+	s.wakeUp(it, changed)
 	return true
 }
 
-func (s *schedule) wakeUp(it *item, anew bool) {
+// wakeUp has an item looked at because of news.
+func (s *schedule) wakeUp(it *item, news news) {
 	if it.place == running {
-		it.woken, it.anew = true, it.anew || anew
+		it.news |= news
 		return
 	}
-	if anew {
-		it.lastErr = nil
+	if news&anew != 0 {
+		it.answered(nil, 0)
 	}
 	it.held = false
 	s.weigh(it)
@@ -303,7 +308,7 @@ func (s *schedule) remove(id string) *metrics.Trace {
 		return nil
 	}
 	if it.place == running {
-		it.gone = true
+		it.news |= over
 		return it.trace
 	}
 	s.forget(it)

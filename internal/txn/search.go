@@ -7,33 +7,31 @@ import (
 	"github.com/pyralis-io/pyralis/internal/txn/txstate"
 )
 
-// missed says where the block of an attempt may have passed unnoticed, because nobody knew yet what to look for.
-type missed struct {
-	above uint64 // in no block up to this one
-}
-
 // unnamed notes that a send may be the first that tells an attempt's hash. Where the chain has nonces, blocks are matched by these. Only before the
 // first send is it known that no block so far holds the attempt: a process may have ended in a send that nothing tells of but the claim, which
 // the next send then shares.
 func (m *Manager) unnamed(j *job) {
 	a := j.state.Attempts[len(j.state.Attempts)-1]
-	if a.Hash != "" || a.Nonce != nil || j.it.missed != nil {
+	known := j.it.known()
+	if a.Hash != "" || a.Nonce != nil || known.missed {
 		return
 	}
-	j.it.missed = &missed{}
+	known.missed = true
 	if safe, ok, _ := m.opts.Chain.Safe(a.Ledger); ok && a.Sends <= 1 && j.state.Claimed {
-		j.it.missed.above = safe.Number
+		known.above = safe.Number
 	}
+	j.it.know(known)
 }
 
 // search looks for the newest attempt in the blocks that passed before its hash was known, when no node could tell its receipt. nil:
 // it is in none of them, or they could not be read.
 func (m *Manager) search(ctx context.Context, j *job) txstate.Input {
 	tx, a := &j.state.Tx, j.state.Attempts[len(j.state.Attempts)-1]
-	if j.it.missed == nil || a.Hash == "" || a.Outcome != nil {
+	known := j.it.known()
+	if !known.missed || a.Hash == "" || a.Outcome != nil {
 		return nil
 	}
-	b, i, err := m.opts.Chain.Find(ctx, a.Ledger, a.Hash, j.it.missed.above)
+	b, i, err := m.opts.Chain.Find(ctx, a.Ledger, a.Hash, known.above)
 	switch {
 	case err != nil:
 		if m.trouble.ok() {
@@ -41,10 +39,10 @@ func (m *Manager) search(ctx context.Context, j *job) txstate.Input {
 		}
 		return nil
 	case b == nil:
-		j.it.missed = nil // what comes now is noticed
+		j.it.noticed() // what comes now is
 		return nil
 	case !b.Outcomes: // its receipt tells, another time
-		j.it.missed = nil
+		j.it.noticed()
 		return txstate.Sighted{Now: m.opts.Now()}
 	case !m.opts.Chain.Final(a.Ledger, b.Number, confirmations(tx)):
 		return txstate.Sighted{Now: m.opts.Now()}

@@ -10,7 +10,7 @@ import (
 type timerHeap []*item
 
 func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h timerHeap) Less(i, j int) bool { return h[i].due < h[j].due }
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].slot, h[j].slot = int32(i), int32(j)
@@ -57,7 +57,7 @@ func (s *schedule) expire() time.Duration {
 	defer s.mu.Unlock()
 	now := s.now()
 	var lanes []*lane // listed last: that may set timers
-	for len(s.due) > 0 && !s.due[0].due.After(now) {
+	for len(s.due) > 0 && !s.due[0].due.after(now) {
 		it, ok := heap.Pop(&s.due).(*item)
 		if !ok {
 			continue // never
@@ -75,5 +75,5 @@ func (s *schedule) expire() time.Duration {
 	if len(s.due) == 0 {
 		return idleTimerPeriod
 	}
-	return s.due[0].due.Sub(now)
+	return s.due[0].due.time().Sub(now)
 }

@@ -44,7 +44,7 @@ func (s *schedule) pick() []*item {
 		s.waiting -= len(batch)
 		s.inHand += len(batch)
 		for _, it := range batch {
-			it.place, it.woken, it.recall, it.left, it.urgent = running, false, false, false, false
+			it.place, it.news, it.left, it.urgent = running, 0, false, false
 			if it.slot != noTimer {
 				heap.Remove(&s.due, int(it.slot))
 			}
@@ -137,12 +137,12 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 	l.width = min(2*l.width, batchSize)
 	for i, it := range batch {
 		v := verdicts[i]
-		if v.gone || it.gone {
+		if v.gone || it.news&over != 0 {
 			ended = append(ended, it.id)
 			s.forget(it)
 			continue
 		}
-		it.due, it.unsent, it.ordered, it.held = v.due, v.unsent, v.ordered && s.sequenced, v.held
+		it.due, it.unsent, it.ordered, it.held = instantOf(v.due), v.unsent, v.ordered && s.sequenced, v.held
 		if v.moved {
 			it.order, it.barrier = v.order, l.begun
 		}
@@ -151,11 +151,11 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 			l.next = min(l.next, it.order)
 			l.width = 1
 		}
-		if it.anew {
-			it.lastErr, it.anew = nil, false
+		if it.news&anew != 0 {
+			it.answered(nil, 0)
 		}
-		if it.woken {
-			it.due, it.held = s.now(), false // it is looked at once more, whatever that shows
+		if it.news&changed != 0 {
+			it.due, it.held = instantOf(s.now()), false // it is looked at once more, whatever that shows
 		}
 		s.weigh(it)
 		s.put(it)

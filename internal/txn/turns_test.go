@@ -163,13 +163,13 @@ func TestASuspensionForgetsWhatSendsWereAnswered(t *testing.T) {
 		if !taken {
 			s.done(batch, all(batch, verdict{due: c.at.Add(time.Minute)}))
 		}
-		it.lastErr = ffcapi.Errorf(ffcapi.Unavailable, "later")
+		it.answered(ffcapi.Errorf(ffcapi.Unavailable, "later"), 1)
 		s.recall(it.id)
 		if taken {
 			require.True(t, s.recalled(it))
 			s.done(batch, all(batch, verdict{due: c.at.Add(time.Minute)}))
 			require.Len(t, s.next(), 1, "it is looked at once more")
 		}
-		require.Nil(t, it.lastErr)
+		require.Nil(t, it.known().lastErr)
 	}
 }

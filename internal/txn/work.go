@@ -119,13 +119,14 @@ func (m *Manager) judge(j *job) verdict {
 		return verdict{gone: true}
 	case j.err != nil:
 		// What it looks like now is not known: it is read again.
-		it.resume, it.doubt, it.lastErr = true, true, nil
+		it.resume, it.doubt = true, true
+		it.answered(nil, 0)
 		if j.verdict.due.IsZero() {
 			j.verdict.due = m.opts.Now().Add(storeRetry)
 		}
 		return verdict{unsent: it.unsent, ordered: it.ordered, due: j.verdict.due}
 	}
-	it.lastErr, it.errOf = j.state.LastError, int32(j.state.Tx.Attempt)
+	it.answered(j.state.LastError, j.state.Tx.Attempt)
 	taken := j.state.Taken()
 	v := verdict{unsent: !taken, ordered: !taken, due: j.state.Tx.Due, held: j.state.Tx.Status == store.Suspended}
 	if it.doubt = it.doubt || j.state.Doubtful(); it.doubt && v.held {
@@ -193,8 +194,9 @@ func (m *Manager) undecrypted(j *job, err error) *ffcapi.Error {
 
 // read fills in the job's state, from what was just accepted or from the store.
 func (m *Manager) read(ctx context.Context, j *job) error {
-	j.state = txstate.State{Generation: m.opts.Fence().Generation, LastError: j.it.lastErr}
-	j.state.Tx.Attempt = int(j.it.errOf)
+	known := j.it.known()
+	j.state = txstate.State{Generation: m.opts.Fence().Generation, LastError: known.lastErr}
+	j.state.Tx.Attempt = known.errOf
 	if h := j.it.fresh; h != nil {
 		j.it.fresh = nil
 		m.sched.took(h)
