@@ -135,9 +135,13 @@ func openSQLiteConns(ctx context.Context, path string) (writing, copying sqliteC
 	return writing, copying, nil
 }
 
+// readPragmas are those of the connections for reading. Each commit of the writer empties their caches, so what helps is only what one statement
+// reads more than once: half a megabyte is plenty, and there are many of these connections.
+var readPragmas = []string{"busy_timeout(5000)", "query_only(1)", "cache_size(-512)", "temp_store(MEMORY)"}
+
 // openSQLitePool opens the connections for reading.
 func openSQLitePool(ctx context.Context, path string) (*reader, error) {
-	c, err := sqlite.NewConnector(sqliteDSN(path, "busy_timeout(5000)", "query_only(1)", "cache_size(-2048)", "temp_store(MEMORY)"))
+	c, err := sqlite.NewConnector(sqliteDSN(path, readPragmas...))
 	if err != nil {
 		return nil, err
 	}

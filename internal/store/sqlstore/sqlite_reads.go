@@ -37,7 +37,7 @@ func newReadPool(ctx context.Context, path string) (*readPool, error) {
 	n := max(2, runtime.GOMAXPROCS(0)) // more cannot run at once
 	p := &readPool{free: make(chan *readConn, n), closed: make(chan struct{})}
 	for range n {
-		c, err := connectSQLite(ctx, path, "busy_timeout(5000)", "query_only(1)", "cache_size(-2048)", "temp_store(MEMORY)")
+		c, err := connectSQLite(ctx, path, readPragmas...)
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
