@@ -123,16 +123,16 @@ func (s *stream) refresh(listener int64) {
 func (s *stream) calm(ctx context.Context) *worker {
 	s.mu.Lock()
 	w := s.worker
-	taken := s.takenIn()
-	s.mu.Unlock()
-	if w == nil || taken {
+	if w == nil || s.takenIn() {
+		s.mu.Unlock()
 		return nil
 	}
+	w.rests.Store(true) // with mu held: a run that begins now either has the listener, or never sends
+	s.mu.Unlock()
 	limit := refreshDrain
 	if s.stats.mute.Load() {
 		limit = refreshMute
 	}
-	w.rests.Store(true)
 	if r := w.run.Load(); r != nil && !r.delivery.drain(ctx, limit) {
 		s.stats.mute.Store(true)
 	}

@@ -47,8 +47,7 @@ func (w *waitingLetter) rests() {
 	require.NoError(w.t, retry.Sleep(w.t.Context(), time.Hour))
 	require.Empty(w.t, out.out)
 	require.Len(w.t, w.letters(w.letter.StreamID), 1)
-	_, moved := w.store.checkpoint(w.listener)
-	require.False(w.t, moved)
+	w.undone(w.listener, ffcapi.BlockStart(1).String())
 	require.Error(w.t, w.sent.ctx.Err())
 }
 
@@ -61,8 +60,7 @@ func (w *waitingLetter) comes(t *testing.T, outlet *fakeFactory) {
 	require.Equal(t, w.letter.Sequence, letter.Sequence)
 	require.Equal(t, w.sent.Events[0].DedupID(), d.Events[0].DedupID())
 	require.NotEqual(t, w.sent.Number, d.Number, "a number never names two contents")
-	_, moved := w.store.checkpoint(w.listener)
-	require.False(t, moved)
+	w.undone(w.listener, ffcapi.BlockStart(1).String())
 	d.finish(nil)
 	w.done()
 }

@@ -188,6 +188,14 @@ func (r *rig) stored(listener, at string) {
 	}, patience, tick, "checkpoint should be %s", at)
 }
 
+// undone checks that a listener's events from the one at a position on do not count as done. A checkpoint before it may be stored or not: how far
+// a listener has come without events is stored when its stream stops.
+func (r *rig) undone(listener, at string) {
+	r.t.Helper()
+	cp, _ := r.store.checkpoint(listener)
+	require.LessOrEqual(r.t, cp.Cursor.String(), at)
+}
+
 var errTest = errors.New("refused")
 
 const fftime0 = fftypes.FFDuration(0)

@@ -316,8 +316,11 @@ func (s *stream) once(ctx context.Context, w *worker, def *store.Stream, main, o
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
 	w.run.Store(r)
-	if w.rests.Load() {
+	rests := w.rests.Load()
+	s.mu.Unlock()
+	if rests {
 		r.delivery.rest()
 	}
 	defer w.run.Store(nil)
