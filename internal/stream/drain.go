@@ -127,7 +127,7 @@ func (s *stream) calm(ctx context.Context) *worker {
 		s.mu.Unlock()
 		return nil
 	}
-	w.rests.Store(true) // with mu held: a run that begins now either has the listener, or never sends
+	w.rests.Store(true) // with mu held, as when a run is stored: takenIn has seen it, or it sees this and sends nothing
 	s.mu.Unlock()
 	limit := refreshDrain
 	if s.stats.mute.Load() {

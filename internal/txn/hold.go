@@ -61,7 +61,8 @@ func (s *schedule) look(it *item) {
 	s.untime(it)
 	switch it.place {
 	case parked:
-		it.due = instantOf(s.now())
+		now := s.now()
+		it.due = instantOf(now, now)
 		s.put(it)
 	case inLine:
 		it.due = 0
@@ -116,7 +117,7 @@ func (s *schedule) behind(id string) (time.Time, bool) {
 	if !due.after(now) {
 		return now.Add(behindMost), true // a worker has it, or it is suspended
 	}
-	return due.time().Add(behindPause), true
+	return now.Add(due.until(now) + behindPause), true
 }
 
 // holding is how many transactions of a signer are open.

@@ -79,7 +79,8 @@ func (it *item) know(a aside) {
 		it.aside = nil
 		return
 	}
-	it.aside = &a
+	kept := a // not a itself, which would be allocated for each call
+	it.aside = &kept
 }
 
 // answered sets what the last send of an attempt was answered; nil: nothing that matters any more.
@@ -96,26 +97,26 @@ func (it *item) noticed() {
 	it.know(known)
 }
 
-// instant is a time, a third as large as a time.Time: nanoseconds since epoch. 0: none, which is before all others.
+// instant is a time, a third as large as a time.Time: nanoseconds since epoch by the monotonic clock. 0: none, which is before all others.
 type instant int64
 
-// epoch has a monotonic reading, so that instants go on as they should when the clock is set.
 var epoch = time.Now()
 
-func instantOf(t time.Time) instant {
+// instantOf places a time by how far from now it is: one that was stored is of the wall clock, which may have been set since epoch.
+func instantOf(t, now time.Time) instant {
 	if t.IsZero() {
 		return 0
 	}
-	if m := instant(t.Sub(epoch)); m != 0 {
+	if m := instant(now.Add(t.Sub(now)).Sub(epoch)); m != 0 {
 		return m
 	}
 	return 1
 }
 
-// time is the instant again, but for none.
-func (m instant) time() time.Time { return epoch.Add(time.Duration(m)) }
+// until is how far away an instant is; it is not for none.
+func (m instant) until(now time.Time) time.Duration { return time.Duration(m) - now.Sub(epoch) }
 
-func (m instant) after(t time.Time) bool { return m != 0 && m > instantOf(t) }
+func (m instant) after(now time.Time) bool { return m != 0 && m.until(now) > 0 }
 
 // handover is what a transaction's first send needs. A burst leaves many of them, so it is what does not follow from the row.
 type handover struct {

@@ -132,11 +132,12 @@ func (m *Manager) restored(tx *store.Tx) *item {
 	switch {
 	case tx.Sub == store.SubTracking, tx.Sub == store.SubStale:
 		it.ordered, it.unsent = false, false
-		due := m.opts.Now().Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
+		now := m.opts.Now()
+		due := now.Add(settle + time.Duration(rand.Int64N(int64(2*settle))))
 		if tx.Due.After(due) {
 			due = tx.Due
 		}
-		it.due = instantOf(due)
+		it.due = instantOf(due, now)
 	case open(tx.Sub):
 		it.doubt = true
 	}

@@ -75,5 +75,5 @@ func (s *schedule) expire() time.Duration {
 	if len(s.due) == 0 {
 		return idleTimerPeriod
 	}
-	return s.due[0].due.time().Sub(now)
+	return s.due[0].due.until(now)
 }

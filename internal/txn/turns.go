@@ -128,7 +128,7 @@ func (s *schedule) left(batch []*item) {
 func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := batch[0].lane
+	l, now := batch[0].lane, s.now()
 	if !batch[0].left {
 		l.running--
 	}
@@ -142,7 +142,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 			s.forget(it)
 			continue
 		}
-		it.due, it.unsent, it.ordered, it.held = instantOf(v.due), v.unsent, v.ordered && s.sequenced, v.held
+		it.due, it.unsent, it.ordered, it.held = instantOf(v.due, now), v.unsent, v.ordered && s.sequenced, v.held
 		if v.moved {
 			it.order, it.barrier = v.order, l.begun
 		}
@@ -155,7 +155,7 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 			it.answered(nil, 0)
 		}
 		if it.news&changed != 0 {
-			it.due, it.held = instantOf(s.now()), false // it is looked at once more, whatever that shows
+			it.due, it.held = instantOf(now, now), false // it is looked at once more, whatever that shows
 		}
 		s.weigh(it)
 		s.put(it)
