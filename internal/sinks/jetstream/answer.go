@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+	"github.com/tidwall/gjson"
 )
 
 // Errors of JetStream that mean something to us.
@@ -32,6 +33,15 @@ func (r *refusal) tooLarge() bool {
 	return r.ErrCode == messageTooLarge || r.ErrCode == headerTooLarge || r.ErrCode == storeFailed && r.Description == "message too large"
 }
 
+// acknowledges reports whether an answer is a yes as servers write it, in a fraction of the time that it takes to find out what any other one is.
+func (l *link) acknowledges(answer []byte) bool {
+	if !gjson.ValidBytes(answer) {
+		return false
+	}
+	yes := gjson.ParseBytes(answer)
+	return yes.Get("stream").Str == l.stream && !yes.Get("error").Exists()
+}
+
 // verdict is what an answer says; nil: the message is stored, now or by an earlier delivery.
 func (l *link) verdict(m *nats.Msg) error {
 	if len(m.Data) == 0 {
@@ -39,6 +49,9 @@ func (l *link) verdict(m *nats.Msg) error {
 			return fmt.Errorf("no stream takes the subject, or it has no leader now: %w", nats.ErrNoResponders)
 		}
 		return errors.New("the answer is empty")
+	}
+	if l.acknowledges(m.Data) {
+		return nil
 	}
 	var ack struct {
 		Stream string   `json:"stream"`

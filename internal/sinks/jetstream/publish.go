@@ -155,8 +155,10 @@ func (l *link) write(m *broker.Message, previous string) error {
 func (l *link) header(m *broker.Message, more int) nats.Header {
 	const own = 2
 	fields := make(nats.Header, len(m.Header)+own+more)
-	for _, h := range m.Header {
-		fields[h.Name] = []string{h.Value}
+	values := make([]string, len(m.Header)) // one allocation for all
+	for i, h := range m.Header {
+		values[i] = h.Value
+		fields[h.Name] = values[i : i+1 : i+1]
 	}
 	fields[nats.MsgIdHdr] = []string{m.ID}
 	fields[nats.ExpectedStreamHdr] = []string{l.stream}
