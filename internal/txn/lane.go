@@ -113,7 +113,7 @@ func instantOf(t, now time.Time) instant {
 	return 1
 }
 
-// until is how far away an instant is; it is not for none.
+// until is how far away an instant is, which means nothing for 0.
 func (m instant) until(now time.Time) time.Duration { return time.Duration(m) - now.Sub(epoch) }
 
 func (m instant) after(now time.Time) bool { return m != 0 && m.until(now) > 0 }

@@ -257,11 +257,11 @@ func (s *schedule) rouse(id string, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if it := s.find(id); it != nil {
-		news := changed
+		why := changed
 		if again {
-			news |= anew
+			why |= anew
 		}
-		s.wakeUp(it, news)
+		s.wakeUp(it, why)
 	}
 }
 
@@ -286,12 +286,12 @@ func (s *schedule) hasten(id string) bool {
 }
 
 // wakeUp has an item looked at because of news.
-func (s *schedule) wakeUp(it *item, news news) {
+func (s *schedule) wakeUp(it *item, why news) {
 	if it.place == running {
-		it.news |= news
+		it.news |= why
 		return
 	}
-	if news&anew != 0 {
+	if why&anew != 0 {
 		it.answered(nil, 0)
 	}
 	it.held = false
