@@ -195,3 +195,14 @@ func TestBatchOfAClientThatLeaves(t *testing.T) {
 		r.until(answer.Transaction.ID, store.SubTracking)
 	}
 }
+
+// TestBatchWithAUsedKeyOfAnotherBody: what was accepted with the key is no answer to another request.
+func TestBatchWithAUsedKeyOfAnotherBody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.submit(submission("a"))
+	answers := r.SubmitBatch(t.Context(), []*apitypes.Submission{another("a"), submission("b")})
+	require.ErrorIs(t, answers[0].Err, store.ErrKeyReused)
+	require.Nil(t, answers[0].Transaction)
+	require.NoError(t, answers[1].Err)
+}

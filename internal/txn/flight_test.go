@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -174,4 +176,80 @@ func TestARefusalIsSharedByTheSameBodyOnly(t *testing.T) {
 	require.False(t, answers[1].Replay)
 	require.Equal(t, ffcapi.Reverted, ffcapi.KindOf(answers[2].Err))
 	require.Equal(t, 2, r.fake.calls("Prepare"), "one refusal for both of the same body")
+}
+
+// hangingKeys is a store in which one look-up of a key lasts until who asked has left.
+type hangingKeys struct {
+	store.Store
+
+	entered chan struct{} // nil: none hangs
+	hung    atomic.Bool
+}
+
+func (s *hangingKeys) Key(ctx context.Context, key string) (string, [32]byte, error) {
+	if s.entered != nil && s.hung.CompareAndSwap(false, true) {
+		close(s.entered)
+		<-ctx.Done()
+		return "", [32]byte{}, context.Cause(ctx)
+	}
+	return s.Store.Key(ctx, key)
+}
+
+// waitedOn tells when somebody begins to wait for it.
+type waitedOn struct {
+	context.Context
+
+	once   sync.Once
+	waited chan struct{}
+}
+
+func (c *waitedOn) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.waited) })
+	return c.Context.Done()
+}
+
+// TestFollowerOutlivesALeaderThatLeaves: the client that came first has gone, and the one that waits for its result is still there.
+func TestFollowerOutlivesALeaderThatLeaves(t *testing.T) {
+	t.Parallel()
+	var s hangingKeys
+	r := newRig(t, setup{opts: func(o *txn.Options) { s.Store, o.Store = o.Store, &s }})
+	r.submit(submission("a"))
+	s.entered = make(chan struct{})
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	leader := r.submitting(ctx, submission("a"))
+	<-s.entered
+	waiting := &waitedOn{Context: t.Context(), waited: make(chan struct{})}
+	follower := r.submitting(waiting, submission("a"))
+	<-waiting.waited
+	leave()
+	require.ErrorIs(t, <-leader, context.Canceled)
+	require.NoError(t, <-follower)
+}
+
+// crashing is a store whose first acceptance panics.
+type crashing struct {
+	store.Store
+
+	crashed atomic.Bool
+}
+
+func (s *crashing) Accept(ctx context.Context, f store.Fence, n *store.NewTx) (*store.Accepted, error) {
+	if s.crashed.CompareAndSwap(false, true) {
+		panic("on fire")
+	}
+	return s.Store.Accept(ctx, f, n)
+}
+
+// TestNobodyWaitsForARequestThatCrashed: a server survives a panic of one request, and then nobody else would end its flight.
+func TestNobodyWaitsForARequestThatCrashed(t *testing.T) {
+	t.Parallel()
+	var s crashing
+	r := newRig(t, setup{opts: func(o *txn.Options) { s.Store, o.Store = o.Store, &s }})
+	require.Panics(t, func() { _, _, _ = r.Submit(t.Context(), submission("a")) })
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	_, replay, err := r.Submit(ctx, submission("a"))
+	require.NoError(t, err)
+	require.False(t, replay)
 }

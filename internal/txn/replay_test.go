@@ -132,3 +132,28 @@ func TestRefusalOfAReplayAfterItsDeadline(t *testing.T) {
 		require.Equal(t, "a", tx.ID)
 	}
 }
+
+// TestAKeyThatWasFreeIsLookedUpAgain: that a key was nobody's when a request was refused says nothing about the next request with it.
+func TestAKeyThatWasFreeIsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.fake.onPrepare = func(context.Context, *ffcapi.Request) (*ffcapi.Prepared, error) {
+		return nil, ffcapi.Errorf(ffcapi.Reverted, "no")
+	}
+	_, _, err := r.Submit(t.Context(), submission("a"))
+	require.Equal(t, ffcapi.Reverted, ffcapi.KindOf(err))
+	r.fake.mu.Lock()
+	refuse := r.fake.onPrepare
+	r.fake.onPrepare = nil
+	r.fake.mu.Unlock()
+	_, replay, err := r.twin().Submit(t.Context(), submission("a"))
+	require.NoError(t, err)
+	require.False(t, replay)
+	r.fake.mu.Lock()
+	r.fake.onPrepare = refuse
+	r.fake.mu.Unlock()
+	tx, replay, err := r.Submit(t.Context(), submission("a"))
+	require.NoError(t, err)
+	require.True(t, replay)
+	require.Equal(t, "a", tx.ID)
+}
