@@ -163,3 +163,26 @@ func TestWhatWaitedIsWrittenInSteps(t *testing.T) {
 		}
 	})
 }
+
+// TestReplacedBlockWhileNoMoreAreRead: the receipts of a block that is gone never come. When so many blocks wait behind it that no more are read, the
+// node is asked whether it is still there.
+func TestReplacedBlockWhileNoMoreAreRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(ffcapi.Confirmations, 10)
+		c.noOutcomes = true
+		b := start(t, c, newLedgers(), required(0))
+		b.ready()
+		b.s.track("a")
+		c.set(func() { c.receipts = map[string]int{"a": 1 << 30} })
+		c.mine("a")
+		c.grow(10_050)
+		settle(3 * time.Second)
+		require.NotEqual(t, c.head(), b.safe(), "no more are read")
+		c.set(func() { c.receipts = nil })
+		c.replace(10_051, []string{"a"})
+		settle(2 * time.Minute)
+		require.NotNil(t, b.s.outcome("a"))
+		require.Equal(t, c.head(), b.s.outcome("a").Block)
+	})
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/txn"
 )
 
 // TestClaimedBeforeTheFirstByte: when bytes can be out, the store says so.
@@ -31,6 +32,29 @@ func TestClaimedBeforeTheFirstByte(t *testing.T) {
 		require.NoError(t, <-checked)
 		r.until("a", store.SubTracking)
 	}
+}
+
+// slowClaims is a store that takes its time over a claim.
+type slowClaims struct {
+	store.Store
+
+	stored chan struct{}
+}
+
+func (s *slowClaims) Update(ctx context.Context, f store.Fence, u *store.TxUpdate) error {
+	<-s.stored
+	return s.Store.Update(ctx, f, u)
+}
+
+// TestASlowClaimIsWaitedFor: however long it takes to store it, no byte leaves before.
+func TestASlowClaimIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := slowClaims{stored: make(chan struct{})}
+	r := newRig(t, setup{opts: func(o *txn.Options) { s.Store, o.Store = o.Store, &s }})
+	r.submit(submission("a"))
+	require.Never(t, func() bool { return len(r.fake.sends()) > 0 }, 200*time.Millisecond, tick)
+	close(s.stored)
+	r.untilSent(1)
 }
 
 // TestOpenFateIsNeitherReplacedNorGivenUp: an answer that may mean that bytes left is followed by the same bytes until it is
@@ -200,7 +224,7 @@ func TestReceiptAboveTheSafeHeadWaits(t *testing.T) {
 	b := r.view.block(5)
 	r.fake.put("a#1", &ffcapi.Receipt{Block: b, Success: true})
 	r.submit(submission("a"))
-	require.Eventually(t, func() bool { return r.fake.calls("Receipt") > 0 }, wait, tick)
+	require.Eventually(t, func() bool { return r.fake.calls("Receipt") > 1 }, wait, tick, "it is asked again")
 	row := r.until("a", store.SubTracking)
 	require.Equal(t, store.Pending, row.Status)
 	require.Len(t, r.fake.sends(), 1, "it is there: nothing to send")

@@ -10,6 +10,7 @@ import (
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
 	"github.com/pyralis-io/pyralis/internal/txn"
+	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
 // unready is a view that has no position until it is told to have one.
@@ -37,6 +38,9 @@ func TestNothingIsAcceptedWithoutAPosition(t *testing.T) {
 	for range 3 {
 		_, _, err := r.Submit(t.Context(), submission("a"))
 		require.Equal(t, ffcapi.Unavailable, ffcapi.KindOf(err))
+		for _, one := range r.SubmitBatch(t.Context(), []*apitypes.Submission{submission("b"), submission("c")}) {
+			require.Equal(t, ffcapi.Unavailable, ffcapi.KindOf(one.Err))
+		}
 		require.Empty(t, r.fake.sends())
 	}
 	chain.stored.Store(true)

@@ -3,6 +3,7 @@ package txn_test
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/apitypes"
 )
 
@@ -169,4 +171,80 @@ func TestPositionIsStoredBeforeTheFirstSubmit(t *testing.T) {
 	}
 	r.submit(submission("a"))
 	require.NoError(t, <-checked)
+}
+
+// TestFoundBlockThatIsNotFinalWaits: it may still be replaced. It is looked at again, because nothing else tells of it.
+func TestFoundBlockThatIsNotFinalWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{fake: lateFake(), resubmit: 20 * time.Millisecond})
+	var block ffcapi.BlockRef
+	r.fake.onSubmit = func(_ context.Context, sub *ffcapi.Submission, _ int) error {
+		block = r.view.block(2, success(hashOf(string(sub.Prepared.Payload))))
+		return nil
+	}
+	r.submit(submission("a"))
+	require.Eventually(t, func() bool { return r.view.found() > 1 }, wait, tick)
+	row, err := r.store.Transaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, store.Pending, row.Status)
+	require.Len(t, r.fake.sends(), 1, "it is there: nothing to send")
+	r.view.block(2)
+	r.view.block(2)
+	require.Equal(t, block, r.until("a", store.SubConfirmed).Outcome.Block)
+}
+
+// TestSearchReachesBelowAFork: blocks above the safe head may be replaced, and by one of them that holds what was sent after them.
+func TestSearchReachesBelowAFork(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{fake: lateFake(), resubmit: 20 * time.Millisecond})
+	require.NoError(t, r.view.Ready(t.Context(), ""))
+	for range 3 {
+		r.view.block(2)
+	}
+	var block ffcapi.BlockRef
+	r.fake.onSubmit = func(_ context.Context, sub *ffcapi.Submission, _ int) error {
+		r.view.undo()
+		r.view.undo()
+		r.view.fork()
+		block = r.view.block(2, success(hashOf(string(sub.Prepared.Payload))))
+		return nil
+	}
+	r.submit(submission("a"))
+	r.until("a", store.SubTracking)
+	r.view.block(2)
+	r.view.block(2)
+	require.EqualValues(t, 2, block.Number)
+	require.Equal(t, block, r.until("a", store.SubConfirmed).Outcome.Block)
+}
+
+// unreadable is a view whose blocks cannot be read for a while.
+type unreadable struct {
+	*view
+
+	fails atomic.Int32
+}
+
+func (u *unreadable) Find(ctx context.Context, ledger, hash string, above uint64) (*ffcapi.Block, int, error) {
+	if u.fails.Add(-1) >= 0 {
+		return nil, 0, ffcapi.Errorf(ffcapi.Timeout, "no answer")
+	}
+	return u.view.Find(ctx, ledger, hash, above)
+}
+
+// TestSearchThatFailedIsRepeated: blocks that could not be read may hold the transaction.
+func TestSearchThatFailedIsRepeated(t *testing.T) {
+	t.Parallel()
+	chain := &unreadable{}
+	chain.fails.Store(2)
+	r := newRig(t, setup{fake: lateFake(), resubmit: 20 * time.Millisecond, stopped: true, opts: func(o *txn.Options) { o.Chain = chain }})
+	chain.view = r.view
+	r.fake.onSubmit = func(_ context.Context, sub *ffcapi.Submission, n int) error {
+		if n == 1 {
+			r.view.block(0, success(hashOf(string(sub.Prepared.Payload))))
+		}
+		return nil
+	}
+	r.start()
+	r.submit(submission("a"))
+	require.Equal(t, store.Succeeded, r.until("a", store.SubConfirmed).Status)
 }
