@@ -199,3 +199,39 @@ func TestTheJournalSubscribesBeforeItReads(t *testing.T) {
 	<-ended
 	require.False(t, log.late.Load())
 }
+
+// trimmedLog loses its oldest rows once, right after a page was read.
+type trimmedLog struct {
+	*fakeLog
+	upTo int64
+	cut  bool
+}
+
+func (l *trimmedLog) Status(ctx context.Context, after int64, limit int) ([]store.StatusEntry, error) {
+	rows, err := l.fakeLog.Status(ctx, after, limit)
+	if l.cut {
+		l.cut = false
+		l.trim(l.upTo)
+	}
+	return rows, err
+}
+
+// TestATrimInTheMiddleOfAReadIsTold: whether rows are gone is looked at after a page was read, so that none of them can be missing from it unnoticed.
+func TestATrimInTheMiddleOfAReadIsTold(t *testing.T) {
+	t.Parallel()
+	for name, span := range map[string]int64{"of the newest page": journalPage, "of the past": 7} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := &trimmedLog{fakeLog: newFakeLog(), upTo: 6}
+			log.addN(1, 20)
+			j := newJournal(log, "fake", logrus.NewEntry(logrus.New()))
+			j.span = span
+			defer j.use()()
+			log.cut = span == journalPage
+			require.NoError(t, j.begin(t.Context()))
+			log.cut = span != journalPage
+			_, err := j.read(t.Context(), 5)
+			require.ErrorIs(t, err, errTrimmed)
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pyralis-io/pyralis/internal/store"
+	"github.com/pyralis-io/pyralis/internal/store/sqlstore/sqlstoretest"
 	"github.com/pyralis-io/pyralis/internal/txn"
 	"github.com/pyralis-io/pyralis/pkg/policy"
 )
@@ -22,6 +23,16 @@ type watched struct {
 	subscribed atomic.Bool
 	late       atomic.Int64 // pages of the log that were read before somebody had subscribed to what comes after them
 	read       func(id string)
+	head       func() // called once, when the end of the log has been read
+}
+
+func (s *watched) StatusHead(ctx context.Context) (int64, error) {
+	seq, err := s.Store.StatusHead(ctx)
+	if head := s.head; head != nil {
+		s.head = nil
+		head()
+	}
+	return seq, err
 }
 
 func (s *watched) Changed() <-chan struct{} {
@@ -93,6 +104,26 @@ func TestWhatEndsWhileItIsRead(t *testing.T) {
 	tx, err := r.Await(ctx, "a", false, time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, "Succeeded", tx.Status)
+}
+
+// TestWhatEndsDuringTheStartIsTold: the log is read from where it ended before anything began.
+func TestWhatEndsDuringTheStartIsTold(t *testing.T) {
+	t.Parallel()
+	place := sqlstoretest.NewPlace(t, sqlstoretest.SQLite)
+	before := newRig(t, setup{place: place})
+	before.submit(submission("a"))
+	hash := before.until("a", store.SubTracking).Hash
+	before.crash()
+	var s watched
+	r := newRig(t, setup{place: place, opts: func(o *txn.Options) { s.Store, o.Store = o.Store, &s }, stopped: true})
+	require.NoError(t, r.view.Ready(t.Context(), ""))
+	s.head = func() { r.view.block(0, success(hash)) }
+	r.start()
+	require.Eventually(t, func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.statuses) == 1 && r.statuses[0].Status == store.Succeeded
+	}, wait, tick)
 }
 
 // TestTheTailAsksFromTimeToTime: a wake-up may be lost on the way.

@@ -133,3 +133,43 @@ func TestTheLogIsWrittenByOneAtATime(t *testing.T) {
 	require.Len(t, log, 2)
 	require.Equal(t, []string{"other", "a"}, []string{log[0].TxID, log[1].TxID})
 }
+
+// TestWhoWaitsForTheLogHasNoNumberYet: the lock is taken before the row is inserted, not after it.
+func TestWhoWaitsForTheLogHasNoNumberYet(t *testing.T) {
+	t.Parallel()
+	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
+	s := p.Open(t)
+	got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))
+	require.NoError(t, err)
+	o := newOther(t, p)
+	o.exec(`SELECT pg_advisory_xact_lock($1)`, int64(sqlstore.LogLock))
+	answer := make(chan error, 1)
+	go func() { answer <- s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true}) }()
+	o.waitedFor()
+	o.exec(`INSERT INTO status_log (tx, id, status, sub, time) VALUES (-1, 'other', 'Failed', 'Failed', 1)`)
+	o.commit()
+	require.NoError(t, <-answer)
+	log, err := s.Status(t.Context(), 0, 0)
+	require.NoError(t, err)
+	require.Len(t, log, 2)
+	require.Equal(t, []string{"other", "a"}, []string{log[0].TxID, log[1].TxID})
+}
+
+// TestTheLogIsLockedLast: whoever waits for something else does not keep others from writing to the log.
+func TestTheLogIsLockedLast(t *testing.T) {
+	t.Parallel()
+	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
+	s := p.Open(t)
+	got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))
+	require.NoError(t, err)
+	o := newOther(t, p)
+	o.exec(`SELECT seq FROM tx WHERE id = 'a' FOR UPDATE`)
+	answer := make(chan error, 1)
+	go func() { answer <- s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true}) }()
+	o.waitedFor()
+	var free bool
+	require.NoError(t, o.tx.QueryRow(t.Context(), `SELECT pg_try_advisory_xact_lock($1)`, int64(sqlstore.LogLock)).Scan(&free))
+	require.True(t, free)
+	o.commit()
+	require.NoError(t, <-answer)
+}
