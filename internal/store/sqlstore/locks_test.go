@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -88,6 +89,40 @@ func TestSignersAreLockedInOrder(t *testing.T) {
 		require.NoError(t, a[i].Err)
 		require.Equal(t, want, *a[i].Accepted.Tx.Nonce)
 		answers <- a
+	}
+}
+
+// TestSignersAreWrittenInOrder: what is remembered of a signer is not read again, so that signer is locked by the write. That keeps to the same order.
+func TestSignersAreWrittenInOrder(t *testing.T) {
+	t.Parallel()
+	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
+	s := p.Open(t)
+	const signers = 12
+	named := func(round string) (requests []*store.NewTx) {
+		for i := range signers {
+			signer := fmt.Sprintf("signer-%02d", i)
+			requests = append(requests, request(round+signer, signer))
+		}
+		return requests
+	}
+	for _, a := range s.AcceptAll(t.Context(), s.Fence(), named("first ")) {
+		require.NoError(t, a.Err)
+	}
+	o := newOther(t, p)
+	o.exec(lockSigner, "signer-00")
+	release := s.Occupy(t)
+	answers := make(chan []store.Acceptance, 1)
+	go func() { answers <- s.AcceptAll(t.Context(), s.Fence(), named("second ")) }()
+	require.Eventually(t, func() bool { return s.Queued() == signers }, patience, tick)
+	release()
+	o.waitedFor()
+	for i := range signers {
+		o.exec(lockSigner, fmt.Sprintf("signer-%02d", i)) // whoever waits for the first holds none of the others
+	}
+	o.commit()
+	for _, a := range <-answers {
+		require.NoError(t, a.Err)
+		require.EqualValues(t, 1, *a.Accepted.Tx.Nonce)
 	}
 }
 
