@@ -229,6 +229,13 @@ func TestNewsOfALostRace(t *testing.T) {
 			c.leave("x")
 			c.enter("a", 2, "ch", keys, true)
 		}, false},
+		"a newcomer that was let go, and has asked since": {func(c *contention) {
+			lose(c, "x", "k")
+			c.enter("a", 2, "ch", keys, false)
+			c.leave("x")
+			c.enter("a", 2, "ch", keys, false)
+			c.enter("a", 2, "ch", keys, true)
+		}, false},
 		"it was changed since": {func(c *contention) {
 			lose(c, "x", "k")
 			c.rejoin("a", 2, "ch", keys)
