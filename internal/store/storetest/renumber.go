@@ -127,7 +127,8 @@ func renumber(t *testing.T, s store.Store) {
 	for i, want := range []uint64{0, 2, 7} {
 		require.Equal(t, want, *as[i].Nonce)
 	}
-	require.EqualValues(t, 8, *f.accept(sequenced("c", "alice")).Nonce)
+	require.EqualValues(t, 8, *move(new(uint64)).Nonce, "a node that is behind says nothing new")
+	require.EqualValues(t, 9, *f.accept(sequenced("c", "alice")).Nonce)
 }
 
 func replaceRequest(t *testing.T, s store.Store) {
