@@ -2,6 +2,7 @@ package txstate_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,6 +47,20 @@ func TestWhatABlockHeldHasLeft(t *testing.T) {
 	require.NotEqual(t, txstate.Prepare, e.Do, "another attempt could be on the chain beside it")
 }
 
+// TestWhatABlockHoldsIsNotSentAgain, though it was not found when it was looked for: the block came meanwhile.
+func TestWhatABlockHoldsIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	s := sentOnce(t, 0)
+	s, _ = txstate.Step(s, txstate.Answered{Hash: "h1", Now: epoch})
+	s, e := txstate.Step(s, txstate.Decided{Decision: policy.Decision{Do: policy.Submit}, Now: epoch.Add(time.Minute)})
+	require.Equal(t, txstate.Look, e.Do)
+	require.True(t, e.Resend)
+	s, _ = txstate.Step(s, txstate.Found{Attempt: 1, Outcome: inBlock(5), Now: epoch.Add(time.Minute)})
+	next, e := txstate.Step(s, txstate.Missing{Resend: true, Now: epoch.Add(time.Minute)})
+	require.Equal(t, s, next)
+	require.Equal(t, txstate.Effects{}, e)
+}
+
 // TestNothingExpiresWhileItIsSent: the answer belongs to the attempt that it is about. After it, time counts.
 func TestNothingExpiresWhileItIsSent(t *testing.T) {
 	t.Parallel()
@@ -86,4 +101,39 @@ func TestAllThatMayBeThereIsSought(t *testing.T) {
 		numbers = append(numbers, a.Number)
 	}
 	require.Equal(t, []int{4, 1}, numbers)
+}
+
+// TestWhatIsFinalIsNotUndone: the first outcome that is final is what became of an attempt, whatever becomes of the block after that.
+func TestWhatIsFinalIsNotUndone(t *testing.T) {
+	t.Parallel()
+	s := sentOnce(t, 0)
+	s, _ = txstate.Step(s, txstate.Answered{Hash: "h1", Now: epoch})
+	o := inBlock(5)
+	o.Success, o.Reason, o.Retryable, o.Final = false, "MVCC_READ_CONFLICT", true, true
+	s, _ = txstate.Step(s, txstate.Found{Attempt: 1, Outcome: o, Now: epoch})
+	require.Equal(t, store.Pending, s.Tx.Status)
+	next, e := txstate.Step(s, txstate.Undone{Attempt: 1, Block: &ffcapi.BlockRef{Number: 5, Hash: "b"}, Now: epoch})
+	require.Equal(t, s, next)
+	require.Equal(t, txstate.Effects{}, e)
+}
+
+// TestSentByItsTime: from the time on by which it had to be sent, what never left is prepared afresh and not sent; what may have left is sent
+// as it is, for ever.
+func TestSentByItsTime(t *testing.T) {
+	t.Parallel()
+	for _, sent := range []ffcapi.Sent{ffcapi.SentNo, ffcapi.SentMaybe} {
+		for _, late := range []time.Duration{-time.Nanosecond, 0, time.Nanosecond, time.Hour} {
+			s := accepted(false, "", 0, "")
+			s.Attempts[0].SendBefore = epoch.Add(time.Hour)
+			s, e := txstate.Step(s, txstate.Decided{Decision: policy.Decision{Do: policy.Submit}, Now: epoch})
+			require.Equal(t, txstate.Send, e.Do)
+			s, _ = txstate.Step(s, txstate.Answered{Err: &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: sent}, Now: epoch})
+			_, e = txstate.Step(s, txstate.Decided{Decision: policy.Decision{Do: policy.Submit}, Now: epoch.Add(time.Hour + late)})
+			want := txstate.Send
+			if sent == ffcapi.SentNo && late >= 0 {
+				want = txstate.Prepare
+			}
+			require.Equal(t, want, e.Do, "%q, late by %v", sent, late)
+		}
+	}
 }

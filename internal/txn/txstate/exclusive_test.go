@@ -42,3 +42,28 @@ func TestAtMostOneOfWhatExcludesEachOther(t *testing.T) {
 		require.Equal(t, store.SubUnknownOutcome, s.Tx.Sub)
 	}
 }
+
+// TestALostRaceBesideWhatMayBeOut: that an attempt may be prepared afresh for what the chain says of it does not show that nothing of the others is
+// out, whether it is the newest one or not.
+func TestALostRaceBesideWhatMayBeOut(t *testing.T) {
+	t.Parallel()
+	for lost := 1; lost <= 2; lost++ {
+		s := accepted(false, "h1", 0, "")
+		s.Tx.Attempt, s.Tx.Sub = 2, store.SubTracking
+		s.Attempts = append(s.Attempts, store.Attempt{Tx: "tx", Number: 2, Hash: "h2", From: "alice"})
+		for i := range s.Attempts {
+			a := &s.Attempts[i]
+			a.State, a.Claim, a.Sends, a.Open = store.AttemptSubmitting, s.Generation, 1, 1
+		}
+		o := store.Outcome{Block: ffcapi.BlockRef{Number: 3, Hash: "b3"}, Reason: "MVCC_READ_CONFLICT", Retryable: true, Final: true}
+		s, _ = txstate.Step(s, txstate.Found{Attempt: lost, Outcome: o, Now: epoch})
+		require.Equal(t, store.Pending, s.Tx.Status, "the other one may still take effect")
+		require.Equal(t, store.SubUnknownOutcome, s.Tx.Sub)
+		require.False(t, s.View().Tx.Replaceable)
+
+		o = inBlock(4)
+		o.Final = true
+		s, _ = txstate.Step(s, txstate.Found{Attempt: 3 - lost, Outcome: o, Now: epoch})
+		require.Equal(t, store.Succeeded, s.Tx.Status)
+	}
+}
