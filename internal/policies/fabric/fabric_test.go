@@ -289,3 +289,37 @@ func TestResubmissionsAreSpread(t *testing.T) {
 	}
 	require.Greater(t, len(waits), 50)
 }
+
+// The interval is as it was set.
+func TestResubmitInterval(t *testing.T) {
+	t.Parallel()
+	c := fabric.DefaultConfig()
+	c.ResubmitInterval = 3 * time.Second
+	set := fabric.New(c)
+	parsed, err := fabric.Parse(json.RawMessage(`{"resubmitInterval":3000000000}`))
+	require.NoError(t, err)
+	for _, e := range []policy.Engine{set, parsed} {
+		v := policy.View{Tx: policy.Tx{ID: "tx", Phase: policy.Tracking, Attempt: 1, Sends: 1, LastSubmit: now, Heard: true}, Now: now}
+		d := e.Decide(v)
+		require.Equal(t, policy.Wait, d.Do)
+		require.WithinRange(t, d.Until, now.Add(3*time.Second), now.Add(3300*time.Millisecond))
+	}
+}
+
+// However often an envelope was sent: as long as it may be in a block, it is the one that is sent.
+func TestOpenFateWithoutLimit(t *testing.T) {
+	t.Parallel()
+	e := fabric.New(fabric.DefaultConfig())
+	for _, sends := range []int{1, 100, 10_000, 1_000_000} {
+		v := policy.View{
+			Tx:        policy.Tx{ID: "tx", Phase: policy.Unknown, Attempt: 1, Sends: sends, LastSubmit: now},
+			LastError: &ffcapi.Error{Kind: ffcapi.Unavailable, Sent: ffcapi.SentMaybe, Message: "lost"}, Now: now,
+		}
+		d, _ := overcome(t, e, &v)
+		require.Equal(t, policy.Reconcile, d.Do, "after %d sends", sends)
+		v.State, v.Now = d.State, d.Until
+		d, waited := overcome(t, e, &v)
+		require.Equal(t, policy.Submit, d.Do, "after %d sends", sends)
+		require.Less(t, waited, time.Minute)
+	}
+}
