@@ -46,3 +46,9 @@ func TestTransientDataIsKeptFromTheEndorsementOn(t *testing.T) {
 		})
 	}
 }
+
+// TestTransientDataIsKeptForFiveMinutes, unless it is set: peers keep it for so many blocks, which a busy channel soon has.
+func TestTransientDataIsKeptForFiveMinutes(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 5*time.Minute, connect(t, newFakePeer(t)).cfg.TransientRetention)
+}
