@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	wait = 20 * time.Second
+	wait = time.Minute
 	tick = 5 * time.Millisecond
 )
 

@@ -5,16 +5,12 @@ import (
 	"time"
 )
 
-// hold keeps a suspended item where it is, and calls it back from the worker that has it.
+// hold keeps an item that is about to be suspended where it is. One that a worker has is called back once that is stored, see recall.
 func (s *schedule) hold(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.find(id)
-	if it == nil {
-		return
-	}
-	if it.place == running {
-		it.news |= changed | suspended
+	if it == nil || it.place == running {
 		return
 	}
 	it.held = true

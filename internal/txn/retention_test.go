@@ -233,3 +233,37 @@ func TestRetentionNeedsAStore(t *testing.T) {
 	_, err := txn.NewRetention(txn.RetentionOptions{})
 	require.Error(t, err)
 }
+
+// keysOnly is a store from which nothing but keys can be removed.
+type keysOnly struct {
+	store.Store
+
+	keys chan struct{}
+}
+
+func (s keysOnly) ForgetKeys(context.Context, store.Fence, int) (int, error) {
+	select {
+	case s.keys <- struct{}{}:
+	default:
+	}
+	return 0, nil
+}
+
+// TestKeysAreForgottenWhileTransactionsAreKept: those of transactions that were removed before it was said that all are kept.
+func TestKeysAreForgottenWhileTransactionsAreKept(t *testing.T) {
+	t.Parallel()
+	s := keysOnly{keys: make(chan struct{}, 1)}
+	keeper, err := txn.NewRetention(txn.RetentionOptions{
+		Store: s, Fence: func() store.Fence { return store.Fence{} }, Interval: time.Millisecond, Log: quiet(),
+	})
+	require.NoError(t, err)
+	require.NoError(t, keeper.Start(t.Context()))
+	for range 2 { // in the first round, and in the next one
+		select {
+		case <-s.keys:
+		case <-time.After(wait):
+			require.Fail(t, "no key was forgotten")
+		}
+	}
+	require.NoError(t, keeper.Stop(t.Context()))
+}
