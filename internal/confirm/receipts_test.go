@@ -141,3 +141,29 @@ func TestReceiptOfABlockThatIsNoLongerRetained(t *testing.T) {
 		require.Equal(t, 1, c.asked)
 	})
 }
+
+// TestAReceiptKeepsWhatTheBlockListed: whose nonce was used is said by the block alone, and the outcome is stored with it.
+func TestAReceiptKeepsWhatTheBlockListed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(ffcapi.Confirmations, 20)
+		c.noOutcomes = true
+		b := start(t, c, newLedgers(), required(5))
+		b.ready()
+		b.s.track("a")
+		nonce := uint64(7)
+		c.set(func() { c.add(ffcapi.TxOutcome{Hash: "a", From: "alice", Nonce: &nonce, Success: true}) })
+		settle(11 * time.Second)
+		require.Equal(t, 1, c.asked)
+		require.NotNil(t, b.s.outcome("a"))
+		b.s.mu.Lock()
+		defer b.s.mu.Unlock()
+		var stored []ffcapi.TxOutcome
+		for _, a := range b.s.given {
+			for _, block := range a.Blocks {
+				stored = append(stored, block.Outcomes...)
+			}
+		}
+		require.Equal(t, []ffcapi.TxOutcome{{Hash: "a", From: "alice", Nonce: &nonce, Success: true}}, stored)
+	})
+}

@@ -12,17 +12,20 @@ type consumer interface {
 func (n *Node) addRetention(first consumer, others ...consumer) error {
 	r, err := txn.NewRetention(txn.RetentionOptions{
 		Store: n.store, Fence: n.store.Fence, Keep: n.cfg.Transactions.Retention, Log: n.part("retention"),
-		Consumed: func() int64 {
-			low := first.Consumed()
-			for _, c := range others {
-				low = min(low, c.Consumed())
-			}
-			return low
-		},
+		Consumed: func() int64 { return consumed(first, others...) },
 	})
 	if err != nil {
 		return err
 	}
 	n.add("retention", r)
 	return nil
+}
+
+// consumed is the position up to which none of the consumers needs the log's rows any more.
+func consumed(first consumer, others ...consumer) int64 {
+	low := first.Consumed()
+	for _, c := range others {
+		low = min(low, c.Consumed())
+	}
+	return low
 }
