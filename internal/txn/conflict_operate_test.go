@@ -155,31 +155,47 @@ func TestTurnThatComesWhileTheEngineDecides(t *testing.T) {
 	require.Equal(t, 2, r.lost("a", "b", "c"))
 }
 
-// TestTurnsGoFirst: however much there is to be sent, those whose turn has come need not stand in another line. Their turn would be over before they
-// are through.
-func TestTurnsGoFirst(t *testing.T) {
-	t.Parallel()
+// crowded is a contest of two while the only worker is busy, and d and e are to be sent as well. next lets the worker go on, and returns whose the next
+// three sends are.
+func crowded(t *testing.T, s setup) (r *rig, reg *register, first, second string, next func() []string) {
+	t.Helper()
 	gate := make(chan struct{})
-	r, reg := race(t, fabric.DefaultConfig(), setup{opts: func(o *txn.Options) { o.Workers = 1 }})
+	more := s.opts
+	s.opts = func(o *txn.Options) {
+		o.Workers = 1
+		if more != nil {
+			more(o)
+		}
+	}
+	r, reg = race(t, fabric.DefaultConfig(), s)
 	r.fake.onSubmit = func(ctx context.Context, sub *ffcapi.Submission, n int) error {
 		if strings.HasPrefix(string(sub.Prepared.Payload), "busy#") {
 			<-gate
 		}
 		return reg.submit(ctx, sub, n)
 	}
-	first, second := r.contest(reg)
+	first, second = r.contest(reg)
 	sent := len(r.fake.sends()) + 1
 	r.submit(changing("busy", "other"))
 	r.untilSent(sent)
 	r.submit(changing("d", "d"))
 	r.submit(changing("e", "e"))
+	return r, reg, first, second, func() (names []string) {
+		close(gate)
+		for _, s := range r.untilSent(sent + 3)[sent:] {
+			name, _, _ := strings.Cut(s.payload, "#")
+			names = append(names, name)
+		}
+		return names
+	}
+}
+
+// TestTurnsGoFirst: however much there is to be sent, those whose turn has come need not stand in another line. Their turn would be over before they
+// are through.
+func TestTurnsGoFirst(t *testing.T) {
+	t.Parallel()
+	r, reg, first, second, next := crowded(t, setup{})
 	r.view.block(0, reg.block()...)
 	r.untilTold(first, store.Succeeded)
-	close(gate)
-	var names []string
-	for _, s := range r.untilSent(sent + 3)[sent:] {
-		name, _, _ := strings.Cut(s.payload, "#")
-		names = append(names, name)
-	}
-	require.Equal(t, []string{second, "d", "e"}, names)
+	require.Equal(t, []string{second, "d", "e"}, next())
 }

@@ -3,7 +3,6 @@ package txn_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,29 +32,10 @@ func TestTurnOfOneWithoutAKeyNow(t *testing.T) {
 // TestTurnOfASuspendedOneIsPassedOnAtOnce, and not only when a worker comes to see that it is suspended, behind all that is to be sent.
 func TestTurnOfASuspendedOneIsPassedOnAtOnce(t *testing.T) {
 	t.Parallel()
-	gate := make(chan struct{})
-	r, reg := race(t, fabric.DefaultConfig(), setup{opts: func(o *txn.Options) { o.Workers, o.KeyTurn = 1, time.Hour }})
-	r.fake.onSubmit = func(ctx context.Context, sub *ffcapi.Submission, n int) error {
-		if strings.HasPrefix(string(sub.Prepared.Payload), "busy#") {
-			<-gate
-		}
-		return reg.submit(ctx, sub, n)
-	}
-	first, second := r.contest(reg)
-	sent := len(r.fake.sends()) + 1
-	r.submit(changing("busy", "other"))
-	r.untilSent(sent)
-	r.submit(changing("d", "d"))
-	r.submit(changing("e", "e"))
+	r, _, first, second, next := crowded(t, setup{opts: func(o *txn.Options) { o.KeyTurn = time.Hour }})
 	_, err := r.SuspendTransaction(t.Context(), first)
 	require.NoError(t, err)
-	close(gate)
-	var names []string
-	for _, s := range r.untilSent(sent + 3)[sent:] {
-		name, _, _ := strings.Cut(s.payload, "#")
-		names = append(names, name)
-	}
-	require.Equal(t, []string{second, "d", "e"}, names)
+	require.Equal(t, []string{second, "d", "e"}, next())
 }
 
 // unchanging is a store that takes no other request for a transaction.

@@ -145,18 +145,27 @@ func TestKeysAreResolvedBeforeSigners(t *testing.T) {
 	require.NoError(t, <-answer)
 }
 
-// TestTheLogIsWrittenByOneAtATime: a row that is there has all those before it.
-func TestTheLogIsWrittenByOneAtATime(t *testing.T) {
-	t.Parallel()
+// announcing is a store with a transaction, and something else that is connected to the same database. announce begins to write to the log.
+func announcing(t *testing.T) (_ *sqlstore.Store, _ *other, announce func() <-chan error) {
+	t.Helper()
 	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
 	s := p.Open(t)
 	got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))
 	require.NoError(t, err)
-	o := newOther(t, p)
+	return s, newOther(t, p), func() <-chan error {
+		answer := make(chan error, 1)
+		go func() { answer <- s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true}) }()
+		return answer
+	}
+}
+
+// TestTheLogIsWrittenByOneAtATime: a row that is there has all those before it.
+func TestTheLogIsWrittenByOneAtATime(t *testing.T) {
+	t.Parallel()
+	s, o, announce := announcing(t)
 	o.exec(`SELECT pg_advisory_xact_lock($1)`, int64(sqlstore.LogLock))
 	o.exec(`INSERT INTO status_log (tx, id, status, sub, time) VALUES (-1, 'other', 'Failed', 'Failed', 1)`)
-	answer := make(chan error, 1)
-	go func() { answer <- s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true}) }()
+	answer := announce()
 	o.waitedFor()
 	log, err := s.Status(t.Context(), 0, 0)
 	require.NoError(t, err)
@@ -172,14 +181,9 @@ func TestTheLogIsWrittenByOneAtATime(t *testing.T) {
 // TestWhoWaitsForTheLogHasNoNumberYet: the lock is taken before the row is inserted, not after it.
 func TestWhoWaitsForTheLogHasNoNumberYet(t *testing.T) {
 	t.Parallel()
-	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
-	s := p.Open(t)
-	got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))
-	require.NoError(t, err)
-	o := newOther(t, p)
+	s, o, announce := announcing(t)
 	o.exec(`SELECT pg_advisory_xact_lock($1)`, int64(sqlstore.LogLock))
-	answer := make(chan error, 1)
-	go func() { answer <- s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true}) }()
+	answer := announce()
 	o.waitedFor()
 	o.exec(`INSERT INTO status_log (tx, id, status, sub, time) VALUES (-1, 'other', 'Failed', 'Failed', 1)`)
 	o.commit()
@@ -193,14 +197,9 @@ func TestWhoWaitsForTheLogHasNoNumberYet(t *testing.T) {
 // TestTheLogIsLockedLast: whoever waits for something else does not keep others from writing to the log.
 func TestTheLogIsLockedLast(t *testing.T) {
 	t.Parallel()
-	p := sqlstoretest.NewPlace(t, sqlstoretest.Postgres)
-	s := p.Open(t)
-	got, err := s.Accept(t.Context(), s.Fence(), request("a", "alice"))
-	require.NoError(t, err)
-	o := newOther(t, p)
+	_, o, announce := announcing(t)
 	o.exec(`SELECT seq FROM tx WHERE id = 'a' FOR UPDATE`)
-	answer := make(chan error, 1)
-	go func() { answer <- s.Update(t.Context(), s.Fence(), &store.TxUpdate{Tx: got.Tx, Announce: true}) }()
+	answer := announce()
 	o.waitedFor()
 	var free bool
 	require.NoError(t, o.tx.QueryRow(t.Context(), `SELECT pg_try_advisory_xact_lock($1)`, int64(sqlstore.LogLock)).Scan(&free))
