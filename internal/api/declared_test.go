@@ -37,7 +37,7 @@ func TestBadDeclaredStreamsNameTheField(t *testing.T) {
 		`{"managedBy":"config"}`:                        `managedBy is set by the server: leave it out`,
 		`{"undeclared":true}`:                           `undeclared is set by the server: leave it out`,
 		`{"updated":"2026-01-31T12:00:00Z","created":"2026-01-31T12:00:00Z","managedBy":"config"}`: `created is set by the server: leave it out`,
-		`{"name":"a","webhook":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`:       `is nested deeper: nest 500 levels at most`,
+		`{"name":"a","webhook":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`:       `is nested deeper: nest 200 levels at most`,
 		"{\"name\":\"\xff\"}":                                `has bytes that are none of UTF-8: write it in UTF-8`,
 		`{"name":"a"`:                                        `is {"name":"a": give an event stream`,
 		`{"listeners":{}}`:                                   `listeners is {}: give an array`,

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxDepth is how deep a body may nest. What handles it later may be recursive.
-	maxDepth = 500
+	// maxDepth is how deep a body may nest. What handles it later may be recursive, and bounded itself: see canonical of package txn.
+	maxDepth = 200
 	// maxDigits bounds big integers: decoding a number takes more than linear time.
 	maxDigits = 128
 	// maxShown is how much of a wrong value an error repeats.

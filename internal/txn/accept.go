@@ -149,7 +149,7 @@ func (m *Manager) acceptNew(ctx context.Context, r *request) (*store.Tx, bool, e
 		return nil, false, m.tooMany()
 	}
 	n := m.newTx(r, p)
-	if n.NodeNext, err = m.nodeNext(ctx, lane, r); err != nil {
+	if n.NodeNext, err = m.nodeNext(ctx, lane); err != nil {
 		m.sched.abandoned(lane, ticket)
 		return nil, false, err
 	}
@@ -232,9 +232,10 @@ func (m *Manager) tooLate(ctx context.Context, err error) error {
 	return err
 }
 
-// nodeNext asks the node for the signer's next nonce, where it may know of some that were used past us.
-func (m *Manager) nodeNext(ctx context.Context, l *lane, r *request) (*uint64, error) {
-	if m.sequencer == nil || r.nonce != nil {
+// nodeNext asks the node for the signer's next nonce, where it may know of some that were used past us. What the caller gives is
+// measured by it too.
+func (m *Manager) nodeNext(ctx context.Context, l *lane) (*uint64, error) {
+	if m.sequencer == nil {
 		return nil, nil //nolint:nilnil // nothing to ask
 	}
 	age, known := m.sched.age(l)

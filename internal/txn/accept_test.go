@@ -80,6 +80,27 @@ func TestGivenNonce(t *testing.T) {
 	require.EqualValues(t, 1, r.submit(sub).Nonce.Int().Uint64())
 }
 
+// TestFirstGivenNonce: one given by the first transaction of a signer is measured by what the chain knows of them.
+func TestFirstGivenNonce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{sequenced: true})
+	r.fake.use("alice", 7)
+	given := func(id, nonce string) *apitypes.Submission {
+		sub := submission(id)
+		sub.Nonce = number(nonce)
+		return sub
+	}
+	for _, n := range []string{"6", "8", "1000000"} {
+		_, _, err := r.Submit(t.Context(), given("n"+n, n))
+		require.ErrorIs(t, err, apitypes.ErrNonceRefused)
+		require.ErrorContains(t, err, "the next one is 7")
+		answers := r.SubmitBatch(t.Context(), []*apitypes.Submission{given("b"+n, n)})
+		require.ErrorIs(t, answers[0].Err, apitypes.ErrNonceRefused)
+	}
+	require.EqualValues(t, 7, r.submit(given("n7", "7")).Nonce.Int().Uint64())
+	require.EqualValues(t, 8, r.submit(submission("next")).Nonce.Int().Uint64(), "what was refused left nothing")
+}
+
 func TestGeneratedIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -214,12 +214,9 @@ func (m *Manager) enroll(ctx context.Context, e *entry, nodes map[laneKey]nextNo
 		return m.tooMany()
 	}
 	e.row = m.newTx(e.r, e.prepared)
-	if e.r.nonce != nil {
-		return nil
-	}
 	node, asked := nodes[key]
 	if !asked {
-		node.next, node.err = m.nodeNext(ctx, e.lane, e.r)
+		node.next, node.err = m.nodeNext(ctx, e.lane)
 		nodes[key] = node
 	}
 	if node.err != nil {

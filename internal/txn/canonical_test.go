@@ -3,6 +3,7 @@ package txn
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,6 +94,15 @@ func TestNoJSON(t *testing.T) {
 	} {
 		_, _, err := canonical(nil, []byte(raw))
 		require.ErrorIs(t, err, errJSON, "%.20q", raw)
+	}
+}
+
+// TestDepth: the API lets through what nests 200 deep.
+func TestDepth(t *testing.T) {
+	t.Parallel()
+	for deep, fine := range map[int]bool{200: true, 202: false} {
+		_, _, err := canonical(nil, []byte(strings.Repeat(`{"a":`, deep)+"1"+strings.Repeat("}", deep)))
+		require.Equal(t, fine, err == nil, "%d: %v", deep, err)
 	}
 }
 

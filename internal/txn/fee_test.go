@@ -73,6 +73,34 @@ func TestReplacement(t *testing.T) {
 	require.Contains(t, second.attempts("a")[1].Dead, "attempt 1 excludes it")
 }
 
+// TestReceiptOfWhatWasReplaced: a block took the attempt that another one was to replace. The receipt is told before it is final.
+func TestReceiptOfWhatWasReplaced(t *testing.T) {
+	t.Parallel()
+	fake := newFake()
+	fake.late = true
+	r := newRig(t, setup{sequenced: true, fake: fake, opts: func(o *txn.Options) {
+		o.Fees, o.Policy = policy.Fixed(`"10"`), outbidding(`"12"`)
+	}})
+	sub := submission("a")
+	sub.Confirmations = new(10)
+	r.submit(sub)
+	sends := r.untilSent(2)
+	require.Eventually(t, func() bool { all := r.attempts("a"); return len(all) == 2 && all[1].Hash != "" }, wait, tick)
+	_, err := r.Receipt(t.Context(), "a")
+	require.ErrorIs(t, err, store.ErrNotFound)
+	r.view.block(10, ffcapi.TxOutcome{Hash: sends[0].hash(true), From: "alice", Nonce: new(uint64), Success: true})
+	block := r.view.block(10)
+
+	shown := r.show("a")
+	require.Equal(t, "Pending", string(shown.Status))
+	require.EqualValues(t, 1, shown.Receipt.BlockNumber.Int().Uint64())
+	require.Len(t, shown.Confirmations, 1)
+	require.Equal(t, block.Hash, shown.Confirmations[0].BlockHash)
+	receipt, err := r.Receipt(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, shown.Receipt, receipt)
+}
+
 // broken is a fee source that does not know until it is mended.
 type broken struct{ mended atomic.Bool }
 

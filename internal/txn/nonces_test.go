@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -294,4 +295,24 @@ func TestNoncesDecideWhoseTurnItIs(t *testing.T) {
 	refuse.Store(false)
 	r.until("b", store.SubTracking)
 	r.until("a", store.SubTracking)
+}
+
+// garbled is a store whose requests are none.
+type garbled struct{ store.Store }
+
+func (garbled) Request(context.Context, string) (json.RawMessage, error) {
+	return json.RawMessage(`[]`), nil
+}
+
+// TestRequestThatCannotBeRead: what has to be prepared once more and cannot be says so itself, not only the log.
+func TestRequestThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{sequenced: true, opts: func(o *txn.Options) { o.Store = garbled{o.Store} }})
+	r.fake.onSubmit = func(context.Context, *ffcapi.Submission, int) error {
+		r.fake.use("alice", 1)
+		return &ffcapi.Error{Kind: ffcapi.NonceTooLow, Sent: ffcapi.SentNo, Message: "nonce too low"}
+	}
+	r.submit(submission("a"))
+	require.Eventually(t, func() bool { return strings.Contains(r.show("a").ErrorMessage, "as it was accepted cannot be read") }, wait, tick)
+	require.Equal(t, "Pending", string(r.show("a").Status))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -74,14 +75,16 @@ func (m *Manager) outcome(ctx context.Context, tx *store.Tx) (*store.Outcome, er
 		return tx.Outcome, nil
 	}
 	attempts, err := m.opts.Store.Attempts(ctx, tx.ID)
-	if err != nil || len(attempts) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	o := attempts[len(attempts)-1].Outcome
-	if o != nil && o.By != "" {
-		return nil, nil //nolint:nilnil // it is another transaction's
+	for i, a := range slices.Backward(attempts) { // the newest one's, or else that of one that it replaces
+		newest := i == len(attempts)-1
+		if o := a.Outcome; o != nil && o.By == "" && (newest || a.State != store.AttemptDone) {
+			return o, nil
+		}
 	}
-	return o, nil
+	return nil, nil //nolint:nilnil // it is in no block
 }
 
 // Receipt returns the outcome of a transaction on the chain. It may not be final while the transaction is pending. Errors:

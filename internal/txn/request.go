@@ -195,50 +195,45 @@ var deployMembers = [...]string{"definition", "contract"}
 
 // storedRequest reads the body of a command that was accepted, the way it was read then.
 func storedRequest(kind string, raw json.RawMessage) (o order, err error) {
-	var b struct {
-		From   string            `json:"from"`
-		To     string            `json:"to"`
-		Gas    json.RawMessage   `json:"gas"`
-		Value  json.RawMessage   `json:"value"`
-		Method json.RawMessage   `json:"method"`
-		Params []json.RawMessage `json:"params"`
-		Errors []json.RawMessage `json:"errors"`
-
-		Definition json.RawMessage `json:"definition"`
-		Contract   json.RawMessage `json:"contract"`
-	}
 	raw, price, err := takePrice(raw)
 	if err != nil {
-		return o, err
-	}
-	if err := json.Unmarshal(raw, &b); err != nil {
 		return o, err
 	}
 	rest := map[string]json.RawMessage{}
 	if err := json.Unmarshal(raw, &rest); err != nil {
 		return o, err
 	}
-	for _, name := range members {
-		delete(rest, name)
-	}
+	r := &ffcapi.Request{Method: present(rest["method"])}
+	var definition, contract json.RawMessage
 	if kind == apitypes.DeployContract {
+		definition, contract = present(rest["definition"]), present(rest["contract"])
 		for _, name := range deployMembers {
 			delete(rest, name)
 		}
 	}
-	r := &ffcapi.Request{From: b.From, To: b.To, Method: present(b.Method), Params: b.Params, Errors: b.Errors}
-	if r.Gas, err = storedAmount(b.Gas); err != nil {
+	// Names are taken as they are written, which a struct would not do: "Value" is an option.
+	for name, to := range map[string]any{"from": &r.From, "to": &r.To, "params": &r.Params, "errors": &r.Errors} {
+		if raw, ok := rest[name]; ok {
+			if err := json.Unmarshal(raw, to); err != nil {
+				return o, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	if r.Gas, err = storedAmount(rest["gas"]); err != nil {
 		return o, fmt.Errorf("gas: %w", err)
 	}
-	if r.Value, err = storedAmount(b.Value); err != nil {
+	if r.Value, err = storedAmount(rest["value"]); err != nil {
 		return o, fmt.Errorf("value: %w", err)
+	}
+	for _, name := range members {
+		delete(rest, name)
 	}
 	if len(rest) > 0 {
 		if r.Options, err = json.Marshal(rest); err != nil {
 			return o, err
 		}
 	}
-	o = newOrder(kind, r, present(b.Definition), present(b.Contract))
+	o = newOrder(kind, r, definition, contract)
 	o.fee = present(price)
 	return o, nil
 }
@@ -254,7 +249,12 @@ func present(raw json.RawMessage) json.RawMessage {
 // storedAmount reads a whole number of any size: digits, or a string of digits that may begin with 0x. FFBigInt would take a JSON
 // number for a float.
 func storedAmount(raw json.RawMessage) (string, error) {
-	digits, base := strings.Trim(string(raw), `"`), 10
+	digits, base := string(raw), 10
+	if len(raw) > 0 && raw[0] == '"' { // it may be written with escapes
+		if err := json.Unmarshal(raw, &digits); err != nil {
+			return "", err
+		}
+	}
 	if digits == "" || digits == "null" {
 		return "", nil
 	}

@@ -29,3 +29,13 @@ func TestStoredRequestIsTheRequest(t *testing.T) {
 		require.Error(t, err, raw)
 	}
 }
+
+// TestStoredRequestIsReadAsItWasAccepted: escapes in a number are undone, and names are as they are written.
+func TestStoredRequestIsReadAsItWasAccepted(t *testing.T) {
+	t.Parallel()
+	got, err := storedRequest(apitypes.SendTransaction, []byte(`{"from":"a","gas":"\u0031000","value":"0\u0078ff","Value":"7","GAS":1,"params":null}`))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"Value":"7","GAS":1}`, string(got.Options))
+	got.Options = nil
+	require.Equal(t, &ffcapi.Request{From: "a", Gas: "1000", Value: "255"}, got.Request)
+}

@@ -3,7 +3,6 @@ package txn
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/pyralis-io/pyralis/ffcapi"
 	"github.com/pyralis-io/pyralis/internal/faultpoint"
@@ -186,7 +185,8 @@ func (m *Manager) prepareAfresh(ctx context.Context, j *job) (txstate.Input, err
 	}
 	req, err := storedRequest(j.state.Tx.Kind, raw)
 	if err != nil {
-		return nil, fmt.Errorf("stored request of transaction %s: %w", j.it.id, err)
+		err = ffcapi.Errorf(ffcapi.Internal, "the request as it was accepted cannot be read: %s", err)
+		return txstate.Unprepared{Err: refusal(err), Now: m.opts.Now()}, nil
 	}
 	call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 	defer cancel()
