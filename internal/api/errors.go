@@ -112,7 +112,7 @@ func judge(ctx context.Context, err error, command bool) verdict {
 	case errors.As(err, &invalid):
 		return verdict{code: msgs.BadField, inserts: []string{err.Error()}, final: true}
 	case errors.As(err, &wide):
-		return verdict{code: msgs.SearchTooWide, inserts: []string{strconv.Itoa(wide.Looked), wide.Last, wide.Last}, final: true}
+		return judgeWide(wide)
 	case errors.As(err, &chain) && (chain.Kind.Final() || ctx.Err() == nil):
 		return judgeChain(chain, err)
 	}
@@ -131,6 +131,18 @@ func judge(ctx context.Context, err error, command bool) verdict {
 		return v
 	}
 	return judgeContext(ctx, err)
+}
+
+func judgeWide(wide *store.TooWide) verdict {
+	looked := strconv.Itoa(wide.Looked)
+	if wide.Last == "" {
+		return verdict{code: msgs.CountTooWide, inserts: []string{looked}, final: true}
+	}
+	next := wide.Last
+	if wide.Skipped+wide.Skip > 0 {
+		next += " and skip=" + strconv.Itoa(wide.Skip)
+	}
+	return verdict{code: msgs.SearchTooWide, inserts: []string{looked, wide.Last, next}, final: true}
 }
 
 // judgeContext is about errors that come from the end of the request's own context, and about all that nobody knows.

@@ -107,11 +107,20 @@ func TestBadFilters(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, w.Code, query)
 		require.Contains(t, w.Body.String(), text)
 	}
-	g := newRig()
-	g.tx.transactions = func(context.Context, apitypes.TransactionFilter) ([]*apitypes.Transaction, error) {
-		return nil, &store.TooWide{Looked: 100_000, Last: "tx-7"}
+}
+
+func TestTooWide(t *testing.T) {
+	t.Parallel()
+	for text, wide := range map[string]*store.TooWide{
+		"PY10120: looked at 100000 transactions, down to tx-7, without an end: go on with after=tx-7, or narrow":            {Looked: 100_000, Last: "tx-7"},
+		"PY10120: looked at 100000 transactions, down to tx-7, without an end: go on with after=tx-7 and skip=2, or narrow": {Looked: 100_000, Last: "tx-7", Skipped: 3, Skip: 2},
+		"PY10120: looked at 100000 transactions, down to tx-7, without an end: go on with after=tx-7 and skip=0, or narrow": {Looked: 100_000, Last: "tx-7", Skipped: 5},
+		"PY10121: more than 100000 transactions would have to be looked at to count those that match: leave the count out":  {Looked: 100_000},
+	} {
+		g := newRig()
+		g.tx.transactions = func(context.Context, apitypes.TransactionFilter) ([]*apitypes.Transaction, error) { return nil, wide }
+		w := g.do(t, "GET /transactions?to=x", "")
+		require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+		require.Contains(t, w.Body.String(), text)
 	}
-	w := g.do(t, "GET /transactions?to=x", "")
-	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
-	require.Contains(t, w.Body.String(), "PY10120: looked at 100000 transactions, down to tx-7, without an end: go on with after=tx-7, or narrow")
 }

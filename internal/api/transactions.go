@@ -17,7 +17,8 @@ func transactionRoutes() []*route {
 		{
 			method: http.MethodGet, path: "/transactions", name: "getTransactions", tag: tagTransactions,
 			about: "Lists transactions, the newest first. An empty page is the end. Pages by label, signer or status come from an index; other " +
-				"fields are looked at one by one, and a search that gets too long is refused and says how to go on.",
+				"fields are looked at one by one. A search that gets too long ends with a short page, after which more may come; if it found nothing, " +
+				"it is refused and says how to go on.",
 			query: filterParameters(), filters: true,
 			output: []*apitypes.Transaction{}, status: http.StatusOK, serve: (*request).getTransactions,
 		},

@@ -69,7 +69,9 @@ var (
 	Declared = &Code{"PY10111", http.StatusConflict, "%s",
 		"The configuration says what the stream is. A change made here would be undone at the next start, so it is made there."}
 	SearchTooWide = &Code{"PY10120", http.StatusUnprocessableEntity, "looked at %s transactions, down to %s, without an end: go on with after=%s, or narrow the search by a label, signer or status",
-		"No index answers the filter, and what it looks for is rare. The answer is refused whole, since what is missing could not be told from what is not there."}
+		"No index answers the filter, and nothing was found among as many transactions as one request looks at. From the place that the text names the search goes on and misses nothing."}
+	CountTooWide = &Code{"PY10121", http.StatusUnprocessableEntity, "more than %s transactions would have to be looked at to count those that match: leave the count out, or narrow the search by a label, signer or status, or by a range of sequence",
+		"No index answers the filter, and a count would have to look at more transactions than one request does."}
 	BatchTooLong = &Code{"PY10131", http.StatusBadRequest, "the batch has %s commands, more than the limit of %s",
 		"Split it. Nothing of it was carried out."}
 	NotInBatch = &Code{"PY10132", http.StatusBadRequest, "headers.type is %s: a batch takes SendTransaction and DeployContract",
@@ -143,6 +145,7 @@ var all = []*Code{
 	BadJSON, TooDeep, BadField, UnknownField, UnknownParameter, BadParameter, BadHeader, UnknownCommand, BodyTooLarge,
 	NotJSONType, BodyUnreadable, NoSuchPath, NoSuchMethod, TimedOut, ClientLeft,
 	NotFound, NoReceipt, Conflict, KeyReused, NotAccepted, TooManyPending, Stopping, StoreFull, StoreUnavailable, StoreLost, NotStorable, Declared, NoKey, Wiped, Sealed, SearchTooWide,
+	CountTooWide,
 	TooManyWaiting, BatchTooLong, NotInBatch,
 	ChainInvalidInput, ChainUnauthorized, ChainNotFound, ChainReverted, ChainEndorsement, ChainInsufficientFunds, ChainUnsupported,
 	ChainNonceTooLow, ChainUnderpriced, ChainKnownTransaction, ChainConflict, ChainRateLimited, ChainUnavailable, ChainTimeout, ChainPruned,

@@ -70,14 +70,19 @@ type TxCondition struct {
 	Number int64
 }
 
-// TooWide is the error of a search that had to look at too many transactions. Nothing is returned then, because what is missing could
-// not be told from what is not there.
+// TooWide is the error of a search that had to look at too many transactions, and of List only if it found none of those that are asked
+// for. A search with After and Skip set to what it says goes on, and misses nothing.
 type TooWide struct {
-	Looked int    // at so many
-	Last   string // id of the last of them: a search with After set to it goes on
+	Looked  int    // at so many
+	Last    string // id of the last of them; "": there is no place to go on from, as for Count
+	Skipped int    // how many that match were left out on the way there, as the filter's Skip says
+	Skip    int    // how many are still to be left out
 }
 
 // Error says what happened.
 func (e *TooWide) Error() string {
+	if e.Last == "" {
+		return fmt.Sprintf("more than %d transactions would have to be looked at", e.Looked)
+	}
 	return fmt.Sprintf("looked at %d transactions, down to %s, without an end", e.Looked, e.Last)
 }

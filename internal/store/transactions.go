@@ -246,7 +246,8 @@ type Transactions interface {
 	Payload(ctx context.Context, id string, attempt int) (*Payload, error)
 
 	// List returns a page, and Count how many transactions match, whatever Limit, Skip and After are. *TooWide: to answer, too many would
-	// have to be looked at. What is asked for by a label, a signer or a status alone never is too wide for List.
+	// have to be looked at. What is asked for by a label, a signer or a status alone never is too wide for List. A page is short where
+	// more than that would have to be looked at for a full one: the end is where it is empty.
 	List(ctx context.Context, flt TxFilter) ([]*Tx, error)
 	Count(ctx context.Context, flt TxFilter) (int, error)
 

@@ -11,7 +11,7 @@ import (
 )
 
 // Transactions lists transactions, the newest first unless f says otherwise. A Limit of 0 leaves the length of the page to the server.
-// The next page is that with After set to the id of the last one; an empty page is the end.
+// The next page is that with After set to the id of the last one; an empty page is the end, a short one is not.
 func (c *Client) Transactions(ctx context.Context, f apitypes.TransactionFilter) ([]*apitypes.Transaction, error) {
 	q, err := query(f)
 	if err != nil {

@@ -153,6 +153,9 @@ func (s *Store) EnterSigners(ctx context.Context, lag int64) error {
 	})
 }
 
+// LimitSearch has a search look at most at so many transactions.
+func (s *Store) LimitSearch(most int) { s.efforts = []int{1 + most/8, 1 + most/2, most} }
+
 // Entered is up to which transaction they are entered, and how many there are.
 func (s *Store) Entered(tb testing.TB) (upTo, entries int64) {
 	tb.Helper()

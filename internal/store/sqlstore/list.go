@@ -12,80 +12,132 @@ import (
 
 // efforts are how many transactions a search looks at on each way, one effort after the other: which way is short is found out by
 // walking it.
-var efforts = [...]int{250, 5_000, store.MaxSearch}
+var efforts = []int{250, 5_000, store.MaxSearch}
 
 // List implements store.Transactions.
 func (s *Store) List(ctx context.Context, flt store.TxFilter) ([]*store.Tx, error) {
-	shares, err := s.shares(ctx, flt)
+	txs, err := s.list(ctx, flt)
+	if err != nil {
+		return nil, fmt.Errorf("list transactions: %w", err)
+	}
+	return txs, nil
+}
+
+func (s *Store) list(ctx context.Context, flt store.TxFilter) ([]*store.Tx, error) {
+	searches, err := s.searches(ctx, flt)
 	if err != nil {
 		return nil, err
 	}
-	sets := statusSets(flt.Statuses)
-	one := flt
-	alone := len(sets)*len(shares) <= 1
-	if !alone { // they are skipped and cut when they are together
-		one.Skip = 0
-		if flt.Limit > 0 {
-			one.Limit = flt.Limit + flt.Skip
+	if len(searches) == 1 {
+		if w := searches[0].direct(); w != nil {
+			return s.page(ctx, searches[0], *w, nil, flt)
 		}
+	}
+	one := flt // what is found is skipped and cut when it is together
+	one.Skip = 0
+	if flt.Limit > 0 {
+		one.Limit = flt.Limit + flt.Skip
 	}
 	var txs []*store.Tx
-	for _, sh := range shares {
-		for _, set := range sets {
-			found, err := s.listOne(ctx, one, set, sh)
-			if err != nil {
-				return nil, fmt.Errorf("list transactions: %w", err)
-			}
-			txs = append(txs, found...)
+	var end *int64
+	for _, q := range searches {
+		found, upTo, err := s.listOne(ctx, one, q)
+		if err != nil {
+			return nil, err
+		}
+		txs = append(txs, found...)
+		if upTo != nil && (end == nil || q.along(*upTo, *end) < 0) {
+			end = upTo
 		}
 	}
-	if alone {
-		return txs, nil
+	txs = merge(flt, txs, end)
+	skipped := min(flt.Skip, len(txs))
+	txs = txs[skipped:]
+	if len(txs) == 0 && end != nil {
+		return nil, s.tooWide(ctx, flt, *end, skipped)
 	}
-	slices.SortFunc(txs, func(a, b *store.Tx) int {
-		newest := cmp.Compare(b.Version, a.Version)
-		if flt.Ascending {
-			return cmp.Or(cmp.Compare(a.Seq, b.Seq), newest)
-		}
-		return cmp.Or(cmp.Compare(b.Seq, a.Seq), newest)
-	})
-	// One whose status changed between two reads was found twice.
-	txs = slices.CompactFunc(txs, func(a, b *store.Tx) bool { return a.Seq == b.Seq })
-	txs = txs[min(flt.Skip, len(txs)):]
 	if flt.Limit > 0 {
 		txs = txs[:min(flt.Limit, len(txs))]
 	}
 	return txs, nil
 }
 
-func (s *Store) listOne(ctx context.Context, flt store.TxFilter, statuses []store.TxStatus, sh share) ([]*store.Tx, error) {
-	q, err := newSearch(s.dialect, flt, statuses, sh)
+// searches are what a filter is split into: one for each share and each set of statuses.
+func (s *Store) searches(ctx context.Context, flt store.TxFilter) (qs []*search, err error) {
+	shares, err := s.shares(ctx, flt)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range q.ways {
-		if len(w.rest) == 0 {
-			return s.page(ctx, q, w, nil, flt)
-		}
-	}
-	var last int64
-	for _, effort := range efforts {
-		for _, w := range q.ways {
-			end, err := s.horizon(ctx, q, w, effort)
+	for _, sh := range shares {
+		for _, set := range statusSets(flt.Statuses) {
+			q, err := newSearch(s.dialect, flt, set, sh)
 			if err != nil {
 				return nil, err
 			}
-			txs, err := s.page(ctx, q, w, end, flt)
-			if err != nil || end == nil || flt.Limit > 0 && len(txs) == flt.Limit {
-				return txs, err
-			}
-			last = *end
+			qs = append(qs, q)
 		}
 	}
-	return nil, s.tooWide(ctx, last)
+	return qs, nil
 }
 
-// horizon is how far a search looks: at the last one of effort transactions on its way. nil: there are not more than that.
+// merge orders what several searches found, and leaves out what is behind end, up to where all of them have looked.
+func merge(flt store.TxFilter, txs []*store.Tx, end *int64) []*store.Tx {
+	slices.SortFunc(txs, func(a, b *store.Tx) int {
+		return cmp.Or(along(flt.Ascending, a.Seq, b.Seq), cmp.Compare(b.Version, a.Version))
+	})
+	// One whose status changed between two reads was found twice.
+	txs = slices.CompactFunc(txs, func(a, b *store.Tx) bool { return a.Seq == b.Seq })
+	if end == nil {
+		return txs
+	}
+	return slices.DeleteFunc(txs, func(tx *store.Tx) bool { return along(flt.Ascending, tx.Seq, *end) > 0 })
+}
+
+// along compares two places in the direction of a search.
+func along(ascending bool, a, b int64) int {
+	if ascending {
+		return cmp.Compare(a, b)
+	}
+	return cmp.Compare(b, a)
+}
+
+func (q *search) along(a, b int64) int { return along(q.ascending, a, b) }
+
+// direct is a way of which the index answers everything, or nil.
+func (q *search) direct() *way {
+	for i := range q.ways {
+		if len(q.ways[i].rest) == 0 {
+			return &q.ways[i]
+		}
+	}
+	return nil
+}
+
+// listOne returns what matches, and how far the last effort came where that was neither enough nor all: what is behind is not known.
+func (s *Store) listOne(ctx context.Context, flt store.TxFilter, q *search) (txs []*store.Tx, upTo *int64, err error) {
+	if w := q.direct(); w != nil {
+		txs, err = s.page(ctx, q, *w, nil, flt)
+		return txs, nil, err
+	}
+	for _, effort := range s.efforts {
+		for _, w := range q.ways {
+			end, err := s.horizon(ctx, q, w, effort)
+			if err != nil {
+				return nil, nil, err
+			}
+			found, err := s.page(ctx, q, w, end, flt)
+			if err != nil || end == nil || flt.Limit > 0 && len(found) == flt.Limit {
+				return found, nil, err
+			}
+			if upTo == nil || q.along(*end, *upTo) > 0 { // the way that came farthest found all that the others did
+				txs, upTo = found, end
+			}
+		}
+	}
+	return txs, upTo, nil
+}
+
+// horizon is how far a search looks: at the last one of effort transactions on its way. nil: there are fewer than that.
 func (s *Store) horizon(ctx context.Context, q *search, w way, effort int) (end *int64, err error) {
 	query, args := q.horizon(w, effort)
 	err = s.find(ctx, query, args, func(r row) error {
@@ -161,9 +213,14 @@ func (s *Store) find(ctx context.Context, query string, args []any, each func(r 
 	})
 }
 
-func (s *Store) tooWide(ctx context.Context, last int64) error {
-	e := &store.TooWide{Looked: store.MaxSearch}
-	err := s.find(ctx, "SELECT id FROM tx WHERE seq = ?", []any{last}, func(r row) error {
+// tooWide is the error of a search that found nothing up to a place. If that transaction has been removed, the search goes on from the one before it.
+func (s *Store) tooWide(ctx context.Context, flt store.TxFilter, end int64, skipped int) error {
+	query := "SELECT id FROM tx WHERE seq >= ? ORDER BY seq LIMIT 1"
+	if flt.Ascending {
+		query = "SELECT id FROM tx WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+	}
+	e := &store.TooWide{Looked: s.effort(), Skipped: skipped, Skip: flt.Skip - skipped}
+	err := s.find(ctx, query, []any{end}, func(r row) error {
 		e.Last = r.text(0)
 		return nil
 	})
@@ -173,43 +230,38 @@ func (s *Store) tooWide(ctx context.Context, last int64) error {
 	return e
 }
 
+// effort is the last effort.
+func (s *Store) effort() int { return s.efforts[len(s.efforts)-1] }
+
 // Count implements store.Transactions.
 func (s *Store) Count(ctx context.Context, flt store.TxFilter) (int, error) {
 	flt.After, flt.Ascending = 0, false
-	shares, err := s.shares(ctx, flt)
+	searches, err := s.searches(ctx, flt)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("count transactions: %w", err)
 	}
 	sum := 0
-	for _, sh := range shares {
-		for _, set := range statusSets(flt.Statuses) {
-			n, err := s.countOne(ctx, flt, set, sh)
-			if err != nil {
-				return 0, fmt.Errorf("count transactions: %w", err)
-			}
-			sum += n
+	for _, q := range searches {
+		n, err := s.countOne(ctx, q)
+		if err != nil {
+			return 0, fmt.Errorf("count transactions: %w", err)
 		}
+		sum += n
 	}
 	return sum, nil
 }
 
 // countOne counts on a way that can be walked to its end. What an index answers alone is counted in the index, which is far faster.
-func (s *Store) countOne(ctx context.Context, flt store.TxFilter, statuses []store.TxStatus, sh share) (n int, err error) {
-	q, err := newSearch(s.dialect, flt, statuses, sh)
-	if err != nil {
-		return 0, err
-	}
-	var last int64
+func (s *Store) countOne(ctx context.Context, q *search) (n int, err error) {
 	for _, w := range q.ways {
 		from := w.walk
 		if len(w.rest) > 0 {
 			from = w.from
-			end, err := s.horizon(ctx, q, w, store.MaxSearch+1)
+			end, err := s.horizon(ctx, q, w, s.effort()+1)
 			if err != nil {
 				return 0, err
 			}
 			if end != nil {
-				last = *end
 				continue
 			}
 		}
@@ -220,5 +272,5 @@ func (s *Store) countOne(ctx context.Context, flt store.TxFilter, statuses []sto
 		})
 		return n, err
 	}
-	return 0, s.tooWide(ctx, last)
+	return 0, &store.TooWide{Looked: s.effort()}
 }

@@ -129,8 +129,15 @@ func TestSearchIsBounded(t *testing.T) {
 	require.NoError(t, err, "the rest of the way")
 	require.Empty(t, txs)
 
+	deep := store.TxFilter{Limit: 25, Match: []store.TxMatch{{{Field: store.FieldHash, Op: store.Equal, Text: fmt.Sprint("0x", strings.Repeat("0", 32), many/2)}}}}
+	txs, err = s.List(t.Context(), deep)
+	require.NoError(t, err)
+	require.Len(t, txs, 1, "less than a page is found on the way")
+	require.Equal(t, fmt.Sprint("tx-", many/2), txs[0].ID)
+
 	_, err = s.Count(t.Context(), flt)
 	require.ErrorAs(t, err, &wide)
+	require.Empty(t, wide.Last)
 	n, err := s.Count(t.Context(), store.TxFilter{})
 	require.NoError(t, err)
 	require.Equal(t, many, n)

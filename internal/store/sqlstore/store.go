@@ -51,6 +51,7 @@ type Store struct {
 	memory    *memory // of the writer; nil: it reads everything
 	reader    *reader
 	hot       hotReader          // nil: all reads go to reader
+	efforts   []int              // of a search; the last one is the most that it looks at
 	texts     func([]string) any // the argument of a list
 	ints      func([]int64) any
 	translate func(error) error
@@ -71,7 +72,7 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 func newStore(o Options, d dialect) *Store {
-	return &Store{opts: o, dialect: d, lost: make(chan struct{}), changed: make(chan struct{})}
+	return &Store{opts: o, dialect: d, efforts: efforts, lost: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // Fence implements store.Store.

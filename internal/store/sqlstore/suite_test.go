@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/pyralis-io/pyralis/internal/store"
@@ -34,6 +35,22 @@ func TestSuite(t *testing.T) {
 			tb.Helper()
 			p := sqlstoretest.NewPlace(tb, dialect)
 			return func() store.Store { return p.Open(tb) }
+		})
+	})
+}
+
+func TestSearchSuite(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dialect string) {
+		t.Helper()
+		storetest.RunSearch(t, func(tb testing.TB) store.Store {
+			tb.Helper()
+			s := sqlstoretest.Open(tb, dialect)
+			s.LimitSearch(storetest.Searched)
+			if dialect == sqlstoretest.SQLite {
+				require.NoError(tb, s.EnterSigners(tb.Context(), 2*storetest.Searched))
+			}
+			return s
 		})
 	})
 }

@@ -191,6 +191,27 @@ func listReplay(t *testing.T, s store.Store) {
 
 // listRandom compares random filters over random transactions with a loop that checks each transaction.
 func listRandom(t *testing.T, s store.Store) {
+	all := listed(t, s)
+	rapid.Check(t, func(rt *rapid.T) {
+		flt := randomFilter(rt, all)
+		want := selected(flt, all)
+		want = want[min(flt.Skip, len(want)):]
+		if flt.Limit > 0 {
+			want = want[:min(flt.Limit, len(want))]
+		}
+		txs, err := s.List(t.Context(), flt)
+		require.NoError(rt, err)
+		got := []string{}
+		for _, tx := range txs {
+			got = append(got, tx.ID)
+		}
+		require.Equal(rt, want, got, "%+v", flt)
+	})
+}
+
+// listed makes transactions of several signers, labels and statuses, and returns them in order of acceptance.
+func listed(t *testing.T, s store.Store) []*store.Tx {
+	t.Helper()
 	f := with(t, s)
 	const many = 120
 	statuses := []store.TxStatus{store.Pending, store.Suspended, store.Succeeded, store.Failed}
@@ -215,31 +236,21 @@ func listRandom(t *testing.T, s store.Store) {
 	all, err := s.List(t.Context(), store.TxFilter{Ascending: true})
 	require.NoError(t, err)
 	require.Len(t, all, many)
+	return all
+}
 
-	rapid.Check(t, func(rt *rapid.T) {
-		flt := randomFilter(rt, all)
-		want := []string{}
-		order := slices.Clone(all)
-		if !flt.Ascending {
-			slices.Reverse(order)
+// selected are the ids of those that a filter selects, in its order, whatever its Limit and Skip are.
+func selected(flt store.TxFilter, all []*store.Tx) []string {
+	ids := []string{}
+	for _, tx := range all {
+		if matches(flt, tx) {
+			ids = append(ids, tx.ID)
 		}
-		for _, tx := range order {
-			if matches(flt, tx) {
-				want = append(want, tx.ID)
-			}
-		}
-		want = want[min(flt.Skip, len(want)):]
-		if flt.Limit > 0 {
-			want = want[:min(flt.Limit, len(want))]
-		}
-		txs, err := s.List(t.Context(), flt)
-		require.NoError(rt, err)
-		got := []string{}
-		for _, tx := range txs {
-			got = append(got, tx.ID)
-		}
-		require.Equal(rt, want, got, "%+v", flt)
-	})
+	}
+	if !flt.Ascending {
+		slices.Reverse(ids)
+	}
+	return ids
 }
 
 func randomFilter(rt *rapid.T, all []*store.Tx) store.TxFilter {
