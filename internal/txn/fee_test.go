@@ -92,7 +92,7 @@ func TestReceiptOfWhatWasReplaced(t *testing.T) {
 	block := r.view.block(10)
 
 	shown := r.show("a")
-	require.Equal(t, "Pending", string(shown.Status))
+	require.Equal(t, "Pending", shown.Status)
 	require.EqualValues(t, 1, shown.Receipt.BlockNumber.Int().Uint64())
 	require.Len(t, shown.Confirmations, 1)
 	require.Equal(t, block.Hash, shown.Confirmations[0].BlockHash)

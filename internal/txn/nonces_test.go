@@ -314,5 +314,5 @@ func TestRequestThatCannotBeRead(t *testing.T) {
 	}
 	r.submit(submission("a"))
 	require.Eventually(t, func() bool { return strings.Contains(r.show("a").ErrorMessage, "as it was accepted cannot be read") }, wait, tick)
-	require.Equal(t, "Pending", string(r.show("a").Status))
+	require.Equal(t, "Pending", r.show("a").Status)
 }
