@@ -34,7 +34,8 @@
 //   - Of what waits for its first send, the next are in memory, for each signer some, and the rest is in the store only, see rest. What is there
 //     comes after all of its signer that is in memory, but for what got a new nonce: that waits for it. So a backlog takes no memory, and one
 //     signer's takes no other's place.
-//   - Slots for sending are not held while a transaction waits for its block.
+//   - Slots for sending are not held while a transaction waits for its block, nor for a ledger that is away: until that is there, no worker
+//     gets anything of it.
 //   - What ended long ago is removed only when no listener waits for a row of the status log about it, and its key goes on to say how it
 //     ended: a request that comes again late is never sent again.
 //   - Payloads are not kept in memory, but for a bounded number on their way from Submit to the first send.

@@ -28,12 +28,16 @@ func (l *ledgers) init() {
 	l.ready, l.heads = map[string]bool{}, map[string]sighting{}
 }
 
-// use makes sure that a ledger is followed and that its outcomes cannot be missed from here on.
+// isReady reports whether a ledger was found to be followed.
+func (l *ledgers) isReady(ledger string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready[ledger]
+}
+
+// use makes sure that a ledger is followed and that its outcomes cannot be missed from here on. It waits for a ledger that is away.
 func (m *Manager) use(ctx context.Context, ledger string) error {
-	m.ledgers.mu.Lock()
-	ready := m.ledgers.ready[ledger]
-	m.ledgers.mu.Unlock()
-	if !ready {
+	if !m.ledgers.isReady(ledger) {
 		m.opts.Chain.Follow(ledger)
 		call, cancel := m.calling(ctx, m.opts.PrepareTimeout)
 		defer cancel()
@@ -48,6 +52,39 @@ func (m *Manager) use(ctx context.Context, ledger string) error {
 		return ffcapi.Errorf(ffcapi.Unavailable, "ledger %q is stopped: %w", ledger, err)
 	}
 	return nil
+}
+
+// usable is use for a worker, which waits for no ledger: there are few workers, and all of them would soon wait for the same one. What
+// belongs to a ledger that is away stays in the schedule until that is there.
+func (m *Manager) usable(ledger string) bool {
+	if m.ledgers.isReady(ledger) && m.opts.Chain.Failed(ledger) == nil {
+		return true
+	}
+	if m.sched.pause(ledger) {
+		m.Go("ledger", func(context.Context) { m.arrive(ledger) })
+	}
+	return false
+}
+
+// arrive waits until a ledger can be used, and has the workers go on with it.
+func (m *Manager) arrive(ledger string) {
+	again := time.NewTicker(ledgerRetry)
+	defer again.Stop()
+	for {
+		err := m.use(m.life, ledger)
+		if err == nil {
+			m.sched.unpause(ledger)
+			return
+		}
+		if m.life.Err() == nil && m.trouble.ok() {
+			m.log.WithField("ledger", ledger).WithError(err).Warn("Nothing can be sent to a ledger; it will be tried again")
+		}
+		select {
+		case <-again.C:
+		case <-m.life.Done():
+			return
+		}
+	}
 }
 
 // heard reports whether a block arrived after a moment.

@@ -42,6 +42,7 @@ type schedule struct {
 	unsent  int  // items that count as unsent, see weigh
 	rest    int  // transactions that are left in the store
 
+	away    map[string]bool     // ledgers to which nothing can be sent now: no worker gets anything of theirs
 	resting map[*lane]struct{}  // lanes of which something is left in the store
 	reading *reading            // the one under way
 	news    map[string]struct{} // of what is not here, while a page of it is being read; else nil
@@ -59,7 +60,7 @@ func newSchedule(sequenced bool, workers int, now func() time.Time) *schedule {
 	return &schedule{
 		now: now, sequenced: sequenced, workers: workers, limit: workers,
 		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), refill: make(chan struct{}, 1), recount: make(chan struct{}, 1), backlog: newBacklog(),
-		items: map[string]*item{}, lanes: map[laneKey]*lane{}, resting: map[*lane]struct{}{},
+		items: map[string]*item{}, lanes: map[laneKey]*lane{}, away: map[string]bool{}, resting: map[*lane]struct{}{},
 		crowd: newCrowd(),
 	}
 }
@@ -220,7 +221,7 @@ func (s *schedule) drop(l *lane) {
 // there was may have rung before a clock was put back.
 func (s *schedule) list(l *lane) {
 	s.want(l)
-	if l.listed || (s.sequenced && l.running > 0) {
+	if l.listed || s.away[l.key.ledger] || (s.sequenced && l.running > 0) {
 		return
 	}
 	if now := s.now(); len(l.ready)+len(l.urgent) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], now)) {

@@ -60,6 +60,9 @@ func (s *schedule) pick() []*item {
 // from takes a batch out of a lane: what is to be looked at again and what is in line take turns, since there may be so much of the
 // former that the latter would never leave.
 func (s *schedule) from(l *lane) []*item {
+	if s.away[l.key.ledger] {
+		return nil // it was listed before
+	}
 	now := s.now()
 	if len(l.urgent) > 0 {
 		batch := []*item{l.urgent[0]}
@@ -110,6 +113,8 @@ type verdict struct {
 	moved   bool      // it has another nonce
 	order   uint64    // that nonce
 	due     time.Time // when to look at it again; zero: when something changes
+
+	untouched bool // its ledger is away, which says nothing about it
 }
 
 // left lets what comes after a batch in its lane go: all of the batch has left, and is with its worker only until that is stored.
@@ -146,10 +151,14 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 		if v.moved {
 			it.order, it.barrier = v.order, l.begun
 		}
-		l.refused(it, v.refused)
+		if !v.untouched {
+			l.refused(it, v.refused)
+		}
 		if it.ordered {
 			l.next = min(l.next, it.order)
-			l.width = 1
+			if !v.untouched {
+				l.width = 1
+			}
 		}
 		if it.news&anew != 0 {
 			it.answered(nil, 0)
@@ -165,6 +174,29 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 	s.drop(l)
 	s.signal()
 	return ended
+}
+
+// pause has no worker take anything of a ledger until unpause; false: that is so already. What they have of it comes back as it is.
+func (s *schedule) pause(ledger string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away[ledger] {
+		return false
+	}
+	s.away[ledger] = true
+	return true
+}
+
+// unpause ends a pause.
+func (s *schedule) unpause(ledger string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.away, ledger)
+	for key, l := range s.lanes {
+		if key.ledger == ledger {
+			s.list(l)
+		}
+	}
 }
 
 // took notes that a worker has taken the handover out of an item.

@@ -17,7 +17,7 @@ import (
 
 const (
 	storeRetry  = time.Second      // until a transaction that could not be read or written is tried again
-	ledgerRetry = 5 * time.Second  // until one is tried again whose ledger is stopped
+	ledgerRetry = 5 * time.Second  // from one try to use a ledger that is away to the next, if it did not last longer
 	doubtRetry  = time.Second      // until it is asked again what became of one that is suspended
 	engineRetry = 10 * time.Second // until the policy engine is asked again about one over which it panicked
 	behindPause = time.Second      // from the send of one that was refused to the next look at those behind it
@@ -66,6 +66,9 @@ func (m *Manager) worker(ctx context.Context) {
 // and the store lets those who wait together share one commit. When the node has taken all of them, their signer's next ones may go: it
 // has nothing to wait for but the disk.
 func (m *Manager) work(batch []*item) []verdict {
+	if !m.usable(batch[0].lane.key.ledger) {
+		return m.untouched(batch)
+	}
 	jobs := make([]*job, len(batch))
 	for i, it := range batch {
 		jobs[i] = &job{it: it}
@@ -89,6 +92,16 @@ func (m *Manager) work(batch []*item) []verdict {
 	verdicts := make([]verdict, len(jobs))
 	for i, j := range jobs {
 		verdicts[i] = m.judge(j)
+	}
+	return verdicts
+}
+
+// untouched leaves the items of a ledger that is away as they are.
+func (m *Manager) untouched(batch []*item) []verdict {
+	now := m.opts.Now()
+	verdicts := make([]verdict, len(batch))
+	for i, it := range batch {
+		verdicts[i] = verdict{unsent: it.unsent, ordered: it.ordered, held: it.held, due: now, untouched: true}
 	}
 	return verdicts
 }
@@ -146,11 +159,6 @@ func (m *Manager) judge(j *job) verdict {
 
 // begin reads a transaction and takes it to where it is to be sent, or has to wait.
 func (m *Manager) begin(ctx context.Context, j *job) {
-	if err := m.use(ctx, j.it.lane.key.ledger); err != nil {
-		j.verdict.due = m.opts.Now().Add(ledgerRetry)
-		m.drop(j, err)
-		return
-	}
 	if err := m.read(ctx, j); err != nil {
 		m.drop(j, err)
 		return
