@@ -35,6 +35,10 @@ func (s *schedule) pick() []*item {
 		s.ring[0] = nil
 		s.ring = s.ring[1:]
 		l.listed = false
+		if s.away[l.key.ledger] { // it was listed before
+			s.drop(l)
+			continue
+		}
 		batch := s.from(l)
 		if len(batch) == 0 {
 			s.list(l)
@@ -60,9 +64,6 @@ func (s *schedule) pick() []*item {
 // from takes a batch out of a lane: what is to be looked at again and what is in line take turns, since there may be so much of the
 // former that the latter would never leave.
 func (s *schedule) from(l *lane) []*item {
-	if s.away[l.key.ledger] {
-		return nil // it was listed before
-	}
 	now := s.now()
 	if len(l.urgent) > 0 {
 		batch := []*item{l.urgent[0]}
