@@ -99,12 +99,12 @@ func TestBehindALostNonceIsWoken(t *testing.T) {
 	lost.Store(true)
 	require.Eventually(t, func() bool {
 		tx, err := r.store.Transaction(t.Context(), "a1")
-		return err == nil && time.Until(tx.Due) > wait
+		return err == nil && time.Until(tx.Due) > 40*time.Second
 	}, wait, tick, "it waits")
 	before := r.fake.sentByNonce()[1]
 	r.view.block(0, success(first.Hash))
 	r.until("a0", store.SubConfirmed)
-	require.Eventually(t, func() bool { return r.fake.sentByNonce()[1] > before }, wait, tick, "it is sent again")
+	require.Eventually(t, func() bool { return r.fake.sentByNonce()[1] > before }, 30*time.Second, tick, "it is sent again, long before that")
 }
 
 // losing has the fake refuse alice's first nonce as long as the answer is set.
