@@ -65,3 +65,25 @@ func TestAPauseCostsNoBreadth(t *testing.T) {
 	s.unpause("")
 	require.Equal(t, ids(batch), ids(s.next()))
 }
+
+// TestAPauseKeepsTheOrder: those that were first in turn are so after it, what a worker had among them, whenever it gives that back.
+func TestAPauseKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	for _, sequenced := range []bool{false, true} {
+		for _, late := range []bool{false, true} {
+			s := paused(sequenced, 100)
+			batch := s.next()
+			s.pause("away")
+			if late {
+				s.unpause("away")
+			}
+			s.done(batch, all(batch, verdict{unsent: true, ordered: true, due: s.now(), untouched: true}))
+			s.unpause("away")
+			for i := range 100 {
+				batch := s.next()
+				require.Equal(t, []string{fmt.Sprintf("away%d/0", i)}, ids(batch))
+				s.done(batch, all(batch, verdict{gone: true}))
+			}
+		}
+	}
+}

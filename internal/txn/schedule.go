@@ -42,7 +42,7 @@ type schedule struct {
 	unsent  int  // items that count as unsent, see weigh
 	rest    int  // transactions that are left in the store
 
-	away    map[string]bool     // ledgers to which nothing can be sent now: no worker gets anything of theirs
+	away    map[string][]*lane  // ledgers to which nothing can be sent now, and what is listed of them: no worker gets that
 	resting map[*lane]struct{}  // lanes of which something is left in the store
 	reading *reading            // the one under way
 	news    map[string]struct{} // of what is not here, while a page of it is being read; else nil
@@ -60,7 +60,7 @@ func newSchedule(sequenced bool, workers int, now func() time.Time) *schedule {
 	return &schedule{
 		now: now, sequenced: sequenced, workers: workers, limit: workers,
 		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), refill: make(chan struct{}, 1), recount: make(chan struct{}, 1), backlog: newBacklog(),
-		items: map[string]*item{}, lanes: map[laneKey]*lane{}, away: map[string]bool{}, resting: map[*lane]struct{}{},
+		items: map[string]*item{}, lanes: map[laneKey]*lane{}, away: map[string][]*lane{}, resting: map[*lane]struct{}{},
 		crowd: newCrowd(),
 	}
 }
@@ -221,7 +221,7 @@ func (s *schedule) drop(l *lane) {
 // there was may have rung before a clock was put back.
 func (s *schedule) list(l *lane) {
 	s.want(l)
-	if l.listed || s.away[l.key.ledger] || (s.sequenced && l.running > 0) {
+	if l.listed || (s.sequenced && l.running > 0) {
 		return
 	}
 	if now := s.now(); len(l.ready)+len(l.urgent) == 0 && (len(l.line) == 0 || !l.sendable(l.line[0], now)) {
@@ -231,6 +231,10 @@ func (s *schedule) list(l *lane) {
 		return
 	}
 	l.listed = true
+	if paused, ok := s.away[l.key.ledger]; ok {
+		s.away[l.key.ledger] = append(paused, l)
+		return
+	}
 	s.ring = append(s.ring, l)
 	s.signal()
 }

@@ -35,10 +35,6 @@ func (s *schedule) pick() []*item {
 		s.ring[0] = nil
 		s.ring = s.ring[1:]
 		l.listed = false
-		if s.away[l.key.ledger] { // it was listed before
-			s.drop(l)
-			continue
-		}
 		batch := s.from(l)
 		if len(batch) == 0 {
 			s.list(l)
@@ -172,6 +168,9 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 	}
 	s.relieve(l)
 	s.list(l)
+	if verdicts[0].untouched {
+		s.returned(l)
+	}
 	s.drop(l)
 	s.signal()
 	return ended
@@ -181,23 +180,41 @@ func (s *schedule) done(batch []*item, verdicts []verdict) (ended []string) {
 func (s *schedule) pause(ledger string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away[ledger] {
+	if _, ok := s.away[ledger]; ok {
 		return false
 	}
-	s.away[ledger] = true
+	paused := []*lane{}
+	ring := make([]*lane, 0, len(s.ring))
+	for _, l := range s.ring {
+		if l.key.ledger == ledger {
+			paused = append(paused, l)
+		} else {
+			ring = append(ring, l)
+		}
+	}
+	s.away[ledger], s.ring = paused, ring
 	return true
+}
+
+// returned puts a lane of which a worker had something before the others: it has not had its turn.
+func (s *schedule) returned(l *lane) {
+	listed, ok := s.away[l.key.ledger]
+	if !ok {
+		listed = s.ring
+	}
+	if i := slices.Index(listed, l); i > 0 {
+		copy(listed[1:i+1], listed[:i])
+		listed[0] = l
+	}
 }
 
 // unpause ends a pause.
 func (s *schedule) unpause(ledger string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ring = append(s.ring, s.away[ledger]...)
 	delete(s.away, ledger)
-	for key, l := range s.lanes {
-		if key.ledger == ledger {
-			s.list(l)
-		}
-	}
+	s.signal()
 }
 
 // took notes that a worker has taken the handover out of an item.
